@@ -1,0 +1,1 @@
+//! The Docker Engine HTTP API: requests to engine calls, errors to status codes

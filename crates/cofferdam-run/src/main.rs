@@ -1,0 +1,3 @@
+//! cofferdam-run.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! cofferdamd.
+
+fn main() {}

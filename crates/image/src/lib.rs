@@ -1,0 +1,1 @@
+//! Content by digest, manifests, names, import and load

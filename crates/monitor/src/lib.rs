@@ -1,0 +1,1 @@
+//! Watches one container: stdio, log, attach, exec and the exit record

@@ -1,0 +1,1 @@
+//! Bridges, interfaces, the layer-2 guard, addresses and published ports

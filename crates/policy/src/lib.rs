@@ -1,0 +1,1 @@
+//! Decides the whole confinement of a container from the request, the image and the host

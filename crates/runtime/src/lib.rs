@@ -1,0 +1,1 @@
+//! Applies a Sandbox to a new process

@@ -1,0 +1,1 @@
+//! Compiles OCI seccomp rules into a classic BPF program

@@ -1,0 +1,17 @@
+//! The nouns of the engine. Plain data: nothing here opens a file, reads a
+//! clock or asks the kernel.
+//!
+//! - [`id`]: identifiers of containers and the like.
+//! - [`docker`]: what a client of the Docker Engine API asks for.
+//! - [`oci`]: the runtime configuration of the OCI (`config.json`).
+//! - [`sandbox`]: everything that will confine one container, decided.
+//! - [`wire`]: what the daemon and a monitor say to one another.
+
+pub mod docker;
+pub mod id;
+pub mod oci;
+pub mod sandbox;
+pub mod wire;
+
+pub use id::Id;
+pub use sandbox::Sandbox;

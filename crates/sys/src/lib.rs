@@ -1,0 +1,1 @@
+//! Typed calls to the kernel that rustix lacks: the only unsafe code
