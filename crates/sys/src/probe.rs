@@ -62,10 +62,9 @@ pub fn attempt(call: Forbidden) -> Option<io::Error> {
         F::OpenByHandle => (libc::SYS_open_by_handle_at, [-100, HANDLE.as_ptr() as i64, 0, 0, 0]),
         F::PtraceInit => (libc::SYS_ptrace, [0x4206 /* PTRACE_SEIZE */, 1, 0, 0, 0]),
     };
-    let [a, b, c, d, e] = args;
     // SAFETY: every pointer above is to a constant that outlives the call and
     // is as long as its length argument or terminator says; the kernel writes
     // through none of them.
-    let rc = unsafe { libc::syscall(number, a, b, c, d, e) };
+    let rc = unsafe { libc::syscall(number, args[0], args[1], args[2], args[3], args[4]) };
     (rc < 0).then(io::Error::last_os_error)
 }

@@ -1,1 +1,0 @@
-//! The isolation report: a small static program that tries to get out and prints what the kernel answered
