@@ -1,1 +1,76 @@
-//! The verbs and the life of a container
+//! The verbs and the life of a container.
+//!
+//! [`Engine`] is what a client may ask for, as plain blocking calls on plain
+//! structs; `api` turns them into the Docker Engine HTTP API. It is the only
+//! room that knows all of the middle floor: `policy` decides, `image`,
+//! `snapshot`, `network` and `cgroup` prepare, a monitor per container does.
+//!
+//! # A container's life
+//!
+//! ```text
+//!   create          start            (the program ends)          rm
+//!     |               |                      |                    |
+//!  Created --> Starting --> Running ----> Exited --> ... --> Removing --> gone
+//!                             |  ^           |  ^
+//!                       pause v  | unpause   v  | (restart policy)
+//!                            Paused       Restarting
+//! ```
+//!
+//! Its record is written before anything in the kernel or on disk bears its
+//! id, and goes after all of that is gone: what no record names is rubbish,
+//! and [swept](Engine::open) at the next start.
+//!
+//! # One owner
+//!
+//! A container is changed under its own lock; readers get the last published
+//! [`Container`] and never wait, so one that is stuck blocks nobody else.
+//!
+//! # Waiting without threads
+//!
+//! What has to be waited for (an exit, a start, an event) takes a callback,
+//! which must not block; it is dropped uncalled when there will never be
+//! anything to say.
+
+#![expect(unused_variables, reason = "the verbs are being filled in")]
+
+mod archive;
+mod audit;
+mod container;
+mod error;
+mod events;
+mod exec;
+mod facts;
+mod filter;
+mod images;
+mod logs;
+mod networks;
+mod options;
+mod state;
+mod stats;
+mod usage;
+mod verbs;
+mod volumes;
+
+pub use archive::{Archive, Change, ChangeKind, PathStat, PutOptions};
+pub use audit::{Audit, Row};
+pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Size, Waited};
+pub use error::{Error, Kind};
+pub use events::{Event, Subscription};
+pub use exec::{Exec, ExecWish};
+pub use facts::Facts;
+pub use filter::Filters;
+pub use images::{CommitWish, Deleted, HistoryItem, ImageDetail, ImageSummary, ImportWish, Pruned};
+pub use logs::{EndLogs, LogLine, LogWish, Logs, Stream};
+pub use networks::{Network, NetworkMember};
+pub use options::Options;
+pub use state::State;
+pub use stats::{Interface, Stats};
+pub use usage::{DiskUsage, Top, UpdateWish};
+pub use volumes::{Volume, VolumeWish};
+
+/// Nanoseconds since the epoch; 0 for "never".
+pub type Nanos = u64;
+
+/// A running engine. Cloning is cheap and gives the same engine.
+#[derive(Clone)]
+pub struct Engine {}

@@ -1,0 +1,153 @@
+//! A container as readers see it: the last published snapshot.
+
+use crate::{Nanos, State};
+use serde::{Deserialize, Serialize};
+use spec::{
+    Id,
+    docker::{Config, EndpointSettings, HostConfig, PortBinding},
+};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// A container at one instant. Never changes: the next instant is another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// For life.
+    pub id: Id,
+    /// Without the slash that Docker puts before it.
+    pub name: String,
+    /// When `create` was called.
+    pub created: Nanos,
+    /// `sha256:…` of the image's configuration.
+    pub image: String,
+    /// `Path` of inspect: the program.
+    pub path: String,
+    /// `Args` of inspect.
+    pub args: Vec<String>,
+    /// As asked for, completed by the image. `config.image` is as asked for.
+    pub config: Config,
+    /// As asked for, with the defaults that `inspect` shows filled in.
+    pub host: HostConfig,
+    /// Where it is in its life.
+    pub state: State,
+    /// Of its latest run.
+    pub last: Last,
+    /// How often its restart policy has started it again.
+    pub restart_count: u32,
+    /// Stopped by hand: `unless-stopped` keeps it so.
+    pub stopped_by_hand: bool,
+    /// Volumes and bind mounts.
+    pub mounts: Vec<MountPoint>,
+    /// By network name; addresses only while it runs.
+    pub endpoints: BTreeMap<String, EndpointSettings>,
+    /// `NetworkSettings.Ports`: published ones with the host's addresses,
+    /// exposed ones with none; empty unless it runs.
+    pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    /// Every way in which it is weaker than the default, in words.
+    pub weakened: Vec<String>,
+    /// First id of its private range of 65,536; none if it shares the host's.
+    pub id_base: Option<u32>,
+    /// Running exec sessions.
+    pub execs: Vec<Id>,
+    /// Its record, log and files.
+    pub dir: PathBuf,
+    /// `json-file` log, if it keeps one.
+    pub log_path: Option<PathBuf>,
+    /// `/etc/hostname` of the container, on the host.
+    pub hostname_path: PathBuf,
+    /// `/etc/hosts` of the container, on the host.
+    pub hosts_path: PathBuf,
+    /// `/etc/resolv.conf` of the container, on the host.
+    pub resolv_conf_path: PathBuf,
+    /// Of the writable layer, for `GraphDriver.Data.UpperDir`.
+    pub upper_dir: PathBuf,
+    /// SELinux label or AppArmor profile of its processes; empty if none.
+    pub process_label: String,
+    /// SELinux label of its files; empty if none.
+    pub mount_label: String,
+}
+
+/// Of a container's latest run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// 0..=255; 128+n for signal n.
+    pub code: u8,
+    /// When its program began.
+    pub started: Nanos,
+    /// When it ended.
+    pub finished: Nanos,
+    /// The kernel killed something in it for want of memory.
+    pub oom: bool,
+    /// Why it could not be started; empty if it could.
+    pub error: String,
+}
+
+/// One mount that a user asked for: an entry of inspect's `Mounts`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountPoint {
+    /// `bind`, `volume` or `tmpfs`.
+    pub kind: String,
+    /// Of a volume.
+    pub name: String,
+    /// On the host.
+    pub source: String,
+    /// In the container.
+    pub destination: String,
+    /// Of a volume.
+    pub driver: String,
+    /// As written after the last colon of `-v`.
+    pub mode: String,
+    /// Writable?
+    pub rw: bool,
+    /// Of a bind mount.
+    pub propagation: String,
+}
+
+/// Answer of `create`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The new container.
+    pub id: Id,
+    /// For the user.
+    pub warnings: Vec<String>,
+}
+
+/// Disk space of one container, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Of what it wrote.
+    pub rw: u64,
+    /// With the image.
+    pub root: u64,
+}
+
+/// Which streams a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "the API's own words")]
+pub struct Attach {
+    /// It sends.
+    pub stdin: bool,
+    /// It receives.
+    pub stdout: bool,
+    /// It receives.
+    pub stderr: bool,
+}
+
+/// What `wait` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// At once, if it does not run.
+    NotRunning,
+    /// The next exit, even if it does not run yet.
+    NextExit,
+    /// Its removal.
+    Removed,
+}
+
+/// Answer of `wait`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// Exit code of the latest run.
+    pub code: u8,
+    /// If it could not be started or removed.
+    pub error: Option<String>,
+}

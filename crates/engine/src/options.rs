@@ -1,0 +1,23 @@
+//! Where an engine lives and what it was told.
+
+use std::path::PathBuf;
+
+/// What `cofferdamd` was started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Images, containers, volumes and the state: survives a restart of the host.
+    pub data_root: PathBuf,
+    /// Sockets and what is true of this boot only.
+    pub run_root: PathBuf,
+    /// Name of the default network's bridge.
+    pub bridge: String,
+    /// Address and prefix of that bridge, e.g. `172.30.0.1/16`; the first
+    /// free private range if none.
+    pub bip: Option<String>,
+    /// `cofferdam-run`.
+    pub runtime_binary: PathBuf,
+    /// Registries to ask before Docker Hub.
+    pub registry_mirrors: Vec<String>,
+    /// `no_new_privs` for every container.
+    pub no_new_privileges: bool,
+}
