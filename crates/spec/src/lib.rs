@@ -2,16 +2,23 @@
 //! clock or asks the kernel.
 //!
 //! - [`id`]: identifiers of containers and the like.
+//! - [`digest`], [`reference`](mod@reference), [`image`]: content addresses, names of images, and
+//!   the documents that images are.
 //! - [`docker`]: what a client of the Docker Engine API asks for.
 //! - [`oci`]: the runtime configuration of the OCI (`config.json`).
 //! - [`sandbox`]: everything that will confine one container, decided.
 //! - [`wire`]: what the daemon and a monitor say to one another.
 
+pub mod digest;
 pub mod docker;
 pub mod id;
+pub mod image;
 pub mod oci;
+pub mod reference;
 pub mod sandbox;
 pub mod wire;
 
+pub use digest::Digest;
 pub use id::Id;
+pub use reference::Reference;
 pub use sandbox::Sandbox;
