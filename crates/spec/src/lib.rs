@@ -7,6 +7,7 @@
 //! - [`docker`]: what a client of the Docker Engine API asks for.
 //! - [`oci`]: the runtime configuration of the OCI (`config.json`).
 //! - [`sandbox`]: everything that will confine one container, decided.
+//! - [`stamp`]: times of day as logs and the API spell them.
 //! - [`wire`]: what the daemon and a monitor say to one another.
 
 pub mod digest;
@@ -16,6 +17,7 @@ pub mod image;
 pub mod oci;
 pub mod reference;
 pub mod sandbox;
+pub mod stamp;
 pub mod wire;
 
 pub use digest::Digest;

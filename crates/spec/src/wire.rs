@@ -3,8 +3,10 @@
 //! # Launching
 //!
 //! The daemon starts `cofferdam-run monitor` with one end of a
-//! `SOCK_SEQPACKET` pair as descriptor 3 and speaks JSON, one message a
-//! packet; descriptors ride along where it says so.
+//! `SOCK_SEQPACKET` pair as its standard input (so that nothing but the
+//! standard three descriptors is inherited) and speaks JSON, one message a
+//! packet of at most [`MAX_PACKET`] bytes; descriptors ride along where it
+//! says so. The crate `watch` is the daemon's side of it.
 //!
 //! ```text
 //!   daemon                                     monitor
@@ -17,8 +19,10 @@
 //!     | <---------------------------------- Ended |  exit.json is written by then
 //! ```
 //!
-//! The pair may close at any time (the daemon may die): the monitor goes on,
-//! and a new daemon connects to `monitor.sock` and sends [`Request::Watch`].
+//! A pair that closes before `Go` is an `Abort`. Later it may close at any time
+//! (the daemon may die): the monitor goes on, and a new daemon connects to
+//! `monitor.sock` and sends [`Request::Watch`]. A monitor that closes the pair
+//! without `Failed` or `Ended` has died or was told to abort.
 //!
 //! # Serving
 //!
@@ -105,9 +109,16 @@ pub enum Request {
         stdout: bool,
         /// Receive standard error.
         stderr: bool,
+        /// The program waits while this client is slow, as it would for a
+        /// pipe's reader, and no byte is lost (`run` in the foreground). If
+        /// not, a client that falls behind by more than the monitor buffers
+        /// loses its connection, and the program waits for nobody.
+        #[serde(default)]
+        pace: bool,
     },
     /// Another program in the container: [`Reply::Started`] or
-    /// [`Reply::Failed`], then its streams, then [`Reply::Ended`].
+    /// [`Reply::Failed`], then its streams, then [`Reply::Ended`]. It waits
+    /// while its client is slow, and runs on without one that leaves.
     Exec {
         /// Chosen by the daemon, for `Resize` and `Signal`.
         exec: String,
@@ -182,6 +193,9 @@ pub struct Frame {
     /// How many bytes of it.
     pub len: u32,
 }
+
+/// Longest packet of the launching dialogue.
+pub const MAX_PACKET: usize = 16 << 10;
 
 /// Longest payload that either side sends or accepts.
 pub const MAX_FRAME: u32 = 1 << 20;
