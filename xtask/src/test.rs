@@ -1,0 +1,71 @@
+//! `cargo xtask test`: installs what the tests need and runs them all.
+
+use crate::{as_root, build, cargo, run};
+use anyhow::{Context as _, Result};
+use std::{path::Path, process::Command};
+
+/// A program that tests call, and the Debian package that brings it.
+const NEEDED: [(&str, &str); 10] = [
+    ("/bin/busybox", "busybox-static"),
+    ("/usr/sbin/ip", "iproute2"),
+    ("/usr/sbin/nft", "nftables"),
+    ("/usr/bin/curl", "curl"),
+    ("/usr/bin/mmdebstrap", "mmdebstrap"),
+    ("/usr/bin/nsenter", "util-linux"),
+    ("/usr/bin/tmux", "tmux"),
+    ("/usr/bin/xz", "xz-utils"),
+    ("/usr/bin/zstd", "zstd"),
+    ("/usr/bin/python3", "python3-minimal"),
+];
+
+/// Further words go to the test programs, as a filter on their names.
+pub fn test(filter: &[&str]) -> Result<()> {
+    as_root()?;
+    install()?;
+    let binaries = build("dev")?;
+    let mut tests = cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--"]);
+    tests.args(filter);
+    tests.env("COFFERDAM_BINARIES", &binaries).env("COFFERDAM_DOCKER", docker_client()?);
+    run(&mut tests)
+}
+
+fn install() -> Result<()> {
+    let missing: Vec<&str> = NEEDED
+        .iter()
+        .filter(|(path, _)| !Path::new(path).exists())
+        .map(|(_, name)| *name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing for the tests: {}", missing.join(" "));
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+        command
+    };
+    run(apt().arg("update"))?;
+    run(apt().args(["install", "--yes", "--no-install-recommends"]).args(missing))
+}
+
+/// The Docker CLI: the one that is installed, else the client alone out of
+/// Debian's package, which would otherwise bring an engine with it.
+fn docker_client() -> Result<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Some(found) =
+        std::env::split_paths(&path).map(|dir| dir.join("docker")).find(|p| p.is_file())
+    {
+        return Ok(found);
+    }
+    let folder = crate::root().join("target/docker-client");
+    let client = folder.join("usr/bin/docker");
+    if !client.is_file() {
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        run(Command::new("apt-get").args(["-qq", "update"]))?;
+        run(Command::new("apt-get").args(["-qq", "download", "docker.io"]).current_dir(&folder))?;
+        let unpack = "for deb in docker.io_*.deb; do dpkg-deb --extract \"$deb\" . ; done";
+        run(Command::new("sh").args(["-ec", unpack]).current_dir(&folder))?;
+    }
+    Ok(client)
+}
