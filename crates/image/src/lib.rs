@@ -1,1 +1,28 @@
-//! Content by digest, manifests, names, import and load
+//! Content by digest, image documents, names.
+//!
+//! # The life of content
+//!
+//! ```text
+//!   a stream ──▶ ingest (a temporary name; hashed, decompressed, unpacked)
+//!                  │ digest right, all on disk
+//!                  ▼
+//!                committed (blobs/sha256/…, layers/<diff id>), immutable
+//!                  │ an image record names it
+//!                  ▼
+//!                in use ── last name and last user gone ──▶ removed
+//! ```
+//!
+//! A name moves last. Power may fail anywhere: what no record names is
+//! rubbish, and swept by [`Store::open`]; what a record names is whole.
+//!
+//! An image's id is the digest of its configuration, as in Docker. A layer is
+//! kept once, unpacked, together with what is needed to write out its very
+//! tar again, byte for byte.
+
+mod error;
+mod record;
+mod store;
+
+pub use error::{Error, Kind};
+pub use record::{Deleted, Detail, HistoryItem, Pruned, Summary};
+pub use store::{Commit, Import, Store, Usage};

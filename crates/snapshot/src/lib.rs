@@ -1,1 +1,33 @@
-//! Layers into a copy-on-write root and back: the safe tar reader and writer
+//! Layers into a copy-on-write root and back.
+//!
+//! # A layer
+//!
+//! The tar of a layer is hostile input. [`unpack`] reads it once, as a
+//! stream, and writes what it says below one directory that it was given and
+//! nowhere else; the result is what overlayfs takes as a lower layer
+//! (whiteouts are character devices 0:0, opaque directories carry
+//! `trusted.overlay.opaque`), with the ids that the tar names. It is never
+//! changed afterwards.
+//!
+//! # A container's root
+//!
+//! ```text
+//!   prepare ──▶ Root { upper, work } ── mount(layers) ──▶ a detached overlay
+//!      │             │                                      (moved into the
+//!      │             ├─ changes, pack, size                  container's mount
+//!      └── remove ◀──┘                                       namespace)
+//! ```
+//!
+//! Lower layers reach the container's range of ids through idmapped mounts;
+//! the upper directory is born in that range and is shifted back whenever it
+//! is packed. Nothing is ever attached to the host's tree of mounts.
+
+mod error;
+mod ids;
+mod root;
+mod transfer;
+
+pub use error::{Error, Kind};
+pub use ids::IdRange;
+pub use root::{Change, ChangeKind, Root};
+pub use transfer::{PathStat, PutOptions, export, get, put, stat};
