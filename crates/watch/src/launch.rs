@@ -171,12 +171,30 @@ impl Running {
     /// # Errors
     /// [`Error::Gone`] if the monitor died before its container.
     pub fn ended(mut self) -> Result<Exit, Error> {
-        let said = self.0.pair.receive(false);
-        self.0.pair.child.wait().doing("wait for a monitor")?;
-        match said? {
+        let said = self.told();
+        self.reap()?;
+        said
+    }
+
+    /// Waits for the end, however long it takes. The monitor may stay for
+    /// those who still read what the program said: [`Running::reap`] it.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the monitor died before its container.
+    pub fn told(&mut self) -> Result<Exit, Error> {
+        match self.0.pair.receive(false)? {
             (FromMonitor::Ended(exit), _) => Ok(exit),
             (other, _) => Err(Error::OutOfTurn(format!("{other:?}"))),
         }
+    }
+
+    /// Waits for the monitor to leave: at once if its end of the pair has
+    /// closed, which makes the pair readable.
+    ///
+    /// # Errors
+    /// What the host said.
+    pub fn reap(mut self) -> Result<(), Error> {
+        self.0.pair.child.wait().doing("wait for a monitor").map(drop)
     }
 
     /// The monitor, as the host sees it.
@@ -185,7 +203,8 @@ impl Running {
     }
 }
 
-/// Readable when [`Running::ended`] would not block for long.
+/// Readable when [`Running::told`] would not block, and again at the close,
+/// when [`Running::reap`] would not.
 impl AsFd for Running {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.pair.socket.as_fd()
