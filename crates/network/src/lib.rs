@@ -1,1 +1,32 @@
-//! Bridges, interfaces, the layer-2 guard, addresses and published ports
+//! Networks that a container cannot turn against its neighbours.
+//!
+//! A [`Realm`] is everything that one daemon owns in the host's network
+//! namespace: two nftables tables that bear its name, and its bridges. A
+//! [`Bridge`] is one network: a Linux bridge with a gateway address, into
+//! which [`Bridge::plug`] puts one end of a fresh veth pair while the other is
+//! born inside a container's network namespace, addressed and up.
+//!
+//! What a container may say on its port is decided in the kernel by data: its
+//! one MAC address and its addresses are elements of sets, and the rules that
+//! look them up never change. So the cost of a frame does not depend on how
+//! many containers there are, and plugging one is a single transaction.
+//!
+//! Everything is done by netlink from the calling thread, blocking; no helper
+//! program runs. Nothing here needs the daemon to live: pairs die with the
+//! container's network namespace, published ports are the kernel's, and what
+//! bears the name of a container that no record knows is [swept](Bridge::sweep).
+//!
+//! - [`addresses`]: which address, subnet and MAC is next. Pure.
+//! - [`ports`]: which host ports are spoken for.
+
+pub mod addresses;
+mod bridge;
+mod error;
+pub mod ports;
+mod realm;
+mod wish;
+
+pub use bridge::Bridge;
+pub use error::{Error, Kind};
+pub use realm::Realm;
+pub use wish::{BridgeConfig, Endpoint, Mac, PortWish, Proto, Published};

@@ -1,0 +1,1 @@
+//! Which ports of the host are spoken for.

@@ -1,0 +1,239 @@
+//! What the engine asks of this room: plain data, kept in its records.
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+use spec::Id;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+    str::FromStr,
+};
+
+/// One network: a bridge, its subnets and what may pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeConfig {
+    /// The interface's name on the host, at most 15 bytes.
+    pub name: String,
+    /// The IPv4 subnet; the address part is the gateway's (`172.17.0.1/16`).
+    pub subnet4: Option<Ipv4Net>,
+    /// The IPv6 subnet; the address part is the gateway's (`fd00::1/64`).
+    pub subnet6: Option<Ipv6Net>,
+    /// Largest packet, in bytes.
+    pub mtu: u32,
+    /// Containers of this network may talk to one another.
+    pub icc: bool,
+    /// Containers reach the outside under the host's addresses.
+    pub masquerade: bool,
+    /// No way out and none in: no default route, nothing forwarded.
+    pub internal: bool,
+}
+
+impl BridgeConfig {
+    /// What the default network of a daemon is: everything on, an Ethernet's
+    /// usual size, IPv6 in the [private subnet of that
+    /// name](crate::addresses::private_subnet6).
+    pub fn default_network(name: &str, subnet4: Ipv4Net) -> Self {
+        Self {
+            name: name.to_owned(),
+            subnet4: Some(subnet4),
+            subnet6: Some(crate::addresses::private_subnet6(name)),
+            mtu: 1500,
+            icc: true,
+            masquerade: true,
+            internal: false,
+        }
+    }
+}
+
+/// One container's place on one network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// This endpoint's own identifier, as `inspect` shows it.
+    pub id: Id,
+    /// The container: what everything made for it is named after.
+    pub container: Id,
+    /// The container's name, for messages.
+    pub name: String,
+    /// What the interface is called inside: `eth0`.
+    pub ifname: String,
+    /// The only hardware address it may use.
+    pub mac: Mac,
+    /// Its IPv4 address, from the bridge's subnet.
+    pub addr4: Option<Ipv4Addr>,
+    /// Its IPv6 address, from the bridge's subnet.
+    pub addr6: Option<Ipv6Addr>,
+    /// The container's way out leads through this network.
+    pub default_route: bool,
+    /// Ports of the host that lead here, as [`Realm::reserve`](crate::Realm::reserve) gave them.
+    pub ports: Vec<Published>,
+}
+
+/// A port of the host that leads to a port of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Published {
+    /// Which protocol's port.
+    pub proto: Proto,
+    /// The host's address; `0.0.0.0` or `::` for all of that family.
+    pub host_ip: IpAddr,
+    /// The port there.
+    pub host_port: u16,
+    /// The port in the container.
+    pub container_port: u16,
+}
+
+/// A port somebody would like published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortWish {
+    /// Which protocol's port.
+    pub proto: Proto,
+    /// The host's address; none for all addresses of both families.
+    pub host_ip: Option<IpAddr>,
+    /// Any of these; `0..=0` for any free port.
+    pub host_ports: RangeInclusive<u16>,
+    /// The port in the container.
+    pub container_port: u16,
+}
+
+/// A transport protocol with ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Proto {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+impl Proto {
+    /// The protocol's number in an IP header.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+}
+
+impl fmt::Display for Proto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        })
+    }
+}
+
+impl FromStr for Proto {
+    type Err = UnknownProto;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProto> {
+        match text {
+            "tcp" => Ok(Self::Tcp),
+            "udp" => Ok(Self::Udp),
+            "sctp" => Ok(Self::Sctp),
+            _ => Err(UnknownProto(text.to_owned())),
+        }
+    }
+}
+
+/// No protocol of that name has ports.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid proto: {0}")]
+pub struct UnknownProto(String);
+
+/// An Ethernet address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// May a single interface bear it? (Not a group address, not all zero.)
+    pub fn is_station(self) -> bool {
+        self.0[0] & 1 == 0 && self.0 != [0; 6]
+    }
+
+    /// The link-local address that the kernel derives from it.
+    ///
+    /// Source: RFC 4291, appendix A (modified EUI-64).
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(out, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    }
+}
+
+impl From<Mac> for String {
+    fn from(mac: Mac) -> String {
+        mac.to_string()
+    }
+}
+
+/// The text is not an Ethernet address.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid MAC address {0:?}")]
+pub struct NotAMac(String);
+
+impl FromStr for Mac {
+    type Err = NotAMac;
+
+    /// Six pairs of hexadecimal digits, with colons or dashes between them.
+    fn from_str(text: &str) -> Result<Self, NotAMac> {
+        let refuse = || NotAMac(text.to_owned());
+        let separator =
+            text.chars().nth(2).filter(|c| matches!(c, ':' | '-')).ok_or_else(refuse)?;
+        let mut bytes = [0; 6];
+        let mut parts = text.split(separator);
+        for byte in &mut bytes {
+            let part = parts.next().filter(|p| p.len() == 2).ok_or_else(refuse)?;
+            if !part.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(refuse());
+            }
+            *byte = u8::from_str_radix(part, 16).map_err(|_| refuse())?;
+        }
+        if parts.next().is_some() { Err(refuse()) } else { Ok(Self(bytes)) }
+    }
+}
+
+impl TryFrom<String> for Mac {
+    type Error = NotAMac;
+
+    fn try_from(text: String) -> Result<Self, NotAMac> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_address_reads_back_in_either_spelling() {
+        let mac = Mac([2, 0x42, 0xac, 0x11, 0, 0x0a]);
+        assert_eq!(mac.to_string().parse(), Ok(mac));
+        assert_eq!("02-42-AC-11-00-0A".parse(), Ok(mac));
+    }
+
+    #[test]
+    fn what_is_no_mac_address_is_refused() {
+        for text in
+            ["", "02", "02:42:ac:11:00", "02:42:ac:11:00:0a:0b", "+2:42:ac:11:00:0a", "0é:00"]
+        {
+            assert!(text.parse::<Mac>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_link_local_address_is_the_kernels() {
+        let mac = Mac([2, 0x42, 0xac, 0x11, 0, 0x0a]);
+        assert_eq!(mac.link_local().to_string(), "fe80::42:acff:fe11:a");
+    }
+}
