@@ -1,0 +1,66 @@
+//! Removing a group: every directory of it, in every hierarchy.
+
+use crate::{
+    Cgroup, Error,
+    dir::{self, Dir},
+    error::Doing,
+    freeze,
+};
+use rustix::io::Errno;
+use std::time::{Duration, Instant};
+
+/// How long processes that are already ending get to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Cgroup {
+    /// Removes the group and all groups below it, in every hierarchy.
+    ///
+    /// Its processes must be ending ([`Cgroup::kill`]): it waits for the last
+    /// to be gone. A directory that is not there is as good as removed.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] if processes stay in it.
+    pub fn remove(&self) -> Result<(), Error> {
+        let end = Instant::now() + PATIENCE;
+        let (unified, legacy): (Vec<&Dir>, Vec<&Dir>) =
+            self.dirs.iter().partition(|dir| dir.unified());
+        // The version 2 directory goes last: it tells when the others can.
+        for dir in legacy.into_iter().chain(unified) {
+            let left = || end.saturating_duration_since(Instant::now());
+            if remove_tree(dir)? {
+                continue;
+            }
+            if !self.wait_empty(left())? {
+                return Err(self.timed_out(dir, "empty", PATIENCE));
+            }
+            // The last process may still be on its way out of the others.
+            if !freeze::poll_until(left(), || remove_tree(dir))? {
+                return Err(self.timed_out(dir, "empty", PATIENCE));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// False if something in it is busy.
+fn remove_tree(dir: &Dir) -> Result<bool, Error> {
+    match rustix::fs::rmdir(&dir.path) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(true),
+        Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+        Err(error) => return Err(error).doing("remove control group", &dir.path),
+    }
+    let children = match dir.children() {
+        Err(error) if dir::gone(&error) => return Ok(true),
+        other => other?,
+    };
+    for name in &children {
+        if !remove_tree(&dir.child(name))? {
+            return Ok(false);
+        }
+    }
+    match rustix::fs::rmdir(&dir.path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::BUSY | Errno::NOTEMPTY) => Ok(false),
+        Err(error) => Err(error).doing("remove control group", &dir.path),
+    }
+}
