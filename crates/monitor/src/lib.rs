@@ -1,3 +1,1 @@
 //! Watches one container: stdio, log, attach, exec and the exit record
-
-mod log;
