@@ -5,18 +5,34 @@
 //! the current one (`path`), or from the last lines of them; told to follow,
 //! it then waits for more until its [`Stop`] is used: from another thread,
 //! [`Stop::ended`] when the container has ended (what is written is still
-//! read), [`Stop::cancel`] when nobody wants it any more.
+//! read), [`Stop::cancel`] when nobody wants it any more. It keeps open what it
+//! reads, so a rotation takes nothing from it; should the writer rotate more
+//! files away than are kept while it reads one, those are lost to it, as they
+//! are to everyone.
+//!
+//! ```text
+//!  open ──▶ path.2, path.1, path ──▶ end of file ──▶ done
+//!                        ▲                │ follow
+//!                        │                ▼
+//!                        └─ wait (inotify, Stop): more, rotated or truncated
+//! ```
 
-use std::{io, path::Path, sync::Arc};
+mod follow;
+mod lines;
+mod reader;
+
+pub use follow::Stop;
+pub use reader::Reader;
 
 /// Which lines.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only the last so many, both streams counted; all if none.
+    /// Only the last so many, both streams counted; all if none. Applied
+    /// before the times, as Docker does.
     pub tail: Option<u64>,
     /// Only from this time on, in nanoseconds since the epoch.
     pub since: Option<u64>,
-    /// Only until this time.
+    /// Only until this time; a reader that follows ends when it has come.
     pub until: Option<u64>,
     /// Wait for more at the end.
     pub follow: bool,
@@ -35,50 +51,9 @@ pub enum Stream {
 pub struct Entry {
     /// Where it was written.
     pub stream: Stream,
-    /// Nanoseconds since the epoch.
+    /// Nanoseconds since the epoch; [`spec::stamp::Stamp::fixed`] spells it
+    /// as `logs --timestamps` does.
     pub time: u64,
     /// With its newline, if it is the end of a line.
     pub line: String,
-}
-
-/// Goes through the files.
-#[derive(Debug)]
-pub struct Reader {
-    stop: Arc<Stop>,
-}
-
-/// Ends a [`Reader`] that follows.
-#[derive(Debug)]
-pub struct Stop {}
-
-impl Stop {
-    /// The container has ended: read to the end, then stop.
-    pub fn ended(&self) {}
-
-    /// Stop now.
-    pub fn cancel(&self) {}
-}
-
-impl Reader {
-    /// Opens the log whose current file is `path`.
-    ///
-    /// # Errors
-    /// What the host said. A file that does not exist yet is an empty one.
-    pub fn open(path: &Path, options: Options) -> io::Result<Self> {
-        let _ = (path, options);
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// For another thread.
-    pub fn stop(&self) -> Arc<Stop> {
-        Arc::clone(&self.stop)
-    }
-}
-
-impl Iterator for Reader {
-    type Item = io::Result<Entry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        None
-    }
 }

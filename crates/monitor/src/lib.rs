@@ -1,1 +1,3 @@
 //! Watches one container: stdio, log, attach, exec and the exit record
+
+mod log;
