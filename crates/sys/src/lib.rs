@@ -4,5 +4,16 @@
 //! anything: no path, no limit and no rule of confinement lives in this room.
 
 pub mod bpf;
+pub mod confine;
+pub mod mount;
 pub mod probe;
+pub mod process;
+pub mod sched;
 pub mod signal;
+
+use std::io;
+
+/// What a raw system call returned, as a result.
+fn checked(rc: libc::c_long) -> io::Result<libc::c_long> {
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(rc) }
+}

@@ -1,7 +1,41 @@
-//! Sending a signal by its number: real-time signals have no name that
-//! rustix would take.
+//! Signals: sent by number, since real-time signals have no name that rustix
+//! would take; and what the calling process does about its own.
 
-use std::io;
+use std::{io, mem::MaybeUninit, ptr};
+
+/// Brings every signal back to what a fresh program expects: none blocked,
+/// none ignored.
+///
+/// # Errors
+/// As `sigprocmask(2)`.
+pub fn reset() -> io::Result<()> {
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL runs no code of ours. Where a number cannot be set
+        // (9, 19, the C library's own), its default stands anyway.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    set_mask(false)
+}
+
+/// Holds every signal back until [`next`] takes it.
+///
+/// # Errors
+/// As `sigprocmask(2)`.
+pub fn hold() -> io::Result<()> {
+    set_mask(true)
+}
+
+/// Waits for a signal that is [held](hold), and takes it.
+///
+/// # Errors
+/// As `sigwaitinfo(2)`.
+pub fn next() -> io::Result<i32> {
+    let set = mask(true);
+    // SAFETY: the set is initialised and outlives the call; no information is
+    // asked for.
+    let signal = unsafe { libc::sigwaitinfo(set.as_ptr(), ptr::null_mut()) };
+    if signal < 0 { Err(io::Error::last_os_error()) } else { Ok(signal) }
+}
 
 /// Sends `signal` (0: only asks whether one could) to one process.
 ///
@@ -19,4 +53,23 @@ pub fn send(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: the call reads two integers and no memory.
     let rc = unsafe { libc::kill(pid, signal) };
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn mask(full: bool) -> MaybeUninit<libc::sigset_t> {
+    let mut set = MaybeUninit::uninit();
+    if full {
+        // SAFETY: writes the whole set.
+        unsafe { libc::sigfillset(set.as_mut_ptr()) };
+    } else {
+        // SAFETY: writes the whole set.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    }
+    set
+}
+
+fn set_mask(full: bool) -> io::Result<()> {
+    let set = mask(full);
+    // SAFETY: the set is initialised and outlives the call.
+    let rc = unsafe { libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), ptr::null_mut()) };
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
