@@ -20,12 +20,15 @@ pub(crate) struct Dir {
     pub path: PathBuf,
     /// As in `/proc/self/cgroup`; empty for version 2.
     pub controllers: Vec<String>,
+    /// What the hierarchy's mount point is called, e.g. `cpu,cpuacct`.
+    pub tree: String,
     fd: OnceLock<OwnedFd>,
 }
 
 impl Dir {
     pub fn new(path: PathBuf, controllers: Vec<String>) -> Self {
-        Self { path, controllers, fd: OnceLock::new() }
+        let tree = controllers.join(",");
+        Self { path, controllers, tree, fd: OnceLock::new() }
     }
 
     pub fn unified(&self) -> bool {

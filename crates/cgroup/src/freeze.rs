@@ -42,7 +42,7 @@ impl Cgroup {
         };
         let frozen = match outcome {
             Ok(true) => return Ok(()),
-            Ok(false) => Err(self.timed_out(dir, "frozen", PATIENCE)),
+            Ok(false) => Err(timed_out(dir, "frozen", PATIENCE)),
             Err(error) => Err(error),
         };
         self.thaw()?;
@@ -70,10 +70,10 @@ impl Cgroup {
     /// # Errors
     /// If the group cannot be read.
     pub fn frozen(&self) -> Result<bool, Error> {
-        if let Some(dir) = self.unified() {
-            if dir.read("cgroup.freeze")?.trim() == "1" {
-                return Ok(true);
-            }
+        if let Some(dir) = self.unified()
+            && dir.read("cgroup.freeze")?.trim() == "1"
+        {
+            return Ok(true);
         }
         match self.legacy("freezer") {
             Some(dir) => Ok(dir.read("freezer.state")?.trim() != "THAWED"),
@@ -141,13 +141,13 @@ impl Cgroup {
         poll_until(patience, || Ok(self.pids()?.is_empty()))
     }
 
-    pub(crate) fn timed_out(&self, dir: &Dir, wanted: &'static str, after: Duration) -> Error {
-        Error::TimedOut { path: dir.path.clone(), wanted, seconds: after.as_secs() }
-    }
-
     fn freezer(&self) -> Result<&Dir, Error> {
         self.legacy("freezer").ok_or_else(no_freezer)
     }
+}
+
+pub(crate) fn timed_out(dir: &Dir, wanted: &'static str, after: Duration) -> Error {
+    Error::TimedOut { path: dir.path.clone(), wanted, seconds: after.as_secs() }
 }
 
 fn no_freezer() -> Error {

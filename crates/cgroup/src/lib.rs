@@ -134,10 +134,26 @@ impl Cgroup {
         paths
     }
 
+    /// The version 2 directory.
+    pub fn unified_path(&self) -> Option<&Path> {
+        self.unified().map(|dir| dir.path.as_path())
+    }
+
+    /// Each version 1 hierarchy: what its mount point is called
+    /// (`cpu,cpuacct`, `systemd`), and the directory in it.
+    pub fn legacy_paths(&self) -> Vec<(String, PathBuf)> {
+        let legacy = self.dirs.iter().filter(|dir| !dir.unified());
+        legacy.map(|dir| (dir.tree.clone(), dir.path.clone())).collect()
+    }
+
     fn at(layout: &Layout, path: &str) -> Result<Self, Error> {
-        let dirs = layout.locate(path)?;
-        let dirs = dirs.into_iter().zip(&layout.trees);
-        Ok(Self { dirs: dirs.map(|(dir, tree)| Dir::new(dir, tree.controllers.clone())).collect() })
+        let dirs = layout.locate(path)?.into_iter().zip(&layout.trees).map(|(path, tree)| {
+            let name = tree.mount.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let mut dir = Dir::new(path, tree.controllers.clone());
+            dir.tree = name;
+            dir
+        });
+        Ok(Self { dirs: dirs.collect() })
     }
 
     /// Moves the process `pid` (as this process sees it; 0 for itself) in.

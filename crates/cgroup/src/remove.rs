@@ -31,11 +31,11 @@ impl Cgroup {
                 continue;
             }
             if !self.wait_empty(left())? {
-                return Err(self.timed_out(dir, "empty", PATIENCE));
+                return Err(freeze::timed_out(dir, "empty", PATIENCE));
             }
             // The last process may still be on its way out of the others.
             if !freeze::poll_until(left(), || remove_tree(dir))? {
-                return Err(self.timed_out(dir, "empty", PATIENCE));
+                return Err(freeze::timed_out(dir, "empty", PATIENCE));
             }
         }
         Ok(())

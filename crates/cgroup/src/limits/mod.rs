@@ -121,7 +121,7 @@ impl Cgroup {
         let Some(first) = writes.first() else { return Ok(()) };
         let hybrid = self.dirs.len() > 1;
         let there = has_controller(dir, controller)?;
-        if !there && !(hybrid && enable_above(dir, controller)?) {
+        if !there && (!hybrid || !enable_above(dir, controller)?) {
             let (limit, controller) = (first.file.clone(), controller.to_owned());
             return Err(Error::NoController { limit, controller });
         }
