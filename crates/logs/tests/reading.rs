@@ -37,9 +37,11 @@ fn append(path: &Path, numbers: std::ops::Range<u64>) {
     let mut text = String::new();
     for number in numbers {
         let time = Stamp::short(number * SECOND);
-        text += &format!(
-            "{{\"log\":\"line {number}\\n\",\"stream\":\"stdout\",\"time\":\"{time}\"}}\n"
-        );
+        text += r#"{"log":"line"#;
+        text += &number.to_string();
+        text += r#"\n","stream":"stdout","time":""#;
+        text += time.as_str();
+        text += "\"}\n";
     }
     file.write_all(text.as_bytes()).expect("writes");
 }
@@ -120,8 +122,8 @@ fn a_log_that_does_not_exist_yet_is_empty() {
 
 /// A reader that follows in a thread; its lines arrive in the channel, which
 /// closes when it ends.
-fn follow(path: &Path, options: Options) -> (mpsc::Receiver<u64>, std::sync::Arc<logs::Stop>) {
-    let reader = Reader::open(path, Options { follow: true, ..options }).expect("opens");
+fn follow(path: &Path, options: &Options) -> (mpsc::Receiver<u64>, std::sync::Arc<logs::Stop>) {
+    let reader = Reader::open(path, Options { follow: true, ..options.clone() }).expect("opens");
     let stop = reader.stop();
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
@@ -140,7 +142,7 @@ fn take(lines: &mpsc::Receiver<u64>, count: usize) -> Vec<u64> {
 fn a_follower_sees_what_comes_until_the_end() {
     let scratch = Scratch::new();
     append(&scratch.path(), 0..2);
-    let (lines, stop) = follow(&scratch.path(), Options { tail: Some(1), ..Options::default() });
+    let (lines, stop) = follow(&scratch.path(), &Options { tail: Some(1), ..Options::default() });
     assert_eq!(take(&lines, 1), [1]);
     append(&scratch.path(), 2..4);
     assert_eq!(take(&lines, 2), [2, 3]);
@@ -154,7 +156,7 @@ fn a_follower_sees_what_comes_until_the_end() {
 fn a_follower_loses_no_line_to_rotations() {
     let scratch = Scratch::new();
     append(&scratch.path(), 0..1);
-    let (lines, stop) = follow(&scratch.path(), Options::default());
+    let (lines, stop) = follow(&scratch.path(), &Options::default());
     assert_eq!(take(&lines, 1), [0]);
     for round in 0..50 {
         let next = 1 + round * 10;
@@ -179,7 +181,7 @@ fn a_follower_loses_no_line_to_rotations() {
 #[test]
 fn a_follower_survives_truncation_and_a_late_file() {
     let scratch = Scratch::new();
-    let (lines, stop) = follow(&scratch.path(), Options::default());
+    let (lines, stop) = follow(&scratch.path(), &Options::default());
     append(&scratch.path(), 0..3);
     assert_eq!(take(&lines, 3), [0, 1, 2]);
     File::options().write(true).open(scratch.path()).expect("opens").set_len(0).expect("cuts");
@@ -192,7 +194,7 @@ fn a_follower_survives_truncation_and_a_late_file() {
 #[test]
 fn half_a_line_waits_for_its_other_half() {
     let scratch = Scratch::new();
-    let (lines, stop) = follow(&scratch.path(), Options::default());
+    let (lines, stop) = follow(&scratch.path(), &Options::default());
     let mut file = File::create(scratch.path()).expect("creates");
     file.write_all(br#"{"log":"x\n","stream":"std"#).expect("writes");
     assert_eq!(lines.recv_timeout(Duration::from_millis(50)), Err(mpsc::RecvTimeoutError::Timeout));
@@ -207,7 +209,7 @@ fn a_follower_ends_when_its_time_has_come() {
     append(&scratch.path(), 0..1);
     // Long ago: nothing that comes can be shown.
     let (lines, _stop) =
-        follow(&scratch.path(), Options { until: Some(SECOND), ..Options::default() });
+        follow(&scratch.path(), &Options { until: Some(SECOND), ..Options::default() });
     assert_eq!(take(&lines, 1), [0]);
     assert_eq!(lines.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
 }

@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod confine;
+pub mod heap;
 pub mod mount;
 pub mod probe;
 pub mod process;

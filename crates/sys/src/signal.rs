@@ -1,7 +1,12 @@
 //! Signals: sent by number, since real-time signals have no name that rustix
 //! would take; and what the calling process does about its own.
 
-use std::{io, mem::MaybeUninit, ptr};
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd, BorrowedFd},
+    ptr,
+};
 
 /// Brings every signal back to what a fresh program expects: none blocked,
 /// none ignored.
@@ -53,6 +58,22 @@ pub fn send(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: the call reads two integers and no memory.
     let rc = unsafe { libc::kill(pid, signal) };
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sends `signal` to the process that a pidfd names, which cannot be another
+/// by now.
+///
+/// # Errors
+/// `ESRCH` if it has been reaped, `EINVAL` for no such signal.
+///
+/// Source: `pidfd_send_signal(2)`.
+pub fn send_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let nothing = ptr::null::<libc::siginfo_t>();
+    // SAFETY: three integers; for a null siginfo the kernel makes its own.
+    let rc = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, nothing, 0)
+    };
+    crate::checked(rc).map(drop)
 }
 
 fn mask(full: bool) -> MaybeUninit<libc::sigset_t> {
