@@ -205,6 +205,13 @@ pub const MAX_FRAME: u32 = 1 << 20;
 #[error("malformed frame header {0:02x?}")]
 pub struct BadFrame([u8; 8]);
 
+impl BadFrame {
+    /// For a header that is well formed but does not belong there.
+    pub fn of(header: [u8; 8]) -> Self {
+        Self(header)
+    }
+}
+
 impl Frame {
     /// The eight bytes to send.
     pub fn to_bytes(self) -> [u8; 8] {

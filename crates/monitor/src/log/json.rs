@@ -66,9 +66,9 @@ fn push_close(out: &mut Vec<u8>, source: Source, time: u64) {
 /// What is not copied as it stands: `PLAIN` bytes are.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
-    let mut byte = 0x20;
+    let mut byte = 0x20_u8;
     while byte < 0x80 {
-        plain[byte] = !matches!(byte as u8, b'"' | b'\\' | b'<' | b'>' | b'&');
+        plain[byte as usize] = !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
         byte += 1;
     }
     plain
