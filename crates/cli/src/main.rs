@@ -1,3 +1,46 @@
-//! The `cofferdam` program.
+//! The `cofferdam` program: a person's words to HTTP and back.
+//!
+//! It knows no container: it turns words into requests of the Docker Engine
+//! API, which any engine of that API could answer, and draws the answers with
+//! Docker's columns. What is our own (`audit`) is a path of its own.
 
-fn main() {}
+mod client;
+mod commands;
+mod daemon;
+mod error;
+mod request;
+mod show;
+mod streams;
+mod template;
+mod terminal;
+mod words;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = words::lenient(words::Words::command()).get_matches();
+    let words = match words::Words::from_arg_matches(&matches) {
+        Ok(words) => words,
+        Err(error) => error.exit(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(commands::run(words));
+            // A read of the terminal may still be waiting for a key.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(source) => {
+            Err(error::Error::Host { doing: "start", what: "the event loop".into(), source })
+        }
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprint!("{}", error.report());
+            ExitCode::from(error.code())
+        }
+    }
+}

@@ -16,13 +16,7 @@ pub struct NotAnId(String);
 impl Id {
     /// Spells 32 random bytes, which the caller draws.
     pub fn from_random(bytes: [u8; 32]) -> Self {
-        let mut text = String::with_capacity(64);
-        for byte in bytes {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(nibble.into(), 16).expect("a nibble is below 16"));
-            }
-        }
-        Self(text)
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// All 64 digits.

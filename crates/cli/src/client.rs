@@ -1,0 +1,243 @@
+//! HTTP over the engine's unix socket: one connection a request, as each may
+//! turn into a stream.
+
+use crate::{
+    daemon,
+    error::{Error, Outcome},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Either, Full, channel::Channel};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, upgrade::Upgraded};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::path::PathBuf;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    net::UnixStream,
+};
+
+/// The version of the API that we speak.
+const VERSION: &str = "v1.51";
+
+/// Where the engine listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/cofferdam/cofferdam.sock";
+
+/// Speaks to one engine.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// What is sent with a request.
+type Sent = Either<Full<Bytes>, Channel<Bytes, std::io::Error>>;
+
+impl Client {
+    /// Takes `--host`, else `DOCKER_HOST`, else the default socket.
+    ///
+    /// # Errors
+    /// For an address that is not `unix://`.
+    pub fn new(host: Option<&str>) -> Outcome<Self> {
+        let host = match host {
+            Some(host) => host.to_owned(),
+            None => std::env::var("DOCKER_HOST").unwrap_or_default(),
+        };
+        let socket = match host.strip_prefix("unix://") {
+            Some(path) => path,
+            None if host.is_empty() => DEFAULT_SOCKET,
+            None => {
+                return Err(Error::Words(format!(
+                    "cannot use the host {host:?}: only unix://PATH is carried"
+                )));
+            }
+        };
+        Ok(Self { socket: socket.into() })
+    }
+
+    async fn connect(&self) -> Outcome<UnixStream> {
+        match UnixStream::connect(&self.socket).await {
+            Ok(stream) => Ok(stream),
+            Err(source) => daemon::start_for(&self.socket, source).await,
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Sent,
+        kind: &str,
+        upgrade: bool,
+    ) -> Outcome<Response<Incoming>> {
+        let io = TokioIo::new(self.connect().await?);
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(io).await.map_err(Error::Broken)?;
+        tokio::spawn(connection.with_upgrades());
+        let mut request = Request::builder().method(method).uri(format!("/{VERSION}{path}"));
+        request = request.header("Host", "cofferdam").header("Content-Type", kind);
+        if upgrade {
+            request = request.header("Connection", "Upgrade").header("Upgrade", "tcp");
+        }
+        let request =
+            request.body(body).map_err(|_| Error::Words(format!("{path:?} is not a path")))?;
+        sender.send_request(request).await.map_err(Error::Broken)
+    }
+
+    /// Any answer but success becomes the engine's own words.
+    async fn accepted(&self, answer: Response<Incoming>) -> Outcome<Response<Incoming>> {
+        let status = answer.status();
+        if status.is_success()
+            || status == StatusCode::NOT_MODIFIED
+            || status == StatusCode::SWITCHING_PROTOCOLS
+        {
+            return Ok(answer);
+        }
+        let bytes = answer.into_body().collect().await.map_err(Error::Broken)?.to_bytes();
+        let message = serde_json::from_slice::<Value>(&bytes)
+            .ok()
+            .and_then(|value| Some(value.get("message")?.as_str()?.to_owned()))
+            .unwrap_or_else(|| String::from_utf8_lossy(&bytes).trim().to_owned());
+        Err(Error::Engine { status: status.as_u16(), message })
+    }
+
+    /// Sends a body and gives the answer as a stream.
+    ///
+    /// # Errors
+    /// If the engine cannot be reached or refuses.
+    pub async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Outcome<Response<Incoming>> {
+        let body = Either::Left(Full::new(body.into()));
+        let answer = self.send(method, path, body, "application/json", false).await?;
+        self.accepted(answer).await
+    }
+
+    /// Sends a stream of bytes, e.g. an archive.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn upload(
+        &self,
+        method: Method,
+        path: &str,
+        mut from: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Outcome<Response<Incoming>> {
+        let (mut chunks, body) = Channel::new(2);
+        tokio::spawn(async move {
+            let mut chunk = vec![0; 256 << 10];
+            loop {
+                match from.read(&mut chunk).await {
+                    Ok(0) => return,
+                    Ok(n)
+                        if chunks.send_data(Bytes::copy_from_slice(&chunk[..n])).await.is_err() =>
+                    {
+                        return;
+                    }
+                    Ok(_) => {}
+                    Err(error) => return chunks.abort(error),
+                }
+            }
+        });
+        let body = Either::Right(body);
+        let answer = self.send(method, path, body, "application/x-tar", false).await?;
+        self.accepted(answer).await
+    }
+
+    /// Turns a request into a raw stream in both directions (`101`).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn hijack(&self, path: &str, body: impl Into<Bytes>) -> Outcome<TokioIo<Upgraded>> {
+        let body = Either::Left(Full::new(body.into()));
+        let answer = self.send(Method::POST, path, body, "application/json", true).await?;
+        let answer = self.accepted(answer).await?;
+        Ok(TokioIo::new(hyper::upgrade::on(answer).await.map_err(Error::Broken)?))
+    }
+
+    /// Reads the whole answer as JSON.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or if the answer is of another shape.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Outcome<T> {
+        self.json(Method::GET, path, Bytes::new()).await
+    }
+
+    /// Sends JSON and reads JSON.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Outcome<T> {
+        let body = serde_json::to_vec(body).map_err(|e| Error::Answer(path.into(), e))?;
+        self.json(Method::POST, path, body.into()).await
+    }
+
+    /// A request whose answer does not matter beyond success.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn order(&self, method: Method, path: &str) -> Outcome<()> {
+        let answer = self.open(method, path, Bytes::new()).await?;
+        answer.into_body().collect().await.map_err(Error::Broken)?;
+        Ok(())
+    }
+
+    /// Any method, JSON back.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Outcome<T> {
+        let answer = self.open(method, path, body).await?;
+        let bytes = answer.into_body().collect().await.map_err(Error::Broken)?.to_bytes();
+        serde_json::from_slice(&bytes).map_err(|e| Error::Answer(path.into(), e))
+    }
+}
+
+/// A query string from pairs, values escaped; empty values are left out.
+pub fn query(pairs: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (key, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text.push_str(key);
+        text.push('=');
+        text.push_str(&escape(value));
+    }
+    text
+}
+
+/// Percent-escapes all but the unreserved characters of RFC 3986.
+pub fn escape(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
+            text.push(byte.into());
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_query_leaves_out_what_is_empty_and_escapes_the_rest() {
+        assert_eq!(query(&[("a", ""), ("b", "x y"), ("c", "{\"k\"}")]), "?b=x%20y&c=%7B%22k%22%7D");
+    }
+
+    #[test]
+    fn another_transport_is_refused() {
+        assert!(Client::new(Some("tcp://localhost:2375")).is_err());
+        assert_eq!(Client::new(Some("unix:///x")).expect("a path").socket, Path::new("/x"));
+    }
+}

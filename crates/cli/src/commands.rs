@@ -1,0 +1,195 @@
+//! What each word does. This file sends words to their rooms:
+//!
+//! - [`run`]: run, create, start, attach, exec
+//! - [`containers`]: stop, rm, ps, logs, …
+//! - [`files`]: cp, export, import, load, save
+//! - [`images`], [`volumes`], [`networks`], [`system`], [`live`] (stats, events)
+
+mod containers;
+mod exec;
+mod files;
+mod images;
+mod live;
+mod networks;
+mod run;
+mod system;
+mod volumes;
+
+use crate::{
+    client::Client,
+    error::{Error, Outcome},
+    show,
+    words::{Command, Container, Image, System, Words},
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Carries out one command line.
+pub async fn run(words: Words) -> Outcome {
+    let client = Client::new(words.host.as_deref())?;
+    command(&client, words.command).await
+}
+
+async fn command(client: &Client, command: Command) -> Outcome {
+    use Command as C;
+    match command {
+        C::Run(flags) => run::run(client, *flags).await,
+        C::Create(flags) => run::create(client, *flags).await,
+        C::Start(words) => run::start(client, words).await,
+        C::Attach(words) => run::attach(client, words).await,
+        C::Exec(words) => exec::exec(client, words).await,
+        C::Logs(words) => containers::logs(client, words).await,
+        C::Stop(words) => containers::stop(client, words, "stop").await,
+        C::Restart(words) => containers::stop(client, words, "restart").await,
+        C::Kill(words) => containers::kill(client, words).await,
+        C::Rm(words) => containers::remove(client, words).await,
+        C::Wait(words) => containers::wait(client, words).await,
+        C::Ps(words) => containers::list(client, words).await,
+        C::Inspect(words) => system::inspect(client, words).await,
+        C::Rename(words) => containers::rename(client, words).await,
+        C::Top(words) => containers::top(client, words).await,
+        C::Cp(words) => files::copy(client, words).await,
+        C::Diff(words) => containers::diff(client, &words.name).await,
+        C::Export(words) => files::export(client, words).await,
+        C::Port(words) => containers::port(client, words).await,
+        C::Pause(words) => containers::order_each(client, &words.names, "pause").await,
+        C::Unpause(words) => containers::order_each(client, &words.names, "unpause").await,
+        C::Update(words) => containers::update(client, *words).await,
+        C::Stats(words) => live::stats(client, words).await,
+        C::Commit(words) => images::commit(client, words).await,
+        C::Images(words) => images::list(client, words).await,
+        C::Import(words) => files::import(client, words).await,
+        C::Load(words) => files::load(client, words).await,
+        C::Save(words) => files::save(client, words).await,
+        C::Pull(words) => images::pull(client, &words.image, &words.platform, words.quiet).await,
+        C::Tag(words) => images::tag(client, words).await,
+        C::Rmi(words) => images::remove(client, words).await,
+        C::History(words) => images::history(client, words).await,
+        C::Volume(words) => volumes::run(client, words).await,
+        C::Network(words) => networks::run(client, words).await,
+        C::Image(words) => Box::pin(image(client, words)).await,
+        C::Container(words) => Box::pin(container(client, *words)).await,
+        C::System(System::Df(words)) => system::df(client, words).await,
+        C::System(System::Prune(words)) => system::prune(client, words).await,
+        C::System(System::Info(words)) | C::Info(words) => system::info(client, words).await,
+        C::System(System::Events(words)) | C::Events(words) => live::events(client, words).await,
+        C::Version(words) => system::version(client, words).await,
+        C::Audit(words) => system::audit(client, words).await,
+    }
+}
+
+async fn image(client: &Client, words: Image) -> Outcome {
+    let same = match words {
+        Image::Ls(words) => Command::Images(words),
+        Image::Inspect(words) => return system::inspect_kind(client, words, "image").await,
+        Image::Rm(words) => Command::Rmi(words),
+        Image::Prune(words) => return images::prune(client, words).await,
+        Image::Tag(words) => Command::Tag(words),
+        Image::History(words) => Command::History(words),
+        Image::Load(words) => Command::Load(words),
+        Image::Save(words) => Command::Save(words),
+        Image::Import(words) => Command::Import(words),
+        Image::Pull(words) => Command::Pull(words),
+    };
+    command(client, same).await
+}
+
+async fn container(client: &Client, words: Container) -> Outcome {
+    use Container as W;
+    let same = match words {
+        W::Run(words) => Command::Run(Box::new(words)),
+        W::Create(words) => Command::Create(Box::new(words)),
+        W::Start(words) => Command::Start(words),
+        W::Attach(words) => Command::Attach(words),
+        W::Exec(words) => Command::Exec(words),
+        W::Logs(words) => Command::Logs(words),
+        W::Stop(words) => Command::Stop(words),
+        W::Restart(words) => Command::Restart(words),
+        W::Kill(words) => Command::Kill(words),
+        W::Rm(words) => Command::Rm(words),
+        W::Wait(words) => Command::Wait(words),
+        W::Ls(words) => Command::Ps(words),
+        W::Inspect(words) => return system::inspect_kind(client, words, "container").await,
+        W::Rename(words) => Command::Rename(words),
+        W::Top(words) => Command::Top(words),
+        W::Cp(words) => Command::Cp(words),
+        W::Diff(words) => Command::Diff(words),
+        W::Export(words) => Command::Export(words),
+        W::Port(words) => Command::Port(words),
+        W::Pause(words) => Command::Pause(words),
+        W::Unpause(words) => Command::Unpause(words),
+        W::Update(words) => Command::Update(Box::new(words)),
+        W::Stats(words) => Command::Stats(words),
+        W::Commit(words) => Command::Commit(words),
+        W::Prune(words) => return containers::prune(client, words).await,
+    };
+    command(client, same).await
+}
+
+/// `KEY=VALUE` filters as the API takes them.
+fn filters(list: &[String]) -> Outcome<String> {
+    let mut map: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
+    for filter in list {
+        let Some((key, value)) = filter.split_once('=') else {
+            return Err(Error::Words(format!("invalid filter {filter:?}: KEY=VALUE is wanted")));
+        };
+        map.entry(key.trim()).or_default().insert(value.trim(), true);
+    }
+    if map.is_empty() { Ok(String::new()) } else { Ok(json!(map).to_string()) }
+}
+
+/// Does one thing to each name, going on past failures; prints what was done.
+async fn each<F>(names: &[String], mut act: impl FnMut(String) -> F) -> Outcome
+where
+    F: Future<Output = Outcome<Option<String>>>,
+{
+    let mut failed = Vec::new();
+    for name in names {
+        match act(name.clone()).await {
+            Ok(Some(done)) => show::print(&format!("{done}\n"))?,
+            Ok(None) => {}
+            Err(error) => failed.push(error),
+        }
+    }
+    match failed.len() {
+        0 => Ok(0),
+        1 => Err(failed.remove(0)),
+        _ => Err(Error::Several(failed.iter().map(ToString::to_string).collect())),
+    }
+}
+
+/// Asks before something is lost, unless there is nobody to ask.
+fn sure(force: bool, what: &str) -> Outcome<bool> {
+    if force {
+        return Ok(true);
+    }
+    eprint!("WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|source| Error::Host {
+        doing: "read",
+        what: "the answer".into(),
+        source,
+    })?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Prints what a prune removed: one list of names and the space.
+fn pruned(title: &str, names: &Value, space: &Value) -> Outcome<()> {
+    let mut text = String::new();
+    if let Some(names) = names.as_array().filter(|names| !names.is_empty()) {
+        text.push_str(title);
+        text.push_str(":\n");
+        for name in names {
+            let word = ["Deleted", "Untagged"].iter().find_map(|kind| {
+                Some(format!("{}: {}", kind.to_lowercase(), name[*kind].as_str()?))
+            });
+            text.push_str(&word.unwrap_or_else(|| show::plain(name)));
+            text.push('\n');
+        }
+        text.push('\n');
+    }
+    if let Some(space) = space.as_u64() {
+        text.push_str(&format!("Total reclaimed space: {}\n", show::size(space)));
+    }
+    show::print(&text)
+}

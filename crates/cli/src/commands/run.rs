@@ -1,0 +1,274 @@
+//! `run`, `create`, `start` and `attach`.
+//!
+//! `run` is: create → attach → wait → start, in this order, so that no byte
+//! of output and no early end is missed.
+
+use super::{each, images};
+use crate::{
+    client::{Client, escape, query},
+    error::{Error, Outcome},
+    request, show,
+    streams::{self, End},
+    terminal,
+    words::{Attach, RunFlags, Start},
+};
+use http_body_util::BodyExt as _;
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::Value;
+use spec::docker::CreateBody;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Created {
+    id: String,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+/// Makes the container; a missing image is pulled first, as `--pull` allows.
+async fn make(client: &Client, flags: &RunFlags) -> Outcome<(String, CreateBody)> {
+    let body = request::create(flags)?;
+    if let Some(file) = &flags.cidfile
+        && std::path::Path::new(file).exists()
+    {
+        return Err(Error::Words(format!(
+            "container ID file found, make sure the other container isn't running or delete {file}"
+        )));
+    }
+    let platform = flags.platform.as_deref().unwrap_or_default();
+    if flags.pull == "always" {
+        images::pull(client, &flags.image, platform, flags.quiet).await?;
+    }
+    let path = format!(
+        "/containers/create{}",
+        query(&[("name", flags.name.as_deref().unwrap_or_default()), ("platform", platform)])
+    );
+    let created = match client.post::<Created>(&path, &body).await {
+        Err(Error::Engine { status: 404, message })
+            if flags.pull != "never" && message.contains("No such image") =>
+        {
+            eprintln!("Unable to find image '{}' locally", flags.image);
+            images::pull(client, &flags.image, platform, flags.quiet)
+                .await
+                .map_err(Error::starting)?;
+            client.post(&path, &body).await
+        }
+        other => other,
+    };
+    let created = created.map_err(Error::starting)?;
+    for warning in &created.warnings {
+        eprintln!("WARNING: {warning}");
+    }
+    if let Some(file) = &flags.cidfile {
+        std::fs::write(file, &created.id).map_err(|source| Error::Host {
+            doing: "write",
+            what: file.clone(),
+            source,
+        })?;
+    }
+    Ok((created.id, body))
+}
+
+/// `create`
+pub async fn create(client: &Client, flags: RunFlags) -> Outcome {
+    let (id, _) = make(client, &flags).await?;
+    show::print(&format!("{id}\n"))?;
+    Ok(0)
+}
+
+/// `run`
+pub async fn run(client: &Client, flags: RunFlags) -> Outcome {
+    if flags.tty && flags.interactive && !flags.detach && !terminal::is_input() {
+        return Err(Error::Words("the input device is not a TTY".into()));
+    }
+    let (id, body) = make(client, &flags).await?;
+    if flags.detach {
+        client
+            .order(Method::POST, &format!("/containers/{id}/start"))
+            .await
+            .map_err(Error::starting)?;
+        show::print(&format!("{id}\n"))?;
+        return Ok(0);
+    }
+    let config = &body.config;
+    let session = Session {
+        client,
+        id: &id,
+        tty: config.tty,
+        stdin: config.attach_stdin,
+        stdout: config.attach_stdout,
+        stderr: config.attach_stderr,
+        keys: flags.detach_keys.as_deref(),
+        signals: flags.sig_proxy,
+    };
+    session.run(if flags.rm { "removed" } else { "next-exit" }, true).await
+}
+
+/// `start`
+pub async fn start(client: &Client, words: Start) -> Outcome {
+    if !words.attach && !words.interactive {
+        return each(&words.names, |name| async move {
+            client.order(Method::POST, &format!("/containers/{}/start", escape(&name))).await?;
+            Ok(Some(name))
+        })
+        .await;
+    }
+    let [name] = &words.names[..] else {
+        return Err(Error::Words("you cannot start and attach multiple containers at once".into()));
+    };
+    let container: Value = client.get(&format!("/containers/{}/json", escape(name))).await?;
+    let config = &container["Config"];
+    let id = container["Id"].as_str().unwrap_or(name);
+    let session = Session {
+        client,
+        id,
+        tty: config["Tty"] == true,
+        stdin: words.interactive && config["OpenStdin"] == true,
+        stdout: true,
+        stderr: true,
+        keys: words.detach_keys.as_deref(),
+        signals: true,
+    };
+    let condition =
+        if container["HostConfig"]["AutoRemove"] == true { "removed" } else { "next-exit" };
+    session.run(condition, true).await
+}
+
+/// `attach`
+pub async fn attach(client: &Client, words: Attach) -> Outcome {
+    let container: Value = client.get(&format!("/containers/{}/json", escape(&words.name))).await?;
+    let (state, config) = (&container["State"], &container["Config"]);
+    if state["Running"] != true {
+        return Err(Error::Words(
+            "You cannot attach to a stopped container, start it first".into(),
+        ));
+    }
+    if state["Paused"] == true {
+        return Err(Error::Words(
+            "You cannot attach to a paused container, unpause it first".into(),
+        ));
+    }
+    let session = Session {
+        client,
+        id: container["Id"].as_str().unwrap_or(&words.name),
+        tty: config["Tty"] == true,
+        stdin: !words.no_stdin && config["OpenStdin"] == true,
+        stdout: true,
+        stderr: true,
+        keys: words.detach_keys.as_deref(),
+        signals: words.sig_proxy,
+    };
+    session.run("not-running", false).await
+}
+
+/// One attachment to one container, from before its start to its end.
+struct Session<'a> {
+    client: &'a Client,
+    id: &'a str,
+    tty: bool,
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+    keys: Option<&'a str>,
+    signals: bool,
+}
+
+impl Session<'_> {
+    async fn run(&self, condition: &str, start: bool) -> Outcome {
+        let word = |on| if on { "1" } else { "" };
+        let attach = query(&[
+            ("stream", "1"),
+            ("stdin", word(self.stdin)),
+            ("stdout", word(self.stdout)),
+            ("stderr", word(self.stderr)),
+            ("detachKeys", self.keys.unwrap_or_default()),
+        ]);
+        let io = self.client.hijack(&format!("/containers/{}/attach{attach}", self.id), "").await?;
+        let wait = format!("/containers/{}/wait?condition={condition}", self.id);
+        let wait = self.client.open(Method::POST, &wait, "").await?;
+        if start {
+            let path = format!("/containers/{}/start", self.id);
+            self.client.order(Method::POST, &path).await.map_err(Error::starting)?;
+        }
+        let raw = (self.tty && self.stdin).then(terminal::Raw::on).flatten();
+        let following = self.follow();
+        let end = Box::pin(streams::pump(io, self.tty, self.stdin, self.keys)).await;
+        drop(raw);
+        following.iter().for_each(JoinHandle::abort);
+        if end? == End::Detached {
+            eprintln!("read escape sequence");
+            return Ok(0);
+        }
+        exit_code(wait.into_body()).await
+    }
+
+    /// Passes on the terminal's size, or signals where there is none.
+    fn follow(&self) -> Vec<JoinHandle<()>> {
+        if self.tty {
+            return vec![follow_size(self.client, format!("/containers/{}/resize", self.id))];
+        }
+        if !self.signals {
+            return Vec::new();
+        }
+        let names = [
+            ("INT", SignalKind::interrupt()),
+            ("TERM", SignalKind::terminate()),
+            ("HUP", SignalKind::hangup()),
+            ("QUIT", SignalKind::quit()),
+            ("USR1", SignalKind::user_defined1()),
+            ("USR2", SignalKind::user_defined2()),
+        ];
+        let forward = |(name, kind)| {
+            let mut caught = signal(kind).ok()?;
+            let (client, path) =
+                (self.client.clone(), format!("/containers/{}/kill?signal={name}", self.id));
+            Some(tokio::spawn(async move {
+                while caught.recv().await.is_some() {
+                    // The program may have ended meanwhile, which is as good.
+                    let _ = client.order(Method::POST, &path).await;
+                }
+            }))
+        };
+        names.into_iter().filter_map(forward).collect()
+    }
+}
+
+/// Tells the engine the terminal's size, now and whenever it changes.
+pub fn follow_size(client: &Client, path: String) -> JoinHandle<()> {
+    let client = client.clone();
+    tokio::spawn(async move {
+        let Ok(mut changed) = signal(SignalKind::window_change()) else { return };
+        loop {
+            if let Some((width, height)) = terminal::size() {
+                // A program that has just ended has no size to change.
+                let _ = client.order(Method::POST, &format!("{path}?h={height}&w={width}")).await;
+            }
+            if changed.recv().await.is_none() {
+                return;
+            }
+        }
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Waited {
+    status_code: i64,
+    error: Option<Value>,
+}
+
+/// Reads the answer to `wait`, which comes when the program has ended.
+async fn exit_code(body: hyper::body::Incoming) -> Outcome {
+    let bytes = body.collect().await.map_err(Error::Broken)?.to_bytes();
+    let waited: Waited =
+        serde_json::from_slice(&bytes).map_err(|e| Error::Answer("wait".into(), e))?;
+    if let Some(message) = waited.error.as_ref().and_then(|error| error["Message"].as_str()) {
+        return Err(Error::Engine { status: 500, message: message.to_owned() });
+    }
+    Ok(u8::try_from(waited.status_code).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,89 @@
+//! `volume …`
+
+use super::{each, filters, pruned, sure, system};
+use crate::{
+    client::{Client, escape, query},
+    error::Outcome,
+    request, show,
+    show::{Listing, plain},
+    words::{List, Volume, VolumeCreate},
+};
+use hyper::Method;
+use serde_json::{Value, json};
+
+/// Any word about volumes.
+pub async fn run(client: &Client, words: Volume) -> Outcome {
+    match words {
+        Volume::Create(words) => create(client, words).await,
+        Volume::Ls(words) => list(client, words).await,
+        Volume::Inspect(words) => system::inspect_kind(client, words, "volume").await,
+        Volume::Rm(words) => {
+            let force = if words.force { "?force=1" } else { "" };
+            each(&words.names, |name| async move {
+                client.order(Method::DELETE, &format!("/volumes/{}{force}", escape(&name))).await?;
+                Ok(Some(name))
+            })
+            .await
+        }
+        Volume::Prune(words) => {
+            let what = if words.all {
+                "all local volumes not used by at least one container"
+            } else {
+                "anonymous local volumes not used by at least one container"
+            };
+            if sure(words.force, what)? {
+                let mut asked = words.filter.clone();
+                asked.extend(words.all.then(|| "all=1".to_owned()));
+                let asked = query(&[("filters", &filters(&asked)?)]);
+                let done: Value =
+                    client.post(&format!("/volumes/prune{asked}"), &json!({})).await?;
+                pruned("Deleted Volumes", &done["VolumesDeleted"], &done["SpaceReclaimed"])?;
+            }
+            Ok(0)
+        }
+    }
+}
+
+async fn create(client: &Client, words: VolumeCreate) -> Outcome {
+    let body = json!({
+        "Name": words.name.unwrap_or_default(),
+        "Driver": words.driver,
+        "DriverOpts": request::pairs(&words.opt)?,
+        "Labels": request::pairs(&words.label)?,
+    });
+    let made: Value = client.post("/volumes/create", &body).await?;
+    show::print(&format!("{}\n", plain(&made["Name"])))?;
+    Ok(0)
+}
+
+async fn list(client: &Client, words: List) -> Outcome {
+    let asked = query(&[("filters", &filters(&words.filter)?)]);
+    let listed: Value = client.get(&format!("/volumes{asked}")).await?;
+    let rows: Vec<Value> = listed["Volumes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|volume| {
+            let labels = volume["Labels"].as_object().into_iter().flatten();
+            let labels: Vec<String> =
+                labels.map(|(key, value)| format!("{key}={}", plain(value))).collect();
+            json!({
+                "Name": volume["Name"],
+                "Driver": volume["Driver"],
+                "Mountpoint": volume["Mountpoint"],
+                "Scope": volume["Scope"],
+                "Labels": labels.join(","),
+            })
+        })
+        .collect();
+    if words.quiet {
+        let names: String = rows.iter().map(|row| plain(&row["Name"]) + "\n").collect();
+        show::print(&names)?;
+        return Ok(0);
+    }
+    let more = [("SCOPE", "Scope"), ("MOUNTPOINT", "Mountpoint"), ("LABELS", "Labels")];
+    let listing =
+        Listing { columns: &[("DRIVER", "Driver"), ("VOLUME NAME", "Name")], more: &more, rows };
+    show::print(&listing.text(words.format.as_deref())?)?;
+    Ok(0)
+}

@@ -1,0 +1,231 @@
+//! An attached program's streams: our input to it, its output to ours.
+//!
+//! Without a terminal the engine multiplexes output and error in frames of
+//! eight header bytes; with one, bytes flow as they are. A sequence of keys
+//! (ctrl-p ctrl-q) leaves the program running and ends the attachment.
+
+use crate::error::{Error, Outcome};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use std::io::Write as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+
+/// How an attachment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The engine closed it.
+    Closed,
+    /// The person typed the keys.
+    Detached,
+}
+
+/// Copies both ways until one of the two ends.
+///
+/// # Errors
+/// If a frame is malformed or our own output cannot be written.
+pub async fn pump(
+    io: TokioIo<Upgraded>,
+    tty: bool,
+    stdin: bool,
+    keys: Option<&str>,
+) -> Outcome<End> {
+    let (mut from, mut to) = tokio::io::split(io);
+    let output = async {
+        if tty { copy_raw(&mut from).await } else { copy_frames(&mut from).await }
+            .map(|()| End::Closed)
+    };
+    if !stdin {
+        return output.await;
+    }
+    let mut leave = Detach::new(keys.unwrap_or("ctrl-p,ctrl-q"))?;
+    let input = async {
+        let mut keyboard = tokio::io::stdin();
+        let mut bytes = vec![0; 32 << 10];
+        loop {
+            let read = keyboard.read(&mut bytes).await.unwrap_or(0);
+            if read == 0 {
+                let _ = to.shutdown().await;
+                break;
+            }
+            let passed =
+                if tty { leave.pass(&bytes[..read]) } else { Some(bytes[..read].to_vec()) };
+            let Some(passed) = passed else { return Ok(End::Detached) };
+            if to.write_all(&passed).await.is_err() {
+                break;
+            }
+        }
+        // The program may still have much to say.
+        std::future::pending().await
+    };
+    tokio::select! { end = output => end, end = input => end }
+}
+
+async fn copy_raw(from: &mut (impl AsyncRead + Unpin)) -> Outcome<()> {
+    let mut bytes = vec![0; 32 << 10];
+    loop {
+        match from.read(&mut bytes).await {
+            Ok(0) | Err(_) => return Ok(()),
+            Ok(n) => write(&mut std::io::stdout(), &bytes[..n])?,
+        }
+    }
+}
+
+async fn copy_frames(from: &mut (impl AsyncRead + Unpin)) -> Outcome<()> {
+    let mut payload = Vec::new();
+    loop {
+        let mut header = [0; 8];
+        if from.read_exact(&mut header).await.is_err() {
+            return Ok(());
+        }
+        let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        payload.resize(length as usize, 0);
+        if from.read_exact(&mut payload).await.is_err() {
+            return Ok(());
+        }
+        match header[0] {
+            0 | 1 => write(&mut std::io::stdout(), &payload)?,
+            2 => write(&mut std::io::stderr(), &payload)?,
+            3 => {
+                return Err(Error::Engine {
+                    status: 500,
+                    message: String::from_utf8_lossy(&payload).into_owned(),
+                });
+            }
+            kind => {
+                return Err(Error::Words(format!(
+                    "the engine sent a frame of unknown kind {kind}"
+                )));
+            }
+        }
+    }
+}
+
+fn write(to: &mut impl std::io::Write, bytes: &[u8]) -> Outcome<()> {
+    to.write_all(bytes).and_then(|()| to.flush()).map_err(|source| Error::Host {
+        doing: "write",
+        what: "the output".into(),
+        source,
+    })
+}
+
+/// Writes a stream that is not multiplexed: logs of a terminal, archives.
+///
+/// # Errors
+/// If our output cannot be written, or the engine's answer breaks off.
+pub async fn body(mut body: hyper::body::Incoming, tty: bool) -> Outcome<()> {
+    use http_body_util::BodyExt as _;
+    let mut frames = Frames::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(Error::Broken)?;
+        let Some(bytes) = frame.data_ref() else { continue };
+        if tty {
+            write(&mut std::io::stdout(), bytes)?;
+        } else {
+            frames.push(bytes)?;
+        }
+    }
+    std::io::stdout().flush().map_err(|source| Error::Host {
+        doing: "write",
+        what: "the output".into(),
+        source,
+    })
+}
+
+/// Takes multiplexed bytes in any portions and writes whole frames.
+#[derive(Default)]
+struct Frames(Vec<u8>);
+
+impl Frames {
+    fn push(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.0.extend_from_slice(bytes);
+        let mut at = 0;
+        while let Some(header) = self.0.get(at..at + 8) {
+            let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
+            let stream = header[0];
+            let Some(payload) = self.0.get(at + 8..at + 8 + length) else { break };
+            if stream == 2 {
+                write(&mut std::io::stderr(), payload)?;
+            } else {
+                write(&mut std::io::stdout(), payload)?;
+            }
+            at += 8 + length;
+        }
+        self.0.drain(..at);
+        Ok(())
+    }
+}
+
+/// Looks for a sequence of keys in what is typed.
+struct Detach {
+    keys: Vec<u8>,
+    seen: usize,
+}
+
+impl Detach {
+    /// Parses e.g. `ctrl-p,ctrl-q` or `a,b`.
+    fn new(text: &str) -> Outcome<Self> {
+        let key = |word: &str| match word.as_bytes() {
+            [one] => Ok(*one),
+            [
+                b'c',
+                b't',
+                b'r',
+                b'l',
+                b'-',
+                key @ (b'a'..=b'z' | b'@' | b'[' | b'\\' | b']' | b'^' | b'_'),
+            ] => Ok(key & 0x1f),
+            _ => Err(Error::Words(format!("unknown key {word:?} in the keys to detach"))),
+        };
+        let keys =
+            text.split(',').filter(|word| !word.is_empty()).map(key).collect::<Outcome<_>>()?;
+        Ok(Self { keys, seen: 0 })
+    }
+
+    /// What to send on; `None` when the last key of the sequence was typed.
+    /// Keys that turn out not to be of the sequence are sent late.
+    fn pass(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut passed = Vec::with_capacity(bytes.len() + self.seen);
+        for &byte in bytes {
+            if self.keys.get(self.seen) == Some(&byte) {
+                self.seen += 1;
+                if self.seen == self.keys.len() {
+                    return None;
+                }
+                continue;
+            }
+            passed.extend_from_slice(&self.keys[..self.seen]);
+            self.seen = usize::from(self.keys.first() == Some(&byte));
+            if self.seen == 0 {
+                passed.push(byte);
+            }
+        }
+        Some(passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_detach_and_others_pass() {
+        let mut keys = Detach::new("ctrl-p,ctrl-q").expect("valid");
+        assert_eq!(keys.pass(b"ls\n"), Some(b"ls\n".to_vec()));
+        assert_eq!(keys.pass(&[0x10]), Some(vec![]));
+        assert_eq!(keys.pass(&[0x11]), None);
+    }
+
+    #[test]
+    fn half_a_sequence_is_sent_late() {
+        let mut keys = Detach::new("ctrl-p,ctrl-q").expect("valid");
+        assert_eq!(keys.pass(&[0x10]), Some(vec![]));
+        assert_eq!(keys.pass(b"x"), Some(vec![0x10, b'x']));
+        assert_eq!(keys.pass(&[0x10, 0x10]), Some(vec![0x10]));
+        assert_eq!(keys.pass(&[0x11]), None);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(Detach::new("ctrl-1").is_err());
+    }
+}
