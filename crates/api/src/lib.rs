@@ -1,1 +1,52 @@
-//! The Docker Engine HTTP API: requests to engine calls, errors to status codes
+//! The Docker Engine HTTP API ⇄ engine calls.
+//!
+//! [`serve`] is the whole of it: it accepts connections on unix sockets and
+//! answers requests until told to stop. A request is taken apart
+//! (`call`, `query`), finds its line in the table of `route`, and is worked
+//! on by a handler in the file of its noun; an error's kind becomes a status.
+//!
+//! | file | what is asked |
+//! |---|---|
+//! | `system` | ping, version, info, df, plugins |
+//! | `containers`, `listed`, `inspected` | lists, `inspect`, the verbs |
+//! | `streams`, `stats`, `exec`, `hijack` | attach, logs, wait, stats, exec |
+//! | `archive` | cp, export |
+//! | `images`, `transfer` | images; load, save, import, pull |
+//! | `volumes`, `networks`, `events`, `audit` | as they say |
+//! | `refused` | what is not carried |
+//!
+//! Async ends here: everything the engine does is a blocking call on a thread
+//! of its own, and everything that has to be waited for is a callback.
+
+mod answer;
+mod archive;
+mod audit;
+mod call;
+mod containers;
+mod detach;
+mod error;
+mod events;
+mod exec;
+mod filter;
+mod glob;
+mod hijack;
+mod images;
+mod inspected;
+mod listed;
+mod networks;
+mod pipe;
+mod query;
+mod refused;
+mod route;
+mod server;
+mod socket;
+mod stats;
+mod status;
+mod streams;
+mod system;
+mod transfer;
+mod unpack;
+mod volumes;
+mod when;
+
+pub use server::serve;

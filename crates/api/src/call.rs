@@ -1,0 +1,209 @@
+//! One request, taken apart for its handler.
+
+use crate::error::Error;
+use crate::query::Query;
+use bytes::Bytes;
+use engine::Engine;
+use hyper::body::Incoming;
+use hyper::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+use std::fmt;
+
+/// A version of the API: `1.MINOR`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u16);
+
+/// What is offered.
+pub const NEWEST: Version = Version(51);
+/// What is still answered.
+pub const OLDEST: Version = Version(24);
+/// Longest body of a request that is read as a whole.
+pub const LONGEST: usize = 8 << 20;
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1.{}", self.0)
+    }
+}
+
+/// Splits `/v1.NN` off a path. No prefix means the newest.
+///
+/// # Errors
+/// 400 for a version that is not answered.
+pub fn versioned(path: &str) -> Result<(Version, &str), Error> {
+    let prefixed =
+        path.strip_prefix("/v").and_then(|rest| rest.find('/').map(|i| rest.split_at(i)));
+    let Some((text, rest)) = prefixed.filter(|(text, _)| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    }) else {
+        return Ok((NEWEST, path));
+    };
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    let number = |text: &str| text.parse::<u16>().unwrap_or(u16::MAX);
+    match (number(major), Version(number(minor))) {
+        (1, version) if (OLDEST..=NEWEST).contains(&version) => Ok((version, rest)),
+        (major, version) if major > 1 || version > NEWEST => Err(Error::bad(format!(
+            "client version {text} is too new. Maximum supported API version is {NEWEST}"
+        ))),
+        _ => Err(Error::bad(format!(
+            "client version {text} is too old. Minimum supported API version is {OLDEST}, \
+             please upgrade your client to a newer version"
+        ))
+        .in_plain_text()),
+    }
+}
+
+/// A request and whom to ask about it.
+pub struct Call {
+    /// Whom.
+    pub engine: Engine,
+    /// As in its URL.
+    pub version: Version,
+    /// What stood at the pattern's braces.
+    pub params: Vec<String>,
+    /// Behind the question mark.
+    pub query: Query,
+    /// As sent.
+    pub headers: HeaderMap,
+    /// The whole body, of a blocking call.
+    pub body: Bytes,
+    /// The body as it comes, of a streaming call.
+    pub incoming: Option<Incoming>,
+}
+
+impl Call {
+    /// The first thing named in the path.
+    pub fn name(&self) -> &str {
+        self.params.first().map(String::as_str).unwrap_or_default()
+    }
+
+    /// Does the client want to be told of the change of protocol?
+    pub fn upgrades(&self) -> bool {
+        self.headers.contains_key(header::UPGRADE)
+    }
+
+    /// The body as JSON; `None` if there is none.
+    ///
+    /// # Errors
+    /// 400 for another media type and for text that does not fit.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        self.check_json()?;
+        if self.body.is_empty() {
+            return Ok(None);
+        }
+        from_json(&self.body).map(Some)
+    }
+
+    fn check_json(&self) -> Result<(), Error> {
+        let kind = self.headers.get(header::CONTENT_TYPE).map_or(b"".as_slice(), |v| v.as_bytes());
+        let kind = String::from_utf8_lossy(kind);
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("application/json")
+            || (kind.is_empty() && self.body.is_empty())
+        {
+            return Ok(());
+        }
+        Err(Error::bad(format!(
+            "unsupported Content-Type header ({kind}): must be 'application/json'"
+        )))
+    }
+
+    /// Takes the body to read it as it comes.
+    ///
+    /// # Errors
+    /// It has been taken.
+    pub fn upload(&mut self) -> Result<Incoming, Error> {
+        self.incoming.take().ok_or_else(|| Error::ours("the body has been read"))
+    }
+
+    /// Reads the whole body into [`Call::body`].
+    ///
+    /// # Errors
+    /// 400 if the client breaks off, 413 beyond [`LONGEST`].
+    pub async fn read_body(&mut self) -> Result<(), Error> {
+        use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+        if let Some(incoming) = self.incoming.take() {
+            let body = Limited::new(incoming, LONGEST).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    Error::new(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large")
+                } else {
+                    Error::bad(format!("cannot read the request: {error}"))
+                }
+            })?;
+            self.body = body.to_bytes();
+        }
+        Ok(())
+    }
+}
+
+/// Reads JSON as Go does: of a key that comes twice the last one counts.
+///
+/// # Errors
+/// 400 in Docker's words.
+pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
+    let invalid = |error: serde_json::Error| {
+        if error.is_eof() {
+            Error::bad("invalid JSON: unexpected EOF")
+        } else {
+            Error::bad(format!("invalid JSON: {error}"))
+        }
+    };
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<serde_json::Value>();
+    let value = match values.next() {
+        None => return Err(Error::bad("invalid JSON: got EOF while reading request body")),
+        Some(value) => value.map_err(invalid)?,
+    };
+    if values.next().is_some() {
+        return Err(Error::bad("unexpected content after JSON"));
+    }
+    serde_json::from_value(value).map_err(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_split_off_the_path() {
+        assert_eq!(
+            versioned("/v1.41/containers/json").expect("ok"),
+            (Version(41), "/containers/json")
+        );
+        assert_eq!(versioned("/_ping").expect("ok"), (NEWEST, "/_ping"));
+        assert_eq!(versioned("/version").expect("ok"), (NEWEST, "/version"));
+        assert_eq!(versioned("/v/x").expect("ok"), (NEWEST, "/v/x"));
+    }
+
+    #[test]
+    fn too_new_and_too_old_are_told_apart() {
+        let new = versioned("/v1.99/version").expect_err("too new");
+        assert_eq!(
+            new.to_string(),
+            "client version 1.99 is too new. Maximum supported API version is 1.51"
+        );
+        for old in ["/v1.23/version", "/v0.1/x", "/v1/x", "/v1./x"] {
+            let error = versioned(old).expect_err(old);
+            assert!(error.to_string().contains("is too old"), "{old}: {error}");
+        }
+        assert!(versioned("/v99999999.1/x").expect_err("huge").to_string().contains("too new"));
+    }
+
+    #[test]
+    fn json_is_refused_in_dockers_words() {
+        let error = |text: &str| from_json::<Vec<u8>>(text.as_bytes()).expect_err(text).to_string();
+        assert_eq!(error("[1,"), "invalid JSON: unexpected EOF");
+        assert_eq!(error(" "), "invalid JSON: got EOF while reading request body");
+        assert_eq!(error("[1] [2]"), "unexpected content after JSON");
+        assert!(error("{}").starts_with("invalid JSON: invalid type"));
+        assert_eq!(from_json::<Vec<u8>>(b"[1]\n").expect("fine"), [1]);
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_not_followed() {
+        let text = "[".repeat(100_000);
+        assert_eq!(
+            from_json::<serde_json::Value>(text.as_bytes()).expect_err("deep").status(),
+            400
+        );
+    }
+}

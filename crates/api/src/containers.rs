@@ -1,0 +1,278 @@
+//! What is asked of containers in one call: lists, `inspect` and the verbs.
+//! What streams is in `streams`, `stats` and `archive`.
+
+use crate::answer::{Answer, Outcome};
+use crate::call::Call;
+use crate::error::Error;
+use crate::filter::Filters;
+use crate::inspected::Inspected;
+use crate::listed::{self, Listed, Wanted};
+use crate::when;
+use engine::{ChangeKind, Container, Engine, Pruned, UpdateWish};
+use serde::Serialize;
+use spec::docker::{CreateBody, HostConfig};
+use std::collections::BTreeMap;
+
+/// `GET /containers/json`.
+pub fn list(call: &Call) -> Outcome {
+    let query = &call.query;
+    let limit: Option<i64> = query.number("limit")?;
+    let wanted = Wanted {
+        all: query.flag("all"),
+        // Zero and less mean no limit.
+        limit: limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0),
+        filters: Filters::parse(query.text("filters"), listed::FILTERS)?,
+    };
+    let containers = wanted.of(&call.engine)?;
+    let mut names = Names::default();
+    let now = when::now();
+    let mut rows = Vec::with_capacity(containers.len());
+    for container in &containers {
+        let size = if query.flag("size") {
+            Some(call.engine.container_size(container.id.as_str())?)
+        } else {
+            None
+        };
+        rows.push(Listed::of(container, names.today(&call.engine, container), size, now));
+    }
+    Ok(Answer::json(&rows))
+}
+
+/// What names of images mean today, each looked up once.
+#[derive(Default)]
+pub struct Names(BTreeMap<String, Option<String>>);
+
+impl Names {
+    /// The name a container was made with; its image's identifier if the
+    /// name has since gone to another.
+    pub fn today(&mut self, engine: &Engine, container: &Container) -> String {
+        let name = &container.config.image;
+        let means = self
+            .0
+            .entry(name.clone())
+            .or_insert_with(|| engine.image(name).ok().map(|image| image.summary.id));
+        if means.as_ref() == Some(&container.image) {
+            name.clone()
+        } else {
+            container.image.clone()
+        }
+    }
+}
+
+/// `GET /containers/{id}/json`.
+pub fn inspect(call: &Call) -> Outcome {
+    let container = call.engine.container(call.name())?;
+    let size = if call.query.flag("size") {
+        Some(call.engine.container_size(container.id.as_str())?)
+    } else {
+        None
+    };
+    Ok(Answer::json(&Inspected::of(&container, size)))
+}
+
+/// `POST /containers/create`.
+pub fn create(call: &Call) -> Outcome {
+    let body: Option<serde_json::Value> = call.json()?;
+    let empty = || Error::bad("config cannot be empty in order to create a container");
+    let body = body.filter(|body| body.as_object().is_none_or(|map| !map.is_empty()));
+    let body: CreateBody = serde_json::from_value(body.ok_or_else(empty)?)
+        .map_err(|error| Error::bad(format!("invalid JSON: {error}")))?;
+    platform(call.query.text("platform"), &body.config.image)?;
+    let name = call.query.get("name").map(|name| name.strip_prefix('/').unwrap_or(name));
+    let created = call.engine.create(name, body)?;
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        id: String,
+        warnings: Vec<String>,
+    }
+    let body = Body { id: created.id.to_string(), warnings: created.warnings };
+    Ok(Answer::created(&body))
+}
+
+/// Images of other machines cannot run here.
+fn platform(asked: &str, image: &str) -> Result<(), Error> {
+    let mut parts = asked.split('/');
+    let os = parts.next().unwrap_or_default();
+    let arch = match parts.next().unwrap_or_default() {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        arch => arch,
+    };
+    let ours = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        arch => arch,
+    };
+    if matches!(os, "" | "linux") && (arch.is_empty() || arch == ours) {
+        return Ok(());
+    }
+    Err(Error::missing(format!(
+        "image with reference {image} was found but does not provide the specified platform ({asked})"
+    )))
+}
+
+/// `POST /containers/{id}/start`.
+pub fn start(call: &Call) -> Outcome {
+    if call.query.get("checkpoint").is_some() {
+        return Err(Error::not_carried("starting from a checkpoint"));
+    }
+    // Two bytes are an empty object, which old clients send.
+    if call.body.len() > 2 {
+        return Err(Error::bad(
+            "starting container with non-empty request body was deprecated since API v1.22 and \
+             removed in v1.24",
+        ));
+    }
+    call.engine.start(call.name())?;
+    Ok(Answer::done())
+}
+
+/// `POST /containers/{id}/stop`.
+pub fn stop(call: &Call) -> Outcome {
+    call.engine.stop(call.name(), call.query.get("signal"), call.query.number("t")?)?;
+    Ok(Answer::done())
+}
+
+/// `POST /containers/{id}/restart`.
+pub fn restart(call: &Call) -> Outcome {
+    call.engine.restart(call.name(), call.query.get("signal"), call.query.number("t")?)?;
+    Ok(Answer::done())
+}
+
+/// `POST /containers/{id}/kill`.
+pub fn kill(call: &Call) -> Outcome {
+    call.engine.kill(call.name(), call.query.get("signal"))?;
+    Ok(Answer::done())
+}
+
+/// `POST /containers/{id}/pause`.
+pub fn pause(call: &Call) -> Outcome {
+    call.engine.pause(call.name())?;
+    Ok(Answer::done())
+}
+
+/// `POST /containers/{id}/unpause`.
+pub fn unpause(call: &Call) -> Outcome {
+    call.engine.unpause(call.name())?;
+    Ok(Answer::done())
+}
+
+/// `POST /containers/{id}/rename`.
+pub fn rename(call: &Call) -> Outcome {
+    let name = call.query.text("name");
+    let name = name.strip_prefix('/').unwrap_or(name);
+    if name.is_empty() {
+        return Err(Error::bad("Neither old nor new names may be empty"));
+    }
+    call.engine.rename(call.name(), name)?;
+    Ok(Answer::done())
+}
+
+/// `POST /containers/{id}/resize`.
+pub fn resize(call: &Call) -> Outcome {
+    let (height, width) = size_of_terminal(call)?;
+    call.engine.resize(call.name(), height, width)?;
+    Ok(Answer::status(hyper::StatusCode::OK))
+}
+
+/// Height and width of a query.
+///
+/// # Errors
+/// 400 for what is no number.
+pub fn size_of_terminal(call: &Call) -> Result<(u16, u16), Error> {
+    let side = |name| {
+        let absent = || Error::bad(format!("invalid resize {name}: a number is wanted"));
+        call.query.number(name)?.ok_or_else(absent)
+    };
+    Ok((side("h")?, side("w")?))
+}
+
+/// `DELETE /containers/{id}`.
+pub fn remove(call: &Call) -> Outcome {
+    let query = &call.query;
+    if query.flag("link") {
+        return Err(Error::not_carried("removing a link between containers"));
+    }
+    call.engine.remove(call.name(), query.flag("force"), query.flag("v"))?;
+    Ok(Answer::done())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Warnings {
+    warnings: Vec<String>,
+}
+
+/// `POST /containers/{id}/update`.
+pub fn update(call: &Call) -> Outcome {
+    let limits: HostConfig = call.json()?.unwrap_or_default();
+    let restart_policy =
+        (!limits.restart_policy.name.is_empty()).then(|| limits.restart_policy.clone());
+    let wish = UpdateWish { limits, restart_policy };
+    let warnings = call.engine.update(call.name(), wish)?;
+    Ok(Answer::json(&Warnings { warnings }))
+}
+
+/// `GET /containers/{id}/top`.
+pub fn top(call: &Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        processes: Vec<Vec<String>>,
+        titles: Vec<String>,
+    }
+    let top = call.engine.top(call.name(), call.query.get("ps_args").unwrap_or("-ef"))?;
+    Ok(Answer::json(&Body { processes: top.processes, titles: top.titles }))
+}
+
+/// `GET /containers/{id}/changes`.
+pub fn changes(call: &Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Change {
+        path: String,
+        kind: u8,
+    }
+    let changes = call.engine.changes(call.name())?.into_iter().map(|change| Change {
+        path: change.path,
+        kind: match change.kind {
+            ChangeKind::Modified => 0,
+            ChangeKind::Added => 1,
+            ChangeKind::Deleted => 2,
+        },
+    });
+    Ok(Answer::json(&changes.collect::<Vec<_>>()))
+}
+
+/// `POST /containers/prune`.
+pub fn prune(call: &Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        containers_deleted: Option<Vec<String>>,
+        space_reclaimed: u64,
+    }
+    let filters = Filters::parse(call.query.text("filters"), &["label", "label!", "until"])?;
+    let Pruned { removed, reclaimed, .. } = call.engine.prune_containers(&filters.for_engine())?;
+    Ok(Answer::json(&Body {
+        containers_deleted: (!removed.is_empty()).then_some(removed),
+        space_reclaimed: reclaimed,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_platform_is_not_found() {
+        for ours in ["", "linux", "linux/"] {
+            platform(ours, "x").expect(ours);
+        }
+        for foreign in ["windows", "linux/s390x", "linux/mips64/v2"] {
+            assert_eq!(platform(foreign, "x").expect_err(foreign).status(), 404);
+        }
+    }
+}

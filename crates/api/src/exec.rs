@@ -1,0 +1,215 @@
+//! Another program in a running container: register, start, inspect.
+
+use crate::answer::{Answer, Outcome};
+use crate::call::Call;
+use crate::containers::size_of_terminal;
+use crate::detach::Keys;
+use crate::error::Error;
+use crate::hijack::{Ended, Hijack, Input, Program};
+use crate::streams::{blocking, head};
+use engine::{Engine, Exec, ExecWish};
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use spec::Id;
+use spec::docker::null_is_default;
+use std::os::unix::net::UnixStream;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "the API's own words")]
+struct Wish {
+    #[serde(deserialize_with = "null_is_default")]
+    attach_stdin: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    attach_stdout: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    attach_stderr: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    tty: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    privileged: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    detach_keys: String,
+    #[serde(deserialize_with = "null_is_default")]
+    env: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    cmd: Vec<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    user: String,
+    #[serde(deserialize_with = "null_is_default")]
+    working_dir: String,
+}
+
+/// `POST /containers/{id}/exec`.
+pub fn create(call: &Call) -> Outcome {
+    let wish: Wish = call.json()?.unwrap_or_default();
+    if wish.cmd.is_empty() {
+        return Err(Error::bad("No exec command specified"));
+    }
+    if !wish.detach_keys.is_empty() {
+        Keys::parse(&wish.detach_keys)?;
+    }
+    let wish = ExecWish {
+        cmd: wish.cmd,
+        env: wish.env,
+        user: wish.user,
+        working_dir: wish.working_dir,
+        tty: wish.tty,
+        privileged: wish.privileged,
+        attach_stdin: wish.attach_stdin,
+        attach_stdout: wish.attach_stdout,
+        attach_stderr: wish.attach_stderr,
+        detach_keys: wish.detach_keys,
+    };
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        id: String,
+    }
+    let id = call.engine.exec_create(call.name(), wish)?;
+    Ok(Answer::created(&Body { id: id.to_string() }))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct How {
+    #[serde(deserialize_with = "null_is_default")]
+    detach: bool,
+    #[serde(deserialize_with = "null_is_default")]
+    tty: bool,
+    /// Height and width.
+    console_size: Option<[u16; 2]>,
+}
+
+/// `POST /exec/{id}/start`.
+pub async fn start(mut call: Call) -> Outcome {
+    call.read_body().await?;
+    let how: How = call.json()?.unwrap_or_default();
+    if how.detach {
+        return blocking(move || {
+            call.engine.exec_start(call.name(), true, how.tty, None)?;
+            Ok(Answer::status(StatusCode::OK))
+        })
+        .await;
+    }
+    // On a task of its own: a client that leaves before the program has
+    // started must not take the session's end with it.
+    let (served, answer) = oneshot::channel();
+    tokio::spawn(async move {
+        let outcome = blocking(move || hijack(&call, &how)).await;
+        if let Err(Ok(hijack)) = served.send(outcome) {
+            hijack.abandon().await;
+        }
+    });
+    let hijack = answer.await.map_err(|_| Error::ours("the session was given up"))??;
+    Ok(Answer::Hijack(Box::new(hijack)))
+}
+
+fn hijack(call: &Call, how: &How) -> Result<Hijack, Error> {
+    let exec = call.engine.exec(call.name())?;
+    let wish = &exec.wish;
+    let keys = match &*wish.detach_keys {
+        "" => Keys::default(),
+        keys => Keys::parse(keys)?,
+    };
+    // Clients may leave out the second of the two.
+    let raw = how.tty || wish.tty;
+    let input = wish.attach_stdin.then(|| Input { close: true, keys: raw.then_some(keys) });
+    let program = begin(&call.engine, &exec, how)?;
+    let ended: Ended = {
+        let (engine, id) = (call.engine.clone(), exec.id.clone());
+        Box::new(move |exit| {
+            spawn_blocking(move || engine.exec_ended(&id, exit.as_ref()));
+        })
+    };
+    let ended = matches!(program, Program::Awaited(_)).then_some(ended);
+    Ok(Hijack { head: head(call, raw), replay: None, program, input, raw, ended })
+}
+
+/// Starts the program. What goes wrong with it is told in the stream, as
+/// Docker does; what goes wrong before it, by a status.
+fn begin(engine: &Engine, exec: &Exec, how: &How) -> Result<Program, Error> {
+    if exec.running || exec.code.is_some() {
+        return Ok(Program::Failed(format!("exec command {} has already run", exec.id)));
+    }
+    let size = how.console_size.map(|[height, width]| (height, width));
+    match engine.exec_start(exec.id.as_str(), false, how.tty, size) {
+        Ok(Some(stream)) => Ok(at_once(stream)),
+        Ok(None) => Ok(Program::Unwanted),
+        Err(error @ engine::Error::Start { .. }) => Ok(Program::Failed(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn at_once(stream: UnixStream) -> Program {
+    let (deliver, program) = oneshot::channel();
+    // The receiver is in this very function.
+    let _ = deliver.send(stream);
+    Program::Awaited(program)
+}
+
+/// `POST /exec/{id}/resize`.
+pub fn resize(call: &Call) -> Outcome {
+    let (height, width) = size_of_terminal(call)?;
+    call.engine.exec_resize(call.name(), height, width)?;
+    Ok(Answer::status(StatusCode::OK))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the API's own words")]
+struct Inspected<'a> {
+    #[serde(rename = "ID")]
+    id: &'a Id,
+    running: bool,
+    exit_code: Option<u8>,
+    process_config: Process<'a>,
+    open_stdin: bool,
+    open_stderr: bool,
+    open_stdout: bool,
+    can_remove: bool,
+    #[serde(rename = "ContainerID")]
+    container_id: &'a Id,
+    detach_keys: &'a str,
+    pid: i32,
+}
+
+#[derive(Serialize)]
+struct Process<'a> {
+    tty: bool,
+    entrypoint: &'a str,
+    arguments: &'a [String],
+    privileged: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    user: &'a str,
+}
+
+/// `GET /exec/{id}/json`.
+pub fn inspect(call: &Call) -> Outcome {
+    let exec = call.engine.exec(call.name())?;
+    let wish = &exec.wish;
+    let (entrypoint, arguments) =
+        wish.cmd.split_first().map_or(("", [].as_slice()), |(first, rest)| (first, rest));
+    Ok(Answer::json(&Inspected {
+        id: &exec.id,
+        running: exec.running,
+        exit_code: exec.code,
+        process_config: Process {
+            tty: wish.tty,
+            entrypoint,
+            arguments,
+            privileged: wish.privileged,
+            user: &wish.user,
+        },
+        open_stdin: wish.attach_stdin,
+        open_stderr: wish.attach_stderr,
+        open_stdout: wish.attach_stdout,
+        can_remove: false,
+        container_id: &exec.container,
+        detach_keys: &wish.detach_keys,
+        pid: exec.pid,
+    }))
+}

@@ -1,0 +1,344 @@
+//! Images: lists, `inspect`, names, `history`, `commit`. Moving them in and
+//! out is in `transfer`.
+
+use crate::answer::{Answer, Outcome};
+use crate::call::{Call, Version};
+use crate::error::Error;
+use crate::filter::Filters;
+use crate::glob;
+use crate::when;
+use engine::{CommitWish, Deleted, ImageDetail, ImageSummary};
+use serde::Serialize;
+use spec::docker::{Config, Empty, Healthcheck, Words};
+use std::collections::BTreeMap;
+
+/// Up to which clients expect `VirtualSize`.
+const HAD_VIRTUAL_SIZE: Version = Version(43);
+
+const FILTERS: &[&str] = &["before", "dangling", "label", "label!", "reference", "since", "until"];
+
+/// A row of the list; also in `system df`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Listed<'a> {
+    containers: i64,
+    created: u64,
+    id: &'a str,
+    labels: Option<&'a BTreeMap<String, String>>,
+    parent_id: &'a str,
+    repo_digests: &'a [String],
+    repo_tags: &'a [String],
+    shared_size: i64,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    virtual_size: Option<u64>,
+}
+
+impl<'a> Listed<'a> {
+    /// Lays an image out; `shared` bytes if they were counted.
+    pub fn of(image: &'a ImageSummary, shared: Option<u64>, version: Version) -> Self {
+        Self {
+            containers: i64::try_from(image.containers).unwrap_or(i64::MAX),
+            created: when::seconds(image.created),
+            id: &image.id,
+            labels: (!image.labels.is_empty()).then_some(&image.labels),
+            parent_id: &image.parent,
+            repo_digests: &image.repo_digests,
+            repo_tags: &image.repo_tags,
+            shared_size: shared.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            size: image.size,
+            virtual_size: (version <= HAD_VIRTUAL_SIZE).then_some(image.size),
+        }
+    }
+}
+
+/// `GET /images/json`.
+pub fn list(call: &Call) -> Outcome {
+    let query = &call.query;
+    let filters = Filters::parse(query.text("filters"), FILTERS)?;
+    let created = |key| -> Result<Option<u64>, Error> {
+        let Some(name) = filters.one(key)? else { return Ok(None) };
+        Ok(Some(call.engine.image(name)?.summary.created))
+    };
+    let (before, since) = (created("before")?, created("since")?);
+    let until = match filters.one("until")? {
+        Some(text) => Some(when::nanos(when::instant(text, jiff::Timestamp::now())?)),
+        None => None,
+    };
+    let dangling = filters.boolean("dangling")?;
+    let mut images = call.engine.images(query.flag("all"))?;
+    images.retain(|image| {
+        before.is_none_or(|before| image.created < before)
+            && since.is_none_or(|since| image.created > since)
+            && until.is_none_or(|until| image.created < until)
+            && dangling.is_none_or(|dangling| image.repo_tags.is_empty() == dangling)
+            && filters.labels(&image.labels)
+    });
+    if filters.has("reference") {
+        for image in &mut images {
+            let fits = |name: &String| filters.any("reference", |wanted| names(wanted, name));
+            image.repo_tags.retain(fits);
+            image.repo_digests.retain(fits);
+        }
+        images.retain(|image| !image.repo_tags.is_empty() || !image.repo_digests.is_empty());
+    }
+    let rows: Vec<_> = images.iter().map(|i| Listed::of(i, None, call.version)).collect();
+    Ok(Answer::json(&rows))
+}
+
+/// Does a pattern fit a reference, with or without its tag or digest?
+fn names(pattern: &str, reference: &str) -> bool {
+    let bare = match reference.split_once('@') {
+        Some((name, _)) => name,
+        None => match reference.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => name,
+            _ => reference,
+        },
+    };
+    glob::fits(pattern, reference) || glob::fits(pattern, bare)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected<'a> {
+    id: &'a str,
+    repo_tags: &'a [String],
+    repo_digests: &'a [String],
+    parent: &'a str,
+    comment: &'a str,
+    created: String,
+    docker_version: &'static str,
+    author: &'a str,
+    config: ImageConfig<'a>,
+    architecture: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    variant: &'a str,
+    os: &'a str,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    virtual_size: Option<u64>,
+    graph_driver: GraphDriver,
+    #[serde(rename = "RootFS")]
+    root_fs: RootFs<'a>,
+    metadata: Metadata,
+}
+
+/// What of a container's configuration an image has.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    args_escaped: Option<bool>,
+    cmd: Option<&'a Words>,
+    entrypoint: Option<&'a Words>,
+    env: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    exposed_ports: &'a BTreeMap<String, Empty>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<&'a Healthcheck>,
+    labels: Option<&'a BTreeMap<String, String>>,
+    on_build: Option<&'a Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shell: Option<&'a Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_signal: Option<&'a str>,
+    user: &'a str,
+    volumes: Option<&'a BTreeMap<String, Empty>>,
+    working_dir: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct GraphDriver {
+    data: Option<BTreeMap<String, String>>,
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RootFs<'a> {
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    layers: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata {
+    last_tag_time: String,
+}
+
+/// `GET /images/{name}/json`.
+pub fn inspect(call: &Call) -> Outcome {
+    let ImageDetail { summary, comment, author, architecture, variant, os, config, layers, tagged } =
+        call.engine.image(call.name())?;
+    Ok(Answer::json(&Inspected {
+        id: &summary.id,
+        repo_tags: &summary.repo_tags,
+        repo_digests: &summary.repo_digests,
+        parent: &summary.parent,
+        comment: &comment,
+        created: when::rfc3339(summary.created),
+        docker_version: "",
+        author: &author,
+        config: ImageConfig::of(&config),
+        architecture: &architecture,
+        variant: &variant,
+        os: &os,
+        size: summary.size,
+        virtual_size: (call.version <= HAD_VIRTUAL_SIZE).then_some(summary.size),
+        graph_driver: GraphDriver { data: None, name: "overlay2" },
+        root_fs: RootFs { kind: "layers", layers: &layers },
+        metadata: Metadata { last_tag_time: when::rfc3339(tagged) },
+    }))
+}
+
+impl<'a> ImageConfig<'a> {
+    fn of(config: &'a Config) -> Self {
+        Self {
+            args_escaped: config.args_escaped,
+            cmd: config.cmd.as_ref(),
+            entrypoint: config.entrypoint.as_ref(),
+            env: &config.env,
+            exposed_ports: &config.exposed_ports,
+            healthcheck: config.healthcheck.as_ref(),
+            labels: (!config.labels.is_empty()).then_some(&config.labels),
+            on_build: config.on_build.as_ref(),
+            shell: config.shell.as_ref(),
+            stop_signal: config.stop_signal.as_deref(),
+            user: &config.user,
+            volumes: config.volumes.as_ref(),
+            working_dir: &config.working_dir,
+        }
+    }
+}
+
+/// `GET /images/{name}/history`.
+pub fn history(call: &Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Item {
+        id: String,
+        created: u64,
+        created_by: String,
+        tags: Option<Vec<String>>,
+        size: u64,
+        comment: String,
+    }
+    let items = call.engine.history(call.name())?.into_iter().map(|item| Item {
+        id: item.id,
+        created: when::seconds(item.created),
+        created_by: item.created_by,
+        tags: (!item.tags.is_empty()).then_some(item.tags),
+        size: item.size,
+        comment: item.comment,
+    });
+    Ok(Answer::json(&items.collect::<Vec<_>>()))
+}
+
+/// `POST /images/{name}/tag`.
+pub fn tag(call: &Call) -> Outcome {
+    call.engine.tag(call.name(), call.query.text("repo"), call.query.text("tag"))?;
+    Ok(Answer::status(hyper::StatusCode::CREATED))
+}
+
+#[derive(Serialize)]
+enum Removal {
+    Untagged(String),
+    Deleted(String),
+}
+
+impl From<Deleted> for Removal {
+    fn from(deleted: Deleted) -> Self {
+        match deleted {
+            Deleted::Untagged(name) => Self::Untagged(name),
+            Deleted::Deleted(id) => Self::Deleted(id),
+        }
+    }
+}
+
+/// `DELETE /images/{name}`.
+pub fn remove(call: &Call) -> Outcome {
+    let (force, prune) = (call.query.flag("force"), !call.query.flag("noprune"));
+    let removed = call.engine.remove_image(call.name(), force, prune)?;
+    Ok(Answer::json(&removed.into_iter().map(Removal::from).collect::<Vec<_>>()))
+}
+
+/// `POST /images/prune`.
+pub fn prune(call: &Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        images_deleted: Option<Vec<Removal>>,
+        space_reclaimed: u64,
+    }
+    let filters =
+        Filters::parse(call.query.text("filters"), &["dangling", "label", "label!", "until"])?;
+    filters.boolean("dangling")?;
+    let pruned = call.engine.prune_images(&filters.for_engine())?;
+    let images: Vec<_> = pruned.images.into_iter().map(Removal::from).collect();
+    Ok(Answer::json(&Body {
+        images_deleted: (!images.is_empty()).then_some(images),
+        space_reclaimed: pruned.reclaimed,
+    }))
+}
+
+/// `repository` and `tag` of a query as one reference.
+pub fn reference(repository: &str, tag: &str) -> Option<String> {
+    match (repository, tag) {
+        ("", _) => None,
+        (repository, "") => Some(repository.to_owned()),
+        (repository, digest) if digest.contains(':') => Some(format!("{repository}@{digest}")),
+        (repository, tag) => Some(format!("{repository}:{tag}")),
+    }
+}
+
+/// `POST /commit`.
+pub fn commit(call: &Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        id: String,
+    }
+    let query = &call.query;
+    let wish = CommitWish {
+        reference: reference(query.text("repo"), query.text("tag")),
+        comment: query.text("comment").to_owned(),
+        author: query.text("author").to_owned(),
+        pause: query.flag_or("pause", true),
+        changes: changes(call),
+        config: call.json::<Option<Config>>()?.flatten(),
+    };
+    let id = call.engine.commit(query.text("container"), &wish)?;
+    Ok(Answer::created(&Body { id }))
+}
+
+/// The instructions of a query, one a line.
+pub fn changes(call: &Call) -> Vec<String> {
+    let lines = call.query.all("changes").iter().flat_map(|text| text.lines());
+    lines.filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_fits_a_name_with_or_without_its_tag() {
+        for pattern in ["alpine", "alpine:3.10", "alp*", "alpine:3*", "*:3.10"] {
+            assert!(names(pattern, "alpine:3.10"), "{pattern}");
+        }
+        assert!(names("localhost:5000/a", "localhost:5000/a"));
+        assert!(names("quay.io/*/b", "quay.io/a/b:1"));
+        assert!(!names("*", "quay.io/a:1"), "a star ends at a slash");
+        assert!(names("a", "a@sha256:00"));
+    }
+
+    #[test]
+    fn a_digest_is_joined_by_its_own_sign() {
+        assert_eq!(reference("a/b", "1").as_deref(), Some("a/b:1"));
+        assert_eq!(reference("a/b", "sha256:0").as_deref(), Some("a/b@sha256:0"));
+        assert_eq!(reference("a/b", "").as_deref(), Some("a/b"));
+        assert_eq!(reference("", "1"), None);
+    }
+}

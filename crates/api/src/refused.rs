@@ -1,0 +1,86 @@
+//! What this engine does not carry, each with the answer that its clients
+//! understand best.
+
+use crate::answer::{Answer, Outcome};
+use crate::call::Call;
+use crate::error::Error;
+use hyper::StatusCode;
+use serde::Serialize;
+
+/// Anything that only a manager of a swarm can do.
+pub fn no_manager(_: &Call) -> Outcome {
+    Err(Error::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
+         connect this node to swarm and try again.",
+    ))
+}
+
+/// Becoming part of a swarm.
+pub fn swarm(_: &Call) -> Outcome {
+    Err(Error::not_carried("swarm mode"))
+}
+
+/// `docker login`.
+pub fn auth(_: &Call) -> Outcome {
+    Err(Error::not_carried("logging in to a registry"))
+}
+
+/// `docker manifest inspect` and the like.
+pub fn distribution(_: &Call) -> Outcome {
+    Err(Error::not_carried("asking a registry for a manifest"))
+}
+
+/// `docker search`.
+pub fn search(_: &Call) -> Outcome {
+    Err(Error::not_carried("searching a registry"))
+}
+
+/// `docker push`.
+pub fn push(call: &Call) -> Outcome {
+    call.engine.image(call.name())?;
+    Err(Error::not_carried("pushing to a registry"))
+}
+
+/// `docker build`.
+pub fn build(_: &Call) -> Outcome {
+    Err(Error::not_carried("building images"))
+}
+
+/// There is no build cache, so there is nothing to prune.
+pub fn build_prune(_: &Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Pruned {
+        caches_deleted: Option<Vec<String>>,
+        space_reclaimed: u64,
+    }
+    Ok(Answer::json(&Pruned { caches_deleted: None, space_reclaimed: 0 }))
+}
+
+/// `docker checkpoint`.
+pub fn checkpoints(call: &Call) -> Outcome {
+    call.engine.container(call.name())?;
+    Err(Error::not_carried("checkpointing containers"))
+}
+
+/// Attaching through a websocket.
+pub fn attach_ws(call: &Call) -> Outcome {
+    call.engine.container(call.name())?;
+    Err(Error::not_carried("attaching through a websocket"))
+}
+
+/// `docker plugin inspect`: there are none.
+pub fn plugin(call: &Call) -> Outcome {
+    Err(Error::missing(format!("plugin {:?} not found", call.name())))
+}
+
+/// Everything else about plugins.
+pub fn plugins(_: &Call) -> Outcome {
+    Err(Error::not_carried("plugins of the Docker Engine"))
+}
+
+/// `docker volume update`.
+pub fn cluster_volumes(_: &Call) -> Outcome {
+    Err(Error::not_carried("changing a cluster volume"))
+}

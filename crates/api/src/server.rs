@@ -1,0 +1,297 @@
+//! Accepting connections and answering requests on them.
+//!
+//! ```text
+//!   accept ─▶ connection (a task) ─▶ request ─▶ route ─▶ handler
+//!                  │                                       │ calls: a thread
+//!                  │ ◀───────────── response ───────────── │ streams: this task
+//!                  │ ◀───────────── hijack ─────────────── │
+//!                  ▼
+//!               the connection carries a program's streams, then ends
+//! ```
+//!
+//! A panic in a handler costs its request (500) and nothing else.
+
+use crate::answer::{Answer, Outcome, Outgoing};
+use crate::call::{Call, versioned};
+use crate::error::Error;
+use crate::hijack::Hijack;
+use crate::query::{Query, decode};
+use crate::route::{self, Handler};
+use crate::socket::{Busy, Socket};
+use bytes::Bytes;
+use engine::Engine;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::TokioIo;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+/// How long calls under way may take to finish when the daemon stops.
+const LAST_CALLS: Duration = Duration::from_secs(10);
+/// How long nothing is asked before the daemon counts as idle.
+const REST: Duration = Duration::from_secs(12);
+/// Pause after `accept` failed, for want of descriptors, say.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+struct Desk {
+    engine: Engine,
+    /// How many blocking calls are under way.
+    calls: watch::Sender<usize>,
+}
+
+/// Serves the API on every listener until `stop` says so, then lets calls
+/// under way finish, within a bound. `at_rest` is called, on a thread of its
+/// own, when nothing has been asked for a while.
+pub async fn serve(
+    engine: Engine,
+    listeners: Vec<UnixListener>,
+    mut stop: watch::Receiver<bool>,
+    at_rest: fn(),
+) {
+    let calls = watch::Sender::new(0);
+    let mut under_way = calls.subscribe();
+    let idle = tokio::spawn(rest(calls.subscribe(), at_rest));
+    let desk = Arc::new(Desk { engine, calls });
+    let doors: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| tokio::spawn(accept(listener, Arc::clone(&desk))))
+        .collect();
+    // If the sender is gone there is nobody left to serve for.
+    let _ = stop.wait_for(|stop| *stop).await;
+    idle.abort();
+    for door in doors {
+        door.abort();
+        // Cancelled, as asked.
+        let _ = door.await;
+    }
+    if timeout(LAST_CALLS, under_way.wait_for(|calls| *calls == 0)).await.is_err() {
+        tracing::warn!("stopping with calls under way");
+    }
+}
+
+/// Notices when the daemon is left in peace.
+async fn rest(mut calls: watch::Receiver<usize>, at_rest: fn()) {
+    while calls.changed().await.is_ok() {
+        while let Ok(changed) = timeout(REST, calls.changed()).await {
+            if changed.is_err() {
+                return;
+            }
+        }
+        // If it panics, the daemon is only larger than it could be.
+        let _ = spawn_blocking(at_rest).await;
+    }
+}
+
+async fn accept(listener: UnixListener, desk: Arc<Desk>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, Arc::clone(&desk)));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+/// One client, to the end of its connection.
+async fn connection(stream: UnixStream, desk: Arc<Desk>) {
+    let socket = Socket::new(stream);
+    let hijack = Arc::new(Mutex::new(None));
+    let service = Answering { desk, busy: Arc::clone(&socket.busy), hijack: Arc::clone(&hijack) };
+    let mut http = http1::Builder::new()
+        .title_case_headers(true)
+        .serve_connection(TokioIo::new(socket), service);
+    let taken = poll_fn(|cx| {
+        let polled = http.poll_without_shutdown(cx);
+        match hijack.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(hijack) => Poll::Ready(Some(hijack)),
+            None => polled.map(|ended| {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke off");
+                }
+                None
+            }),
+        }
+    })
+    .await;
+    let parts = http.into_parts();
+    // The service holds the engine; a session may last for days.
+    drop(parts.service);
+    let mut stream = parts.io.into_inner().into_stream();
+    match taken {
+        Some(hijack) => (*hijack).serve(stream, parts.read_buf).await,
+        None => {
+            use tokio::io::AsyncWriteExt as _;
+            // The client may have left already.
+            let _ = stream.shutdown().await;
+        }
+    }
+}
+
+/// Answers the requests of one connection.
+struct Answering {
+    desk: Arc<Desk>,
+    busy: Arc<AtomicUsize>,
+    hijack: Arc<Mutex<Option<Box<Hijack>>>>,
+}
+
+impl Service<Request<Incoming>> for Answering {
+    type Response = Response<Outgoing>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let desk = Arc::clone(&self.desk);
+        let busy = Busy::hold(&self.busy);
+        let slot = Arc::clone(&self.hijack);
+        Box::pin(async move {
+            let what = format!("{} {}", request.method(), request.uri());
+            let answer = guard(answer(&desk, request)).await.unwrap_or_else(|error| {
+                if error.status() >= 500 {
+                    tracing::error!(request = what, status = error.status(), %error);
+                } else {
+                    tracing::debug!(request = what, status = error.status(), %error);
+                }
+                error.answer()
+            });
+            match answer {
+                Answer::Http { status, headers, content, held } => {
+                    let mut response = Response::new(Outgoing::new(content, held, busy));
+                    *response.status_mut() = status;
+                    *response.headers_mut() = headers;
+                    common(response.headers_mut());
+                    Ok(response)
+                }
+                Answer::Hijack(hijack) => {
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(hijack);
+                    // The connection is taken from under this future.
+                    std::future::pending().await
+                }
+            }
+        })
+    }
+}
+
+/// Turns a panic into an error of ours.
+async fn guard(work: impl Future<Output = Outcome>) -> Outcome {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
+            .unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+    })
+    .await
+}
+
+fn panicked() -> Error {
+    Error::ours("this request met a fault in the engine: see its log")
+}
+
+/// Headers that every response carries; clients negotiate with them.
+fn common(headers: &mut HeaderMap) {
+    for (name, value) in COMMON {
+        headers.insert(*name, HeaderValue::from_static(value));
+    }
+}
+
+/// Name and value, as in [`common`] and at the head of a hijacked stream.
+pub const COMMON: &[(&str, &str)] = &[
+    ("api-version", "1.51"),
+    ("docker-experimental", "false"),
+    ("ostype", "linux"),
+    ("server", concat!("Cofferdam/", env!("CARGO_PKG_VERSION"), " (linux)")),
+];
+
+/// Finds the handler and lets it work.
+async fn answer(desk: &Desk, request: Request<Incoming>) -> Outcome {
+    let (parts, incoming) = request.into_parts();
+    let path = decode(parts.uri.path(), false);
+    let (version, path) = versioned(&path)?;
+    let (handler, params) =
+        route::find(&parts.method, path).ok_or_else(|| Error::missing("page not found"))?;
+    let mut call = Call {
+        engine: desk.engine.clone(),
+        version,
+        params,
+        query: Query::parse(parts.uri.query().unwrap_or_default()),
+        headers: parts.headers,
+        body: Bytes::new(),
+        incoming: Some(incoming),
+    };
+    match handler {
+        Handler::Calls(handler) => {
+            call.read_body().await?;
+            let under_way = UnderWay::one(&desk.calls);
+            let work = spawn_blocking(move || {
+                let outcome = handler(&call);
+                drop(under_way);
+                outcome
+            });
+            work.await.unwrap_or_else(|_| Err(panicked()))
+        }
+        Handler::Streams(handler) => {
+            let _under_way = UnderWay::one(&desk.calls);
+            handler(call).await
+        }
+    }
+}
+
+/// Counts one call while it lasts.
+struct UnderWay(watch::Sender<usize>);
+
+impl UnderWay {
+    fn one(calls: &watch::Sender<usize>) -> Self {
+        calls.send_modify(|calls| *calls += 1);
+        Self(calls.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|calls| *calls -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::NEWEST;
+
+    #[test]
+    fn the_version_in_the_headers_is_the_newest() {
+        assert_eq!(COMMON[0].1, NEWEST.to_string());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        let outcome = guard(async { panic!("on purpose") }).await;
+        assert_eq!(outcome.expect_err("an error").status(), 500);
+    }
+
+    #[tokio::test]
+    async fn calls_under_way_are_counted_even_through_a_panic() {
+        let calls = watch::Sender::new(0);
+        let one = UnderWay::one(&calls);
+        assert_eq!(*calls.borrow(), 1);
+        let _ = spawn_blocking(move || {
+            let _one = one;
+            panic!("on purpose");
+        })
+        .await;
+        assert_eq!(*calls.borrow(), 0);
+    }
+}

@@ -1,0 +1,185 @@
+//! A client's socket, which tells a client that has finished speaking from
+//! one that has left.
+//!
+//! A client may shut down its sending half and still wait for the answer
+//! (`docker attach` does so when its standard input ends). To a server that
+//! only reads, both look the same: no more bytes. While a request is being
+//! answered ([`Busy`] is held) such a half-close is therefore hidden and the
+//! end of the stream is reported when the kernel says that the peer closed
+//! both ways (`EPOLLHUP`). That is what cancels an idle `events` or `wait`.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::UnixStream;
+
+/// Held while a request of this socket is being answered.
+#[derive(Debug)]
+pub struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    /// Counts one more request.
+    pub fn hold(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The server's end of one connection.
+#[derive(Debug)]
+pub struct Socket {
+    stream: UnixStream,
+    /// How many answers are under way.
+    pub busy: Arc<AtomicUsize>,
+    /// Made when the peer has half-closed.
+    departure: Option<Departure>,
+}
+
+/// Watches for a peer that closes both directions.
+#[derive(Debug)]
+pub struct Departure(AsyncFd<OwnedFd>);
+
+impl Departure {
+    /// Begins to watch.
+    ///
+    /// # Errors
+    /// No descriptor is left to watch with.
+    #[expect(
+        deprecated,
+        reason = "unsound only for types whose descriptor changes: an OwnedFd's does not"
+    )]
+    pub fn of(stream: &UnixStream) -> io::Result<Self> {
+        // Registered for priority data only, which no unix socket has: what
+        // remains is the hang-up that epoll always reports.
+        let fd = stream.as_fd().try_clone_to_owned()?;
+        AsyncFd::with_interest(fd, Interest::PRIORITY).map(Self)
+    }
+
+    /// Returns when it has left.
+    pub async fn wait(&self) {
+        // An error means that the watch is over, too.
+        let _ = std::future::poll_fn(|cx| self.0.poll_read_ready(cx).map_ok(drop)).await;
+    }
+}
+
+impl Socket {
+    /// Takes an accepted stream.
+    pub fn new(stream: UnixStream) -> Self {
+        Self { stream, busy: Arc::default(), departure: None }
+    }
+
+    /// Ready when the peer has closed both directions.
+    fn poll_departure(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let departure = match &mut self.departure {
+            Some(departure) => departure,
+            none => none.insert(Departure::of(&self.stream)?),
+        };
+        departure.0.poll_read_ready(cx).map_ok(drop)
+    }
+
+    /// The bare stream, for a connection that is no longer HTTP.
+    pub fn into_stream(self) -> UnixStream {
+        self.stream
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let finished = buf.filled().len() == before && buf.remaining() > 0;
+        if finished && self.busy.load(Ordering::Relaxed) > 0 {
+            return self.poll_departure(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const BOUND: Duration = Duration::from_secs(10);
+
+    fn pair() -> (Socket, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("socketpair");
+        (Socket::new(ours), theirs)
+    }
+
+    #[tokio::test]
+    async fn a_half_close_is_the_end_when_nothing_is_being_answered() {
+        let (mut socket, mut client) = pair();
+        client.shutdown().await.expect("shutdown");
+        let mut buf = [0; 8];
+        let read = tokio::time::timeout(BOUND, socket.read(&mut buf)).await;
+        assert_eq!(read.expect("in time").expect("read"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_half_close_during_an_answer_is_hidden_until_the_client_leaves() {
+        let (mut socket, mut client) = pair();
+        let busy = Busy::hold(&socket.busy);
+        client.write_all(b"hi").await.expect("write");
+        client.shutdown().await.expect("shutdown");
+        let mut buf = [0; 8];
+        assert_eq!(socket.read(&mut buf).await.expect("what was said"), 2);
+        {
+            let mut next = Box::pin(socket.read(&mut buf));
+            let polled = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+            assert!(polled.is_pending(), "the client still waits for its answer");
+        }
+        socket.write_all(b"answer").await.expect("the other direction is open");
+        client.read_exact(&mut buf[..6]).await.expect("the answer");
+        drop(client);
+        let read = tokio::time::timeout(BOUND, socket.read(&mut buf)).await;
+        assert_eq!(read.expect("the leaving is seen").expect("read"), 0);
+        drop(busy);
+    }
+}

@@ -1,0 +1,371 @@
+//! The engine itself: ping, version, info, disk usage.
+
+use crate::answer::{Answer, Content, Outcome};
+use crate::call::{Call, NEWEST, OLDEST};
+use crate::containers::Names;
+use crate::error::Error;
+use crate::listed;
+use crate::when;
+use crate::{images, volumes};
+use engine::Facts;
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Of this engine.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `GET` and `HEAD /_ping`: what clients negotiate with.
+pub fn ping(_: &Call) -> Outcome {
+    let text = Content::Whole("OK".into());
+    let value = HeaderValue::from_static;
+    Ok(Answer::of(StatusCode::OK, "text/plain; charset=utf-8", text)
+        .with("builder-version", value("1"))
+        .with("cache-control", value("no-cache, no-store, must-revalidate"))
+        .with("pragma", value("no-cache"))
+        .with("swarm", value("inactive")))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Version<'a> {
+    platform: Platform,
+    components: [Component<'a>; 1],
+    version: &'static str,
+    api_version: String,
+    #[serde(rename = "MinAPIVersion")]
+    min_api_version: String,
+    git_commit: &'static str,
+    go_version: &'static str,
+    os: &'static str,
+    arch: &'static str,
+    kernel_version: &'a str,
+    build_time: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Platform {
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Component<'a> {
+    name: &'static str,
+    version: &'static str,
+    details: BTreeMap<&'static str, &'a str>,
+}
+
+/// Docker's word for this machine.
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// `GET /version`.
+pub fn version(call: &Call) -> Outcome {
+    let facts = call.engine.facts();
+    let (newest, oldest) = (NEWEST.to_string(), OLDEST.to_string());
+    let details = BTreeMap::from([
+        ("ApiVersion", &*newest),
+        ("Arch", arch()),
+        ("BuildTime", ""),
+        ("Experimental", "false"),
+        ("GitCommit", ""),
+        ("GoVersion", ""),
+        ("KernelVersion", &*facts.kernel),
+        ("MinAPIVersion", &*oldest),
+        ("Os", "linux"),
+    ]);
+    Ok(Answer::json(&Version {
+        platform: Platform { name: "Cofferdam" },
+        // Clients look for this name.
+        components: [Component { name: "Engine", version: VERSION, details }],
+        version: VERSION,
+        api_version: newest.clone(),
+        min_api_version: oldest.clone(),
+        git_commit: "",
+        go_version: "",
+        os: "linux",
+        arch: arch(),
+        kernel_version: &facts.kernel,
+        build_time: "",
+    }))
+}
+
+/// Body of `GET /info`; no map or list of it that clients walk is null.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the API's own words")]
+struct Info<'a> {
+    #[serde(rename = "ID")]
+    id: &'a str,
+    containers: u64,
+    containers_running: u64,
+    containers_paused: u64,
+    containers_stopped: u64,
+    images: u64,
+    driver: &'a str,
+    driver_status: [[&'a str; 2]; 2],
+    plugins: Plugins,
+    memory_limit: bool,
+    swap_limit: bool,
+    cpu_cfs_period: bool,
+    cpu_cfs_quota: bool,
+    #[serde(rename = "CPUShares")]
+    cpu_shares: bool,
+    #[serde(rename = "CPUSet")]
+    cpu_set: bool,
+    pids_limit: bool,
+    #[serde(rename = "IPv4Forwarding")]
+    ipv4_forwarding: bool,
+    debug: bool,
+    n_fd: u64,
+    oom_kill_disable: bool,
+    n_goroutines: u64,
+    system_time: String,
+    logging_driver: &'static str,
+    cgroup_driver: &'static str,
+    cgroup_version: &'a str,
+    n_events_listener: u64,
+    kernel_version: &'a str,
+    operating_system: &'a str,
+    #[serde(rename = "OSVersion")]
+    os_version: &'a str,
+    #[serde(rename = "OSType")]
+    os_type: &'static str,
+    architecture: &'a str,
+    index_server_address: &'static str,
+    registry_config: Registries<'a>,
+    #[serde(rename = "NCPU")]
+    n_cpu: u32,
+    mem_total: u64,
+    generic_resources: Option<Vec<String>>,
+    docker_root_dir: String,
+    http_proxy: &'static str,
+    https_proxy: &'static str,
+    no_proxy: &'static str,
+    name: &'a str,
+    labels: [&'static str; 0],
+    experimental_build: bool,
+    server_version: &'static str,
+    runtimes: BTreeMap<&'static str, Runtime>,
+    default_runtime: &'static str,
+    swarm: Swarm,
+    live_restore_enabled: bool,
+    isolation: &'static str,
+    init_binary: &'static str,
+    containerd_commit: Commit,
+    runc_commit: Commit,
+    init_commit: Commit,
+    security_options: &'a [String],
+    firewall_backend: Firewall,
+    #[serde(rename = "CDISpecDirs")]
+    cdi_spec_dirs: [&'static str; 0],
+    warnings: Option<&'a [String]>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Plugins {
+    volume: [&'static str; 1],
+    network: [&'static str; 3],
+    authorization: Option<Vec<String>>,
+    log: [&'static str; 2],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Registries<'a> {
+    index_configs: BTreeMap<&'static str, Index<'a>>,
+    #[serde(rename = "InsecureRegistryCIDRs")]
+    insecure_registry_cidrs: [&'static str; 2],
+    mirrors: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Index<'a> {
+    mirrors: &'a [String],
+    name: &'static str,
+    official: bool,
+    secure: bool,
+}
+
+#[derive(Serialize)]
+struct Runtime {
+    path: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Swarm {
+    #[serde(rename = "NodeID")]
+    node_id: &'static str,
+    node_addr: &'static str,
+    local_node_state: &'static str,
+    control_available: bool,
+    error: &'static str,
+    remote_managers: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct Commit {
+    #[serde(rename = "ID")]
+    id: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Firewall {
+    driver: &'static str,
+}
+
+/// `GET /info`.
+pub fn info(call: &Call) -> Outcome {
+    let facts = call.engine.facts();
+    let options = call.engine.options();
+    let runtime = options.runtime_binary.display().to_string();
+    let info = info_of(&facts, &options.registry_mirrors, &runtime);
+    Ok(Answer::json(&Info { docker_root_dir: options.data_root.display().to_string(), ..info }))
+}
+
+fn info_of<'a>(facts: &'a Facts, mirrors: &'a [String], runtime: &str) -> Info<'a> {
+    Info {
+        id: &facts.id,
+        containers: facts.containers,
+        containers_running: facts.running,
+        containers_paused: facts.paused,
+        containers_stopped: facts.stopped,
+        images: facts.images,
+        driver: &facts.storage_driver,
+        driver_status: [
+            ["Backing Filesystem", &facts.backing_filesystem],
+            ["Supports d_type", "true"],
+        ],
+        plugins: Plugins {
+            volume: ["local"],
+            network: ["bridge", "host", "null"],
+            authorization: None,
+            log: ["json-file", "none"],
+        },
+        memory_limit: facts.memory_limit,
+        swap_limit: facts.swap_limit,
+        cpu_cfs_period: facts.cpu_quota,
+        cpu_cfs_quota: facts.cpu_quota,
+        cpu_shares: facts.cpu_shares,
+        cpu_set: facts.cpuset,
+        pids_limit: facts.pids_limit,
+        ipv4_forwarding: facts.ipv4_forwarding,
+        debug: false,
+        n_fd: std::fs::read_dir("/proc/self/fd").map_or(0, |fds| fds.count() as u64),
+        oom_kill_disable: facts.cgroup_version == "1",
+        n_goroutines: 0,
+        system_time: when::rfc3339(when::now()),
+        logging_driver: "json-file",
+        cgroup_driver: "cgroupfs",
+        cgroup_version: &facts.cgroup_version,
+        n_events_listener: facts.listeners,
+        kernel_version: &facts.kernel,
+        operating_system: &facts.os,
+        os_version: &facts.os_version,
+        os_type: "linux",
+        architecture: &facts.machine,
+        index_server_address: "https://index.docker.io/v1/",
+        registry_config: Registries {
+            index_configs: BTreeMap::from([(
+                "docker.io",
+                Index { mirrors, name: "docker.io", official: true, secure: true },
+            )]),
+            insecure_registry_cidrs: ["::1/128", "127.0.0.0/8"],
+            mirrors,
+        },
+        n_cpu: facts.cpus,
+        mem_total: facts.memory,
+        generic_resources: None,
+        docker_root_dir: String::new(),
+        http_proxy: "",
+        https_proxy: "",
+        no_proxy: "",
+        name: &facts.hostname,
+        labels: [],
+        experimental_build: false,
+        server_version: VERSION,
+        runtimes: BTreeMap::from([("cofferdam", Runtime { path: runtime.to_owned() })]),
+        default_runtime: "cofferdam",
+        swarm: Swarm {
+            node_id: "",
+            node_addr: "",
+            local_node_state: "inactive",
+            control_available: false,
+            error: "",
+            remote_managers: None,
+        },
+        // Containers outlive the daemon, always.
+        live_restore_enabled: true,
+        isolation: "",
+        init_binary: "",
+        containerd_commit: Commit { id: "" },
+        runc_commit: Commit { id: "" },
+        init_commit: Commit { id: "" },
+        security_options: &facts.security_options,
+        firewall_backend: Firewall { driver: "nftables" },
+        cdi_spec_dirs: [],
+        warnings: (!facts.warnings.is_empty()).then_some(&facts.warnings),
+    }
+}
+
+/// `GET /plugins`: there are none.
+pub fn plugins(_: &Call) -> Outcome {
+    Ok(Answer::json(&[(); 0]))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DiskUsage<'a> {
+    layers_size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<Vec<images::Listed<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containers: Option<Vec<listed::Listed<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volumes: Option<Vec<volumes::Listed<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build_cache: Option<[(); 0]>,
+}
+
+/// `GET /system/df`, all of it or the kinds that `type` names.
+pub fn df(call: &Call) -> Outcome {
+    let kinds = call.query.all("type");
+    const KINDS: &[&str] = &["container", "image", "volume", "build-cache"];
+    if let Some(kind) = kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
+        return Err(Error::bad(format!("unknown object type: {kind}")));
+    }
+    let wanted = |kind: &str| kinds.is_empty() || kinds.iter().any(|k| k == kind);
+    let usage = call.engine.disk_usage()?;
+    let now = when::now();
+    let mut names = Names::default();
+    let images = || {
+        usage.images.iter().map(|(i, shared)| images::Listed::of(i, Some(*shared), call.version))
+    };
+    let containers = wanted("container").then(|| {
+        let rows = usage.containers.iter().map(|(container, size)| {
+            let image = names.today(&call.engine, container);
+            listed::Listed::of(container, image, Some(*size), now)
+        });
+        rows.collect()
+    });
+    let volumes = || usage.volumes.iter().map(|(v, size)| volumes::Listed::of(v, Some(*size)));
+    Ok(Answer::json(&DiskUsage {
+        layers_size: usage.layers,
+        images: wanted("image").then(|| images().collect()),
+        containers,
+        volumes: wanted("volume").then(|| volumes().collect()),
+        build_cache: wanted("build-cache").then_some([]),
+    }))
+}
