@@ -39,12 +39,16 @@ pub fn versioned(path: &str) -> Result<(Version, &str), Error> {
         return Ok((NEWEST, path));
     };
     let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
-    let number = |text: &str| text.parse::<u16>().unwrap_or(u16::MAX);
+    // Only digits and dots are left: what does not fit is too large.
+    let number = |text: &str| match text {
+        "" => 0,
+        text => text.parse::<u16>().unwrap_or(u16::MAX),
+    };
     match (number(major), Version(number(minor))) {
         (1, version) if (OLDEST..=NEWEST).contains(&version) => Ok((version, rest)),
-        (major, version) if major > 1 || version > NEWEST => Err(Error::bad(format!(
-            "client version {text} is too new. Maximum supported API version is {NEWEST}"
-        ))),
+        (major, version) if major > 1 || (major == 1 && version > NEWEST) => Err(Error::bad(
+            format!("client version {text} is too new. Maximum supported API version is {NEWEST}"),
+        )),
         _ => Err(Error::bad(format!(
             "client version {text} is too old. Minimum supported API version is {OLDEST}, \
              please upgrade your client to a newer version"

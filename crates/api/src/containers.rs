@@ -70,6 +70,13 @@ pub fn inspect(call: &Call) -> Outcome {
     Ok(Answer::json(&Inspected::of(&container, size)))
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct CreatedBody {
+    id: String,
+    warnings: Vec<String>,
+}
+
 /// `POST /containers/create`.
 pub fn create(call: &Call) -> Outcome {
     let body: Option<serde_json::Value> = call.json()?;
@@ -80,14 +87,7 @@ pub fn create(call: &Call) -> Outcome {
     platform(call.query.text("platform"), &body.config.image)?;
     let name = call.query.get("name").map(|name| name.strip_prefix('/').unwrap_or(name));
     let created = call.engine.create(name, body)?;
-
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Body {
-        id: String,
-        warnings: Vec<String>,
-    }
-    let body = Body { id: created.id.to_string(), warnings: created.warnings };
+    let body = CreatedBody { id: created.id.to_string(), warnings: created.warnings };
     Ok(Answer::created(&body))
 }
 

@@ -42,6 +42,12 @@ struct Wish {
     working_dir: String,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct CreatedBody {
+    id: String,
+}
+
 /// `POST /containers/{id}/exec`.
 pub fn create(call: &Call) -> Outcome {
     let wish: Wish = call.json()?.unwrap_or_default();
@@ -63,14 +69,8 @@ pub fn create(call: &Call) -> Outcome {
         attach_stderr: wish.attach_stderr,
         detach_keys: wish.detach_keys,
     };
-
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Body {
-        id: String,
-    }
     let id = call.engine.exec_create(call.name(), wish)?;
-    Ok(Answer::created(&Body { id: id.to_string() }))
+    Ok(Answer::created(&CreatedBody { id: id.to_string() }))
 }
 
 #[derive(Default, Deserialize)]

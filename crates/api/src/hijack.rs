@@ -288,30 +288,41 @@ async fn read_out(listen: &mut ReadHalf<'_>, tell: &mut WriteHalf<'_>, unpack: &
         if len == 0 {
             return End::Program(None);
         }
-        let end = end_in(unpack.feed(&buffer[..len], &mut out));
+        let heard = heard(unpack.feed(&buffer[..len], &mut out));
         if tell.write_all(&out).await.is_err() {
             return End::Left;
         }
         out.clear();
-        if let Some(exit) = end {
+        if let Heard::End(exit) = heard {
             return End::Program(exit);
         }
     }
 }
 
-/// Does what the monitor said end the session?
-fn end_in(replies: Result<Vec<Reply>, crate::unpack::Malformed>) -> Option<Option<Exit>> {
-    match replies {
-        Ok(replies) => replies.into_iter().find_map(|reply| match reply {
-            Reply::Ended(exit) => Some(Some(exit)),
-            Reply::Failed(_) => Some(None),
-            Reply::Ok | Reply::State { .. } | Reply::Started { .. } => None,
-        }),
+/// What a monitor's replies mean for a session.
+enum Heard {
+    /// It goes on.
+    More,
+    /// It is over.
+    End(Option<Exit>),
+}
+
+fn heard(replies: Result<Vec<Reply>, crate::unpack::Malformed>) -> Heard {
+    let replies = match replies {
+        Ok(replies) => replies,
         Err(error) => {
             tracing::error!(%error, "a monitor sent what it should not");
-            Some(None)
+            return Heard::End(None);
+        }
+    };
+    for reply in replies {
+        match reply {
+            Reply::Ended(exit) => return Heard::End(Some(exit)),
+            Reply::Failed(_) => return Heard::End(None),
+            Reply::Ok | Reply::State { .. } | Reply::Started { .. } => {}
         }
     }
+    Heard::More
 }
 
 /// Listens to a program whose client has left, until its end. Its standard
@@ -334,7 +345,7 @@ async fn hear_out(
                 if len == 0 {
                     return None;
                 }
-                if let Some(exit) = end_in(unpack.feed(&buffer[..len], &mut ignored)) {
+                if let Heard::End(exit) = heard(unpack.feed(&buffer[..len], &mut ignored)) {
                     return exit;
                 }
                 ignored.clear();

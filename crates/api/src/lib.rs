@@ -18,6 +18,9 @@
 //! Async ends here: everything the engine does is a blocking call on a thread
 //! of its own, and everything that has to be waited for is a callback.
 
+#![expect(clippy::struct_field_names, reason = "fields of JSON bear the API's own names")]
+#![expect(clippy::unnecessary_wraps, reason = "all handlers have one signature")]
+
 mod answer;
 mod archive;
 mod audit;

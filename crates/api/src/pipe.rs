@@ -239,7 +239,7 @@ mod tests {
         let (stopped, seen) = oneshot::channel();
         let outcome = produce("x/y", Late::Break, |out| {
             let error = loop {
-                if let Err(error) = out.write_all(&[0; PIECE]) {
+                if let Err(error) = out.write_all(&[0; 1024]) {
                     break error;
                 }
             };

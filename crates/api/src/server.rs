@@ -32,6 +32,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize};
 use std::task::Poll;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -133,13 +134,11 @@ async fn connection(stream: UnixStream, desk: Arc<Desk>) {
     // The service holds the engine; a session may last for days.
     drop(parts.service);
     let mut stream = parts.io.into_inner().into_stream();
-    match taken {
-        Some(hijack) => (*hijack).serve(stream, parts.read_buf).await,
-        None => {
-            use tokio::io::AsyncWriteExt as _;
-            // The client may have left already.
-            let _ = stream.shutdown().await;
-        }
+    if let Some(hijack) = taken {
+        hijack.serve(stream, parts.read_buf).await;
+    } else {
+        // The client may have left already.
+        let _ = stream.shutdown().await;
     }
 }
 

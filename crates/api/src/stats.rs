@@ -76,7 +76,6 @@ struct Cpu<'a> {
 }
 
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "the API's own words")]
 struct CpuUsage<'a> {
     total_usage: u64,
     #[serde(skip_serializing_if = "<[u64]>::is_empty")]

@@ -339,10 +339,12 @@ struct DiskUsage<'a> {
     build_cache: Option<[(); 0]>,
 }
 
+/// What `type` of `GET /system/df` may name.
+const KINDS: &[&str] = &["container", "image", "volume", "build-cache"];
+
 /// `GET /system/df`, all of it or the kinds that `type` names.
 pub fn df(call: &Call) -> Outcome {
     let kinds = call.query.all("type");
-    const KINDS: &[&str] = &["container", "image", "volume", "build-cache"];
     if let Some(kind) = kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
         return Err(Error::bad(format!("unknown object type: {kind}")));
     }
