@@ -226,6 +226,36 @@ pub fn ask(dir: &Path, request: &Request) -> Result<Reply, Error> {
     Connection::open(dir, request)?.reply()
 }
 
+/// Asks, takes the one answer, and gives up the stream: not a byte that comes
+/// after the answer has been read.
+///
+/// # Errors
+/// [`Error::Failed`] if it is a refusal, [`Error::Absent`] if no monitor
+/// listens there.
+pub fn hand_over(dir: &Path, request: &Request) -> Result<(Reply, UnixStream), Error> {
+    let mut sender = Sender(connect(dir)?);
+    sender.request(request)?;
+    let mut stream = sender.0;
+    let mut listen = |into: &mut [u8]| match stream.read_exact(into) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Error::Gone),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(Error::Gone),
+        outcome => outcome.doing("listen to a monitor"),
+    };
+    let mut header = [0; 8];
+    listen(&mut header)?;
+    let frame = Frame::from_bytes(header).map_err(|error| Error::OutOfTurn(error.to_string()))?;
+    if frame.kind != Kind::Control {
+        return Err(Error::OutOfTurn(format!("{frame:?}")));
+    }
+    let mut text = vec![0; frame.len as usize];
+    listen(&mut text)?;
+    match serde_json::from_slice(&text) {
+        Ok(Reply::Failed(failure)) => Err(failure.into()),
+        Ok(reply) => Ok((reply, stream)),
+        Err(error) => Err(Error::OutOfTurn(error.to_string())),
+    }
+}
+
 /// How the container in `dir` ended, if its monitor got to write it.
 ///
 /// # Errors

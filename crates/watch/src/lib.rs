@@ -3,7 +3,8 @@
 //! - [`launch`] starts a container's monitor and leads it through the
 //!   launching dialogue of [`spec::wire`]: [`Launching`], then [`Running`].
 //! - [`Connection`] asks a monitor that runs, perhaps one that an earlier
-//!   daemon launched, through `monitor.sock`; [`ask`] for a single answer.
+//!   daemon launched, through `monitor.sock`; [`ask`] for a single answer,
+//!   [`hand_over`] for an answer and a stream that others are to copy.
 //! - [`exit`] reads what a monitor left behind.
 //!
 //! Every call blocks; each socket can be taken out for those who would rather
@@ -13,7 +14,7 @@
 mod connect;
 mod launch;
 
-pub use connect::{Connection, Message, Receiver, Sender, ask, exit};
+pub use connect::{Connection, Message, Receiver, Sender, ask, exit, hand_over};
 pub use launch::{Alive, Launch, Launching, Running, launch};
 
 use spec::wire::Failure;
