@@ -16,45 +16,154 @@
 //! 4. [`user::resolve`] reads the image's `passwd` and `group`.
 //! 5. [`sandbox`] decides.
 
+pub mod caps;
+mod cpuset;
 pub mod devices;
+mod filter;
+pub mod labels;
+mod log;
 mod merge;
 pub mod mounts;
+mod namespaces;
+mod paths;
+mod process;
 mod refusal;
+mod resources;
+mod security;
+mod sysctls;
 pub mod user;
+mod weakened;
 mod wish;
 
+#[cfg(test)]
+mod tests;
+
+pub use filter::default_rules;
 pub use merge::merge;
+pub use namespaces::ids;
+pub use process::exec_process;
 pub use refusal::{Kind, Refusal};
+pub use resources::update;
 pub use wish::{Arch, Cgroups, ExecWish, Files, Host, Ids, Joined, Peer, RANGE, Wish};
 
-use spec::{Sandbox, docker, oci};
+use namespaces::{Space, Spaces};
+use process::Confinement;
+use security::Options;
+use spec::{Sandbox, oci};
 
 /// Decides the whole confinement of one container.
 ///
 /// # Errors
 /// A [`Refusal`] where the request makes no sense or cannot be met on this
 /// host. There is no weaker fallback.
-pub fn sandbox(_wish: &Wish<'_>, _host: &Host) -> Result<Sandbox, Refusal> {
-    todo!()
+pub fn sandbox(wish: &Wish<'_>, host: &Host) -> Result<Sandbox, Refusal> {
+    let asked = wish.host_config;
+    let options = security::read(asked)?;
+    let spaces = namespaces::of(wish, host)?;
+    agree(wish, &spaces)?;
+    let caps = caps::choose(
+        asked.cap_add.as_deref().unwrap_or_default(),
+        asked.cap_drop.as_deref().unwrap_or_default(),
+        asked.privileged,
+        spaces.private_user(),
+    )?;
+    let labels = labels::selinux(wish, &options, host)?;
+    let devices = devices::choose(wish)?;
+    let landlock = labels::landlock(&caps, host);
+    let mut linux = linux(wish, &spaces, &options, host, &caps)?;
+    linux.devices.clone_from(&devices.nodes);
+    if let Some(resources) = &mut linux.resources {
+        resources.devices.clone_from(&devices.rules);
+    }
+    linux.mount_label = labels.mount;
+    let confinement = Confinement {
+        caps,
+        no_new_privileges: options.no_new_privileges,
+        apparmor: labels::apparmor(wish, &options, host)?,
+        selinux: labels.process,
+    };
+    let process = process::default_process(wish, &spaces, confinement)?;
+    let own_name = spaces.uts == Space::Own;
+    let config = oci::Config {
+        oci_version: "1.2.0".to_owned(),
+        process: Some(process),
+        root: Some(oci::Root { path: wish.root.to_owned(), readonly: asked.readonly_rootfs }),
+        hostname: if own_name { process::hostname(wish).to_owned() } else { String::new() },
+        domainname: if own_name { wish.config.domainname.clone() } else { String::new() },
+        mounts: mounts::all(wish, &spaces, &options)?,
+        annotations: asked.annotations.clone().unwrap_or_default(),
+        linux: Some(linux),
+        ..oci::Config::default()
+    };
+    let mut sandbox = Sandbox {
+        id: wish.id.to_owned(),
+        config,
+        init: asked.init == Some(true),
+        landlock,
+        log: log::choose(&asked.log_config, wish.log_path)?,
+        weakened: Vec::new(),
+    };
+    sandbox.weakened = weakened::list(&sandbox, wish, &spaces, &options, &devices, host);
+    Ok(sandbox)
 }
 
-/// The process of `docker exec` in a container confined by `sandbox`.
-///
-/// # Errors
-/// A [`Refusal`] for words that make no sense.
-pub fn exec_process(_sandbox: &Sandbox, _wish: &ExecWish<'_>) -> Result<oci::Process, Refusal> {
-    todo!()
+fn linux(
+    wish: &Wish<'_>,
+    spaces: &Spaces,
+    options: &Options,
+    host: &Host,
+    caps: &[String],
+) -> Result<oci::Linux, Refusal> {
+    let asked = wish.host_config;
+    let (masked_paths, readonly_paths) = paths::choose(asked, options, host);
+    let resources = resources::choose(asked, wish.devices, host, resources::When::Made)?;
+    let parent = wish.cgroup_parent.trim_end_matches('/');
+    Ok(oci::Linux {
+        uid_mappings: spaces.mapping(),
+        gid_mappings: spaces.mapping(),
+        sysctl: sysctls::choose(wish, spaces)?,
+        resources: Some(resources),
+        cgroups_path: format!("{parent}/{}", wish.id),
+        namespaces: spaces.list(),
+        seccomp: filter::choose(&options.filter, asked.privileged, caps, host)?,
+        rootfs_propagation: mounts::root_propagation(wish.mounts).to_owned(),
+        masked_paths,
+        readonly_paths,
+        ..oci::Linux::default()
+    })
 }
 
-/// The limits that `docker update` changes: those not named stay absent.
-/// `current` is what the container has now, against which they are judged.
-///
-/// # Errors
-/// A [`Refusal`] for limits that make no sense, alone or beside the current.
-pub fn update(
-    _current: &docker::HostConfig,
-    _changes: &docker::HostConfig,
-    _host: &Host,
-) -> Result<oci::Resources, Refusal> {
-    todo!()
+/// What cannot be had together with a namespace of somebody else.
+fn agree(wish: &Wish<'_>, spaces: &Spaces) -> Result<(), Refusal> {
+    let asked = wish.host_config;
+    let named = !wish.config.hostname.is_empty();
+    if named && spaces.uts == Space::Host {
+        return Err(Refusal::conflict("hostname and the UTS mode"));
+    }
+    let joined = matches!(spaces.network, Space::Joined(_));
+    let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    for (clash, words) in [
+        (joined && named, "hostname and the network mode"),
+        (
+            joined && some(&asked.links),
+            "container type network can't be used with links. This would result in undefined \
+             behavior",
+        ),
+        (
+            spaces.network == Space::Host && some(&asked.links),
+            "host type networking can't be used with links. This would result in undefined \
+             behavior",
+        ),
+        (joined && some(&asked.dns), "dns and the network mode"),
+        (joined && some(&asked.extra_hosts), "custom host-to-IP mapping and the network mode"),
+        (
+            joined && (!asked.port_bindings.is_empty() || asked.publish_all_ports),
+            "port publishing and the container type network mode",
+        ),
+    ] {
+        if clash {
+            return Err(Refusal::conflict(words));
+        }
+    }
+    Ok(())
 }

@@ -30,6 +30,19 @@ pub enum Kind {
 }
 
 impl Refusal {
+    /// Shorthand for the commonest.
+    pub(crate) fn invalid(words: impl Into<String>) -> Self {
+        Self::Invalid(words.into())
+    }
+
+    pub(crate) fn unsupported(words: impl Into<String>) -> Self {
+        Self::Unsupported(words.into())
+    }
+
+    pub(crate) fn conflict(words: impl Into<String>) -> Self {
+        Self::Conflict(words.into())
+    }
+
     /// Sorts the refusal for callers. Status codes are `api`'s business.
     pub fn kind(&self) -> Kind {
         match self {

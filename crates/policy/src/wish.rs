@@ -2,7 +2,7 @@
 //! it ([`Wish`]), and what this machine can do ([`Host`]).
 
 use crate::{devices::Node, mounts::Point, user::Identity};
-use spec::{docker, sandbox::Log};
+use spec::docker;
 use std::collections::BTreeSet;
 
 /// How many ids a container's private range holds.
@@ -18,11 +18,15 @@ pub struct Wish<'a> {
     /// As the client sent it.
     pub host_config: &'a docker::HostConfig,
     /// First host id of the container's private range of [`RANGE`] ids. It
-    /// keeps the range for life; given even where it will not be used.
+    /// keeps the range for life; given even where it will not be used. Which
+    /// ids the root file system must be made for, [`crate::ids`] says.
     pub range: u32,
     /// Whom [`docker::Config::user`] names; for a trial before there is a
     /// root file system, [`Identity::default`].
     pub user: &'a Identity,
+    /// Host name in the container; empty for one made of the identifier. With
+    /// `--network host` the host's, with `container:X` that container's.
+    pub hostname: &'a str,
     /// What stands in `root.path`: where the monitor attaches the root.
     pub root: &'a str,
     /// From [`crate::mounts::points`], with the paths of volumes filled in,
@@ -39,7 +43,8 @@ pub struct Wish<'a> {
     pub devices: &'a [Node],
     /// Where the container's log is to be, should it have one.
     pub log_path: &'a str,
-    /// `sN:cX,cY` for this container alone, on an SELinux host.
+    /// `sN:cX,cY` for this container alone, on an SELinux host; that of the
+    /// other where one is joined.
     pub selinux_level: Option<&'a str>,
 }
 
@@ -55,6 +60,7 @@ pub struct Files<'a> {
 }
 
 /// Containers whose namespaces are shared; `None` where none was asked for.
+/// For a trial before they run, their ids are enough.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Joined {
     /// `--pid container:X`.

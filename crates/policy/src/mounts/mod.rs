@@ -1,7 +1,15 @@
-//! Mounts.
+//! What is mounted in a container besides its root.
+//!
+//! A [`Point`] is a wish: read from the request by [`points`], completed by
+//! the engine (which makes volumes and knows their paths), and turned into
+//! OCI mounts beside the kernel's file systems by `spec`.
 
-use crate::Refusal;
-use spec::docker::{Config, HostConfig};
+mod parse;
+mod spec;
+
+pub use parse::points;
+pub(crate) use spec::{all, root_propagation};
+
 use std::collections::BTreeMap;
 
 /// One place in the container where something is mounted, as asked for.
@@ -16,7 +24,7 @@ pub struct Point {
     pub path: String,
     /// No writing.
     pub read_only: bool,
-    /// How mounts below a read-only bind mount are treated.
+    /// How mounts below a bind mount are treated.
     pub below: Below,
     /// `rprivate`, `rslave`, …; empty for the default.
     pub propagation: String,
@@ -61,15 +69,13 @@ pub struct Volume {
 /// What happens to mounts below a bind mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Below {
-    /// They come along; read-only with it where the kernel can.
+    /// They come along; read-only with it.
     #[default]
     Along,
     /// They stay out (`bind-nonrecursive`).
     Out,
     /// They come along and stay writable.
     Writable,
-    /// They come along, read-only or not at all.
-    ReadOnly,
 }
 
 /// What happens to the SELinux labels of a bind mount's files.
@@ -84,11 +90,13 @@ pub enum Relabel {
     Private,
 }
 
-/// Lists what is to be mounted: `Binds`, `Mounts`, `Tmpfs` and `Volumes`, in
-/// the order of their destinations' depth.
-///
-/// # Errors
-/// A [`Refusal`] for words that make no sense and for two at one place.
-pub fn points(_config: &Config, _host_config: &HostConfig) -> Result<Vec<Point>, Refusal> {
-    todo!()
+/// How many directories lie above; a mount comes before those inside it.
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|part| !part.is_empty()).count()
+}
+
+/// Whether `path` is `top` or lies below it.
+pub(crate) fn within(path: &str, top: &str) -> bool {
+    let top = top.trim_end_matches('/');
+    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
