@@ -44,7 +44,7 @@ fn pi2_the_host_sees_and_ends_a_containers_processes() {
     let pid = engine.pid_of("a");
     let command =
         std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("seen by the host");
-    assert_eq!(command, "sleep\01000\0");
+    assert_eq!(command, "sleep\x001000\0");
     engine.host().says(&format!("kill -KILL {pid}"));
     assert_eq!(engine.says(&["wait", "a"]), "137");
 }

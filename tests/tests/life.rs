@@ -1,0 +1,134 @@
+//! The life of a container: it outlives the daemon, and leaves nothing.
+
+use promises::{Cli, Engine, until};
+
+#[test]
+fn a_container_outlives_the_daemon() {
+    let mut engine = Engine::new();
+    let script = "i=0; while test ! -e /end; do i=$((i+1)); echo line $i; sleep 0.05; done; exit 7";
+    engine.says(&["run", "-d", "--name", "a", "busybox", "sh", "-c", script]);
+    let pid = engine.pid_of("a");
+    until("the first line", || engine.says(&["logs", "a"]).contains("line 1"));
+    engine.kill_daemon();
+    assert!(
+        std::path::Path::new(&format!("/proc/{pid}")).exists(),
+        "it runs on without the daemon"
+    );
+    engine.start();
+    assert_eq!(engine.pid_of("a"), pid, "adopted as it is");
+    let before = engine.says(&["logs", "a"]).lines().count();
+    until("further lines", || engine.says(&["logs", "a"]).lines().count() > before);
+    let lines = engine.says(&["logs", "a"]);
+    let numbers: Vec<usize> =
+        lines.lines().filter_map(|line| line.strip_prefix("line ")?.parse().ok()).collect();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>(), "no line is lost");
+    engine.says(&["exec", "a", "touch", "/end"]);
+    assert_eq!(engine.says(&["wait", "a"]), "7");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn an_end_while_the_daemon_was_away_is_known() {
+    let mut engine = Engine::new();
+    engine.says(&["run", "-d", "--name", "a", "busybox", "sh", "-c", "sleep 1000; exit 3"]);
+    let pid = engine.pid_of("a");
+    engine.kill_daemon();
+    engine.host().says(&format!("kill -KILL {pid}"));
+    until("its end", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    engine.start();
+    until("the verdict", || {
+        engine.inspect("a", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
+    });
+    engine.leaves_nothing();
+}
+
+#[test]
+fn a_killed_monitor_leaves_nothing_running() {
+    let engine = Engine::new();
+    engine.says(&["run", "-d", "--name", "a", "busybox", "sleep", "1000"]);
+    let pid = engine.pid_of("a");
+    let parent = engine.host().says(&format!("ps -o ppid= -p {pid}"));
+    engine.host().says(&format!("kill -KILL {parent}"));
+    until("the engine to notice", || engine.inspect("a", "{{.State.Running}}") == "false");
+    until("the program to be gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    engine.leaves_nothing();
+}
+
+#[test]
+fn a_container_starts_again_with_its_files() {
+    let engine = Engine::new();
+    engine.says(&["run", "--name", "a", "busybox", "sh", "-c", "date >> /starts; wc -l < /starts"]);
+    engine.says(&["start", "a"]);
+    engine.says(&["wait", "a"]);
+    assert_eq!(engine.says(&["logs", "a"]), "1\n2");
+}
+
+#[test]
+fn stop_sends_the_signal_and_then_kills() {
+    let engine = Engine::new();
+    let script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done";
+    engine.says(&["run", "-d", "--name", "polite", "busybox", "sh", "-c", script]);
+    until("the trap", || engine.says(&["logs", "polite"]) == "ready");
+    engine.says(&["stop", "polite"]);
+    assert_eq!(engine.inspect("polite", "{{.State.ExitCode}}"), "5");
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.1; done";
+    engine.says(&["run", "-d", "--name", "deaf", "busybox", "sh", "-c", script]);
+    until("the trap", || engine.says(&["logs", "deaf"]) == "ready");
+    engine.says(&["stop", "-t", "1", "deaf"]);
+    assert_eq!(engine.inspect("deaf", "{{.State.ExitCode}}"), "137");
+}
+
+#[test]
+fn exit_codes_are_dockers() {
+    let engine = Engine::new();
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        let code = |words: &[&str]| {
+            engine.run_as(cli, &[&["run", "--rm", "busybox"], words].concat()).code
+        };
+        assert_eq!(code(&["sh", "-c", "exit 42"]), 42, "{cli:?}");
+        assert_eq!(code(&["sh", "-c", "kill -TERM $$"]), 143, "{cli:?}");
+        assert_eq!(code(&["nonesuch"]), 127, "{cli:?}");
+        assert_eq!(code(&["/nonesuch"]), 127, "{cli:?}");
+        assert_eq!(code(&["/etc/passwd"]), 126, "{cli:?}");
+        assert_eq!(code(&["/etc"]), 126, "{cli:?}");
+        assert_ne!(engine.run_as(cli, &["run", "--nonesuch", "busybox"]).code, 0, "{cli:?}");
+    }
+    assert_eq!(engine.says(&["ps", "-aq"]), "", "what never ran with --rm is gone");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn ports_and_names_are_free_again_after_a_failure() {
+    let engine = Engine::new();
+    let failed =
+        engine.run(&["run", "--rm", "--name", "a", "-p", "8080:80", "busybox", "nonesuch"]);
+    assert_eq!(failed.code, 127, "{failed:?}");
+    engine.says(&["run", "--rm", "--name", "a", "-p", "8080:80", "busybox", "true"]);
+    engine.leaves_nothing();
+}
+
+#[test]
+fn many_containers_at_once() {
+    let engine = Engine::new();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    assert_eq!(engine.container(&[], "echo here").out, "here");
+                }
+            });
+        }
+    });
+    engine.leaves_nothing();
+}
+
+#[test]
+fn two_engines_live_side_by_side() {
+    let (first, second) = (Engine::new(), Engine::new());
+    first.says(&["run", "-d", "--name", "a", "busybox", "sleep", "1000"]);
+    second.says(&["run", "-d", "--name", "a", "busybox", "sleep", "1000"]);
+    let pid = second.pid_of("a");
+    first.leaves_nothing();
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists(), "the other's is untouched");
+    second.leaves_nothing();
+}
