@@ -1,0 +1,268 @@
+//! What the daemon is told: on its command line and in a file of the same
+//! words. The command line counts where both speak.
+
+use clap::Parser;
+use engine::Options;
+use serde::Deserialize;
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+const DEFAULT_CONFIG: &str = "/etc/cofferdam/config.json";
+const DEFAULT_HOST: &str = "unix:///run/cofferdam/cofferdam.sock";
+const DEFAULT_DATA_ROOT: &str = "/var/lib/cofferdam";
+const DEFAULT_RUN_ROOT: &str = "/run/cofferdam";
+const DEFAULT_BRIDGE: &str = "coffer0";
+const DEFAULT_LOG_LEVEL: &str = "info";
+
+/// A container engine: the daemon, in the foreground.
+#[derive(Debug, Default, Parser)]
+#[command(name = "cofferdamd", version)]
+pub struct Words {
+    /// Where to listen: unix://PATH, or fd:// for what systemd hands in
+    /// [default: unix:///run/cofferdam/cofferdam.sock]
+    #[arg(short = 'H', long = "host", value_name = "HOST")]
+    host: Vec<String>,
+    /// Images, containers and volumes [default: /var/lib/cofferdam]
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+    /// What lasts until the host restarts [default: /run/cofferdam]
+    #[arg(long, value_name = "DIR")]
+    run_root: Option<PathBuf>,
+    /// Name of the default network's bridge [default: coffer0]
+    #[arg(long, value_name = "NAME")]
+    bridge: Option<String>,
+    /// Address and prefix of that bridge, such as 172.30.0.1/16
+    #[arg(long, value_name = "CIDR")]
+    bip: Option<String>,
+    /// Registry to ask before Docker Hub; may be given several times
+    #[arg(long, value_name = "URL")]
+    registry_mirror: Vec<String>,
+    /// Set no_new_privs in every container
+    #[arg(long)]
+    no_new_privileges: bool,
+    /// File with the same words [default: /etc/cofferdam/config.json]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+/// The file. Docker's own names for the same things are understood.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct Config {
+    #[serde(alias = "hosts")]
+    host: Vec<String>,
+    data_root: Option<PathBuf>,
+    #[serde(alias = "exec-root")]
+    run_root: Option<PathBuf>,
+    bridge: Option<String>,
+    bip: Option<String>,
+    #[serde(alias = "registry-mirrors")]
+    registry_mirror: Vec<String>,
+    no_new_privileges: bool,
+    log_level: Option<String>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// `unix://PATH`.
+    Unix(PathBuf),
+    /// `fd://`.
+    HandedIn,
+}
+
+/// Settled.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub hosts: Vec<Host>,
+    /// Kept.
+    pub data_root: PathBuf,
+    /// Until the host restarts.
+    pub run_root: PathBuf,
+    /// For `tracing`.
+    pub log_level: String,
+    bridge: String,
+    bip: Option<String>,
+    registry_mirrors: Vec<String>,
+    no_new_privileges: bool,
+}
+
+/// Why the daemon does not know what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the host said.
+        source: std::io::Error,
+    },
+    /// The file makes no sense.
+    #[error("cannot understand {}", path.display())]
+    Understand {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what.
+        source: serde_json::Error,
+    },
+    /// There is no listening there.
+    #[error("cannot listen on {0}: use unix://PATH with an absolute path, or fd://")]
+    Host(String),
+    /// A path that depends on where the daemon was started.
+    #[error("{} is not an absolute path", .0.display())]
+    Relative(PathBuf),
+}
+
+impl Words {
+    /// Completes what was said by the file and the defaults.
+    ///
+    /// # Errors
+    /// What was said makes no sense.
+    pub fn settled(self) -> Result<Settings, Error> {
+        let config = match &self.config {
+            Some(path) => Config::read(path)?.ok_or_else(|| Error::Read {
+                path: path.clone(),
+                source: ErrorKind::NotFound.into(),
+            })?,
+            None => Config::read(Path::new(DEFAULT_CONFIG))?.unwrap_or_default(),
+        };
+        self.over(config)
+    }
+
+    fn over(self, file: Config) -> Result<Settings, Error> {
+        let list = |said: Vec<String>, file: Vec<String>| if said.is_empty() { file } else { said };
+        let mut hosts = list(self.host, file.host);
+        if hosts.is_empty() {
+            hosts.push(DEFAULT_HOST.into());
+        }
+        let path = |said: Option<PathBuf>, file, default: &str| {
+            let path = said.or(file).unwrap_or_else(|| default.into());
+            if path.is_absolute() { Ok(path) } else { Err(Error::Relative(path)) }
+        };
+        Ok(Settings {
+            hosts: hosts.iter().map(|host| Host::parse(host)).collect::<Result<_, _>>()?,
+            data_root: path(self.data_root, file.data_root, DEFAULT_DATA_ROOT)?,
+            run_root: path(self.run_root, file.run_root, DEFAULT_RUN_ROOT)?,
+            log_level: self
+                .log_level
+                .or(file.log_level)
+                .unwrap_or_else(|| DEFAULT_LOG_LEVEL.into()),
+            bridge: self.bridge.or(file.bridge).unwrap_or_else(|| DEFAULT_BRIDGE.into()),
+            bip: self.bip.or(file.bip),
+            registry_mirrors: list(self.registry_mirror, file.registry_mirror),
+            no_new_privileges: self.no_new_privileges || file.no_new_privileges,
+        })
+    }
+}
+
+impl Config {
+    fn read(path: &Path) -> Result<Option<Self>, Error> {
+        match fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|source| Error::Understand { path: path.into(), source }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Read { path: path.into(), source }),
+        }
+    }
+}
+
+impl Host {
+    fn parse(text: &str) -> Result<Self, Error> {
+        match text.split_once("://") {
+            Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            Some(("fd", "" | "*")) => Ok(Self::HandedIn),
+            _ => Err(Error::Host(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::HandedIn => f.write_str("fd://"),
+        }
+    }
+}
+
+impl Settings {
+    /// What the engine wants to know.
+    ///
+    /// # Errors
+    /// `cofferdam-run` is not beside this program.
+    pub fn options(&self) -> anyhow::Result<Options> {
+        use anyhow::Context as _;
+        let ourselves = std::env::current_exe().context("cannot find our own program")?;
+        let runtime_binary = ourselves.with_file_name("cofferdam-run");
+        fs::metadata(&runtime_binary)
+            .with_context(|| format!("cannot find {}", runtime_binary.display()))?;
+        Ok(Options {
+            data_root: self.data_root.clone(),
+            run_root: self.run_root.clone(),
+            bridge: self.bridge.clone(),
+            bip: self.bip.clone(),
+            runtime_binary,
+            registry_mirrors: self.registry_mirrors.clone(),
+            no_new_privileges: self.no_new_privileges,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Words {
+        Words::try_parse_from([&["cofferdamd"], words].concat()).expect("words")
+    }
+
+    fn file(text: &str) -> Config {
+        serde_json::from_str(text).expect(text)
+    }
+
+    #[test]
+    fn said_nothing_the_defaults_hold() {
+        let settings = words(&[]).over(Config::default()).expect("settled");
+        assert_eq!(settings.hosts, [Host::Unix("/run/cofferdam/cofferdam.sock".into())]);
+        assert_eq!(settings.bridge, "coffer0");
+    }
+
+    #[test]
+    fn the_command_line_outranks_the_file() {
+        let file =
+            file(r#"{"hosts":["fd://"],"bridge":"b","data-root":"/f","registry-mirrors":["x"]}"#);
+        let settings =
+            words(&["--bridge", "a", "--host", "unix:///s"]).over(file).expect("settled");
+        assert_eq!(settings.hosts, [Host::Unix("/s".into())]);
+        assert_eq!((&*settings.bridge, settings.data_root), ("a", PathBuf::from("/f")));
+        assert_eq!(settings.registry_mirrors, ["x"]);
+    }
+
+    #[test]
+    fn a_word_that_the_file_may_not_have_is_refused_by_name() {
+        let error = serde_json::from_str::<Config>(r#"{"iptables":false}"#).expect_err("unknown");
+        assert!(error.to_string().contains("iptables"), "{error}");
+    }
+
+    #[test]
+    fn the_network_is_no_place_to_listen() {
+        for host in ["tcp://0.0.0.0:2375", "unix://relative", "/run/x.sock", "fd://3", ""] {
+            assert!(Host::parse(host).is_err(), "{host}");
+        }
+        assert!(words(&["--data-root", "here"]).over(Config::default()).is_err());
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_be_there() {
+        let error = words(&["--config", "/nonexistent/file"]).settled().expect_err("missing");
+        assert_eq!(error.to_string(), "cannot read /nonexistent/file");
+    }
+}
