@@ -11,6 +11,7 @@ pub mod probe;
 pub mod process;
 pub mod sched;
 pub mod signal;
+pub mod userns;
 
 use std::io;
 
