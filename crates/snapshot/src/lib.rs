@@ -22,12 +22,29 @@
 //! the upper directory is born in that range and is shifted back whenever it
 //! is packed. Nothing is ever attached to the host's tree of mounts.
 
+mod changes;
+mod entry;
 mod error;
 mod ids;
+mod limits;
+mod overlay;
+mod pack;
+mod pax;
+mod place;
+mod reader;
+mod recipe;
 mod root;
+mod sparse;
 mod transfer;
+mod tree;
+mod unpack;
+mod xattrs;
 
+pub use changes::{Change, ChangeKind};
 pub use error::{Error, Kind};
 pub use ids::IdRange;
-pub use root::{Change, ChangeKind, Root};
+pub use limits::Limits;
+pub use recipe::repack;
+pub use root::{Root, mount_read_only, remove};
 pub use transfer::{PathStat, PutOptions, export, get, put, stat};
+pub use unpack::{Unpacked, unpack};

@@ -1,31 +1,25 @@
 //! The writable root of one container.
 
-use crate::{Error, IdRange};
+use crate::{
+    Error, IdRange,
+    changes::{self, Change},
+    error::Doing,
+    overlay::{self, Stack, UPPER, WORK},
+    pack::{Packer, Style},
+    tree,
+};
+use rustix::{
+    fs::{self, CWD, Gid, Mode, Uid},
+    io::Errno,
+};
 use std::{
     io::Write,
-    os::fd::OwnedFd,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::DirBuilderExt,
+    },
     path::{Path, PathBuf},
 };
-
-/// What became of a path since the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ChangeKind {
-    /// 0 on Docker's wire.
-    Modified,
-    /// 1 on Docker's wire.
-    Added,
-    /// 2 on Docker's wire.
-    Deleted,
-}
-
-/// One path that differs from the image.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Change {
-    /// Absolute, in the container.
-    pub path: PathBuf,
-    /// How it differs.
-    pub kind: ChangeKind,
-}
 
 /// `DATA/containers/<id>/{upper,work}`: what one container wrote.
 #[derive(Clone, Debug)]
@@ -34,13 +28,40 @@ pub struct Root {
     ids: IdRange,
 }
 
+/// Where a container's own directories are.
+fn home(data: &Path, id: &str) -> PathBuf {
+    data.join("containers").join(id)
+}
+
 impl Root {
     /// Makes the directories, owned by the range; all or nothing.
     ///
     /// # Errors
     /// What the host said.
     pub fn prepare(data: &Path, id: &str, ids: IdRange) -> Result<Self, Error> {
-        todo!()
+        let root = Self { dir: home(data, id), ids };
+        root.make().inspect_err(|_| {
+            // The first error is the one to tell; the sweep meets the rest.
+            let _ = Self::remove(data, id);
+        })?;
+        Ok(root)
+    }
+
+    fn make(&self) -> Result<(), Error> {
+        // The container's record, log and the like may be there already.
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .doing("make the directory", &self.dir)?;
+        for name in [UPPER, WORK] {
+            let path = self.dir.join(name);
+            fs::mkdir(&path, Mode::RWXU).doing("make the directory", &path)?;
+        }
+        let upper = self.dir.join(UPPER);
+        fs::chmod(&upper, Mode::from_raw_mode(0o755)).doing("change the mode of", &upper)?;
+        let (uid, gid) = (Uid::from_raw(self.ids.base), Gid::from_raw(self.ids.base));
+        fs::chown(&upper, Some(uid), Some(gid)).doing("change the owner of", &upper)
     }
 
     /// One that was prepared before.
@@ -48,7 +69,13 @@ impl Root {
     /// # Errors
     /// [`Error::NoRoot`].
     pub fn open(data: &Path, id: &str, ids: IdRange) -> Result<Self, Error> {
-        todo!()
+        let root = Self { dir: home(data, id), ids };
+        if root.dir.join(UPPER).is_dir() { Ok(root) } else { Err(Error::NoRoot(id.to_owned())) }
+    }
+
+    /// The range that its files belong to.
+    pub fn ids(&self) -> IdRange {
+        self.ids
     }
 
     /// Mounts `layers` (lowest first) with the container's own on top: a
@@ -57,7 +84,17 @@ impl Root {
     /// # Errors
     /// What the host said.
     pub fn mount(&self, layers: &[PathBuf]) -> Result<OwnedFd, Error> {
-        todo!()
+        let container = Some(&*self.dir);
+        if !layers.is_empty() {
+            return overlay::mount(&Stack { layers, container, ids: self.ids });
+        }
+        // Overlayfs wants something below, if only an empty directory.
+        let nothing = self.dir.join("nothing");
+        match fs::mkdir(&nothing, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(e).doing("make the directory", nothing),
+        }
+        overlay::mount(&Stack { layers: &[nothing], container, ids: self.ids })
     }
 
     /// What differs from `layers`, sorted by path.
@@ -65,7 +102,12 @@ impl Root {
     /// # Errors
     /// What the host said.
     pub fn changes(&self, layers: &[PathBuf]) -> Result<Vec<Change>, Error> {
-        todo!()
+        let upper = self.upper()?;
+        let below = match layers {
+            [] => None,
+            _ => Some(mount_read_only(layers, IdRange::HOST)?),
+        };
+        changes::between(&upper, below.as_ref().map(AsFd::as_fd))
     }
 
     /// Writes what the container changed as the tar of a layer, with the
@@ -74,7 +116,9 @@ impl Root {
     /// # Errors
     /// What the host or the receiver said.
     pub fn pack(&self, out: &mut dyn Write) -> Result<(), Error> {
-        todo!()
+        let mut packer = Packer::new(out, self.ids, Style::Layer);
+        packer.contents(self.upper()?)?;
+        packer.finish()
     }
 
     /// Bytes of the files that the container wrote.
@@ -82,7 +126,12 @@ impl Root {
     /// # Errors
     /// What the host said.
     pub fn size(&self) -> Result<u64, Error> {
-        todo!()
+        tree::size(self.upper()?.as_fd()).doing("measure", &self.dir)
+    }
+
+    fn upper(&self) -> Result<OwnedFd, Error> {
+        let path = self.dir.join(UPPER);
+        tree::open_dir(&path).doing("open", &path)
     }
 
     /// Removes all of it; nothing to remove is no error.
@@ -90,6 +139,23 @@ impl Root {
     /// # Errors
     /// What the host said.
     pub fn remove(data: &Path, id: &str) -> Result<(), Error> {
-        todo!()
+        remove(&home(data, id))
     }
+}
+
+/// Removes a directory of the engine's own and all below it, however deep;
+/// missing is no error.
+///
+/// # Errors
+/// What the host said.
+pub fn remove(dir: &Path) -> Result<(), Error> {
+    tree::remove(CWD, dir.as_os_str().as_encoded_bytes()).doing("remove", dir)
+}
+
+/// Mounts `layers` (lowest first) for reading alone: an image as it is.
+///
+/// # Errors
+/// What the host said.
+pub fn mount_read_only(layers: &[PathBuf], ids: IdRange) -> Result<OwnedFd, Error> {
+    overlay::mount(&Stack { layers, container: None, ids })
 }

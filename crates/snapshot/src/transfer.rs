@@ -4,10 +4,23 @@
 //! own `/`, volumes included). A path in it is resolved once, by the kernel
 //! and never out of it; everything after acts on descriptors.
 
-use crate::{Error, IdRange};
+use crate::{
+    Error, IdRange, Limits,
+    error::Doing,
+    pack::{Packer, Style},
+    place::Place,
+    reader::Reader,
+    recipe::Recipe,
+    tree,
+    unpack::{Rules, Unpack},
+};
+use rustix::{
+    fs::{self, FileType, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
 use std::{
     io::{Read, Write},
-    os::fd::BorrowedFd,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 /// What is at a path.
@@ -28,7 +41,20 @@ pub struct PathStat {
 impl PathStat {
     /// The mode as Go's `os.FileMode` has it, which Docker's wire uses.
     pub fn go_mode(&self) -> u32 {
-        todo!()
+        let kind = match FileType::from_raw_mode(self.mode) {
+            FileType::Directory => 1 << 31,
+            FileType::Symlink => 1 << 27,
+            FileType::BlockDevice => 1 << 26,
+            FileType::CharacterDevice => 1 << 26 | 1 << 21,
+            FileType::Fifo => 1 << 25,
+            FileType::Socket => 1 << 24,
+            _ => 0,
+        };
+        let special = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
+        special
+            .iter()
+            .filter(|(bit, _)| self.mode & bit != 0)
+            .fold(kind | self.mode & 0o777, |mode, (_, go)| mode | go)
     }
 }
 
@@ -37,16 +63,41 @@ impl PathStat {
 pub struct PutOptions {
     /// Refuse to put a directory in a file's place, and the reverse.
     pub no_overwrite_dir_non_dir: bool,
-    /// Keep the archive's owners; else they become the container's root.
-    pub copy_uid_gid: bool,
+    /// Everything becomes this user's and group's (ids of the container):
+    /// Docker's `copyUIDGID`, which means the container's own user. Without,
+    /// the archive says whose it is.
+    pub owner: Option<(u32, u32)>,
 }
 
-/// What is at `path`; a link there is not followed.
+/// A path of the container, found: its directory and its last part, which was
+/// not followed.
+struct Found {
+    dir: OwnedFd,
+    last: Vec<u8>,
+    /// As it names itself in an archive.
+    name: String,
+    stat: fs::Stat,
+}
+
+/// What is at `path`; a link there is not followed, unless a `/` comes after.
 ///
 /// # Errors
 /// [`Error::NotFound`], or what the host said.
 pub fn stat(root: BorrowedFd<'_>, path: &str) -> Result<PathStat, Error> {
-    todo!()
+    let found = find(root, path)?;
+    let link_target = if tree::kind(&found.stat) == FileType::Symlink {
+        target(root, path, &found)?
+    } else {
+        String::new()
+    };
+    Ok(PathStat {
+        name: if found.name.is_empty() { "/".into() } else { found.name },
+        size: found.stat.st_size.unsigned_abs(),
+        mode: found.stat.st_mode,
+        mtime: i128::from(found.stat.st_mtime) * 1_000_000_000
+            + i128::from(found.stat.st_mtime_nsec),
+        link_target,
+    })
 }
 
 /// Writes `path` and all below it as a tar, named after its last part.
@@ -59,7 +110,15 @@ pub fn get(
     ids: IdRange,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
-    todo!()
+    let found = find(root, path)?;
+    let mut packer = Packer::new(out, ids, Style::Files);
+    if tree::kind(&found.stat) == FileType::Directory {
+        let dir = tree::open_dir_at(found.dir.as_fd(), &found.last).doing("open", path)?;
+        packer.tree(dir, found.name.as_bytes())?;
+    } else {
+        packer.leaf(found.dir.as_fd(), &found.last, &found.stat, found.name.as_bytes())?;
+    }
+    packer.finish()
 }
 
 /// Unpacks a plain tar into the directory `path`.
@@ -73,13 +132,126 @@ pub fn put(
     options: PutOptions,
     from: &mut dyn Read,
 ) -> Result<(), Error> {
-    todo!()
+    let own = tree::open_dir_at(root, b".").doing("open", "the root")?;
+    let owner = (ids.outside(0).unwrap_or(0), ids.outside(0).unwrap_or(0));
+    let mut place = Place::container(own, path, owner);
+    place.dir(b"", false)?;
+    let rules = Rules {
+        layer: None,
+        ids,
+        owner: options.owner,
+        no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
+    };
+    let reader = Reader::new(from, Limits::default(), Recipe::none());
+    Unpack::new(reader, place, rules).run().map(drop)
 }
 
-/// Writes the whole root as a tar, mount points empty.
+/// Writes the whole root as a tar.
 ///
 /// # Errors
 /// What the host or the receiver said.
 pub fn export(root: BorrowedFd<'_>, ids: IdRange, out: &mut dyn Write) -> Result<(), Error> {
-    todo!()
+    let dir = tree::open_dir_at(root, b".").doing("open", "the root")?;
+    let mut packer = Packer::new(out, ids, Style::Files);
+    packer.contents(dir)?;
+    packer.finish()
+}
+
+/// Resolves all but the last part of a path, inside the root.
+fn find(root: BorrowedFd<'_>, path: &str) -> Result<Found, Error> {
+    let missing = || Error::NotFound(path.to_owned());
+    let trimmed = path.trim_end_matches('/');
+    let (parent, last) = trimmed.rsplit_once('/').unwrap_or(("", trimmed));
+    let name = last.to_owned();
+    // `link/` and `link/.` mean what is behind it, and the root is itself.
+    let follow = trimmed.len() < path.len() || matches!(last, "" | "." | "..");
+    let (dir, last) = if follow {
+        (resolve(root, path, OFlags::DIRECTORY)?, b".".to_vec())
+    } else {
+        (resolve(root, parent, OFlags::DIRECTORY)?, last.as_bytes().to_vec())
+    };
+    let stat = match tree::stat_at(dir.as_fd(), &last) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Err(missing()),
+        Err(e) => return Err(e).doing("look at", path),
+    };
+    Ok(Found { dir, last, name, stat })
+}
+
+/// Opens a path of the container, links followed inside its root.
+fn resolve(root: BorrowedFd<'_>, path: &str, more: OFlags) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC | more;
+    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let whole = format!("/{path}");
+    loop {
+        return match fs::openat2(root, &whole, flags, Mode::empty(), how) {
+            Ok(fd) => Ok(fd),
+            // A rename elsewhere in the tree; the kernel asks to try again.
+            Err(Errno::AGAIN) => continue,
+            Err(Errno::NOENT) => Err(Error::NotFound(path.to_owned())),
+            Err(Errno::NOTDIR) => Err(Error::WrongKind(format!("not a directory: {path}"))),
+            Err(e) => Err(e).doing("open", path),
+        };
+    }
+}
+
+/// Where a link leads, as the container would say it; where nothing is, what
+/// the link says.
+fn target(root: BorrowedFd<'_>, path: &str, found: &Found) -> Result<String, Error> {
+    let name_of = |fd: BorrowedFd<'_>| {
+        std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).doing("name", path)
+    };
+    match resolve(root, path, OFlags::empty()) {
+        Ok(end) => {
+            let (root, end) = (name_of(root)?, name_of(end.as_fd())?);
+            let end = end.strip_prefix(&root).unwrap_or(&end);
+            Ok(std::path::Path::new("/").join(end).to_string_lossy().into_owned())
+        }
+        Err(Error::NotFound(_) | Error::WrongKind(_)) => {
+            let link = fs::readlinkat(&found.dir, &found.last[..], Vec::new())
+                .doing("read the link", path)?;
+            Ok(beside(path, &link.to_string_lossy()))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// What `link` in the place of `path` names, its parts taken literally.
+fn beside(path: &str, link: &str) -> String {
+    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let from = if link.starts_with('/') { "" } else { parent };
+    let mut parts = Vec::new();
+    for part in from.split('/').chain(link.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_those_of_go() {
+        let mode = |mode| {
+            PathStat { name: String::new(), size: 0, mode, mtime: 0, link_target: String::new() }
+                .go_mode()
+        };
+        assert_eq!(mode(0o040_755), 0x8000_0000 | 0o755);
+        assert_eq!(mode(0o120_777), 0x0800_0000 | 0o777);
+        assert_eq!(mode(0o104_755), 0x0080_0000 | 0o755);
+        assert_eq!(mode(0o041_777), 0x8000_0000 | 0x0010_0000 | 0o777);
+        assert_eq!(mode(0o020_666), 0x0420_0000 | 0o666);
+    }
+
+    #[test]
+    fn a_dangling_link_is_followed_by_its_words() {
+        assert_eq!(beside("/a/b", "../c"), "/c");
+        assert_eq!(beside("/a/b", "/x/../y"), "/y");
+        assert_eq!(beside("b", "../../c"), "/c");
+    }
 }
