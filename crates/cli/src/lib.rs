@@ -1,1 +1,0 @@
-//! The command line: words to HTTP and back
