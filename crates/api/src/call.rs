@@ -103,7 +103,8 @@ impl Call {
         let kind = String::from_utf8_lossy(kind);
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case("application/json")
-            || (kind.is_empty() && self.body.is_empty())
+            // Clients call no body at all plain text.
+            || self.body.is_empty()
         {
             return Ok(());
         }

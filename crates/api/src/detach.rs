@@ -23,9 +23,11 @@ impl Keys {
     /// # Errors
     /// 400 for anything else.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        text.split(',').map(key).collect::<Option<Vec<u8>>>().map(Self).ok_or_else(|| {
-            Error::bad(format!("Invalid escape keys ({text}) provided: use one character or ctrl-<letter> each, separated by commas"))
-        })
+        text.split(',')
+            .map(key)
+            .collect::<Option<Vec<u8>>>()
+            .map(Self)
+            .ok_or_else(|| Error::bad(format!("Invalid detach keys ({text}) provided")))
     }
 
     /// A scanner that has seen nothing yet.

@@ -14,7 +14,6 @@ use spec::Id;
 use spec::docker::null_is_default;
 use std::os::unix::net::UnixStream;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -121,9 +120,7 @@ fn hijack(call: &Call, how: &How) -> Result<Hijack, Error> {
     let program = begin(&call.engine, &exec, how)?;
     let ended: Ended = {
         let (engine, id) = (call.engine.clone(), exec.id.clone());
-        Box::new(move |exit| {
-            spawn_blocking(move || engine.exec_ended(&id, exit.as_ref()));
-        })
+        Box::new(move |exit| engine.exec_ended(&id, exit.as_ref()))
     };
     let ended = matches!(program, Program::Awaited(_)).then_some(ended);
     Ok(Hijack { head: head(call, raw), replay: None, program, input, raw, ended })

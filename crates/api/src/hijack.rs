@@ -17,24 +17,18 @@
 //! notices. An exec session is read to its end even then, since its exit code
 //! comes on the same connection.
 
-use crate::detach::{Keys, Scanner};
+use crate::detach::Keys;
 use crate::socket::Departure;
-use crate::unpack::{Unpack, frame};
+use crate::talk::{Hearing, Outbox, Talk, hear_out, say_goodbye};
+use crate::unpack::frame;
 use bytes::Bytes;
-use spec::wire::{Exit, Kind, Reply};
+use spec::wire::{Exit, Kind};
 use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
-use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
-
-/// Bytes moved at a time.
-const BUFFER: usize = 32 * 1024;
-/// How long a client may take to close after the program has ended.
-const LINGER: Duration = Duration::from_secs(10);
 
 /// What is to become of the connection.
 pub struct Hijack {
@@ -48,8 +42,8 @@ pub struct Hijack {
     pub input: Option<Input>,
     /// The client has a terminal: payload without frames.
     pub raw: bool,
-    /// Told how it ended; the program is then listened to until its end,
-    /// whatever the client does.
+    /// Told how it ended, before the client sees the end; the program is
+    /// listened to until then, whatever the client does. May block.
     pub ended: Option<Ended>,
 }
 
@@ -92,15 +86,24 @@ impl Hijack {
             return self.abandon().await;
         }
         let program = tokio::select! {
+            biased;
             program = self.program.connect() => program,
-            () = departure.wait() => None,
+            () = departure.wait() => return self.abandon().await,
         };
-        if let Some(program) = program {
-            let talk = Talk { client, program, departure, unpack: Unpack::new(self.raw) };
-            let exit = talk.run(early, self.input, self.ended.is_some()).await;
-            if let Some(ended) = self.ended {
-                ended(exit);
+        let (exit, client) = match program {
+            Some(program) => {
+                let hearing = Hearing::new(self.raw);
+                let talk = Talk { client, program, departure, hearing };
+                talk.run(early, self.input, self.ended.is_some()).await
             }
+            None => (None, Some(client)),
+        };
+        // Before the client sees the end: its next question is how it ended.
+        if let Some(ended) = self.ended {
+            tell(ended, exit).await;
+        }
+        if let Some(client) = client {
+            say_goodbye(client).await;
         }
     }
 
@@ -109,11 +112,11 @@ impl Hijack {
         if let Some(ended) = self.ended {
             let exit = match self.program.connect().await {
                 Some(program) => {
-                    hear_out(program, &mut Outbox::default(), &mut Unpack::new(true)).await
+                    hear_out(program, &mut Outbox::default(), &mut Hearing::new(true)).await
                 }
                 None => None,
             };
-            ended(exit);
+            tell(ended, exit).await;
         }
     }
 
@@ -138,6 +141,13 @@ impl Hijack {
     }
 }
 
+/// On a thread of its own, since the engine may have to wait.
+async fn tell(ended: Ended, exit: Option<Exit>) {
+    if tokio::task::spawn_blocking(move || ended(exit)).await.is_err() {
+        tracing::error!("the end of an exec session could not be told");
+    }
+}
+
 impl Program {
     async fn connect(&mut self) -> Option<UnixStream> {
         let Self::Awaited(program) = self else { return None };
@@ -147,220 +157,191 @@ impl Program {
     }
 }
 
-/// Frames on their way to a program: what a cancelled write leaves over is
-/// still there to be sent.
-#[derive(Default)]
-struct Outbox {
-    bytes: Vec<u8>,
-    sent: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spec::wire::{Frame, Reply};
+    use std::time::Duration;
+    use tokio::io::AsyncReadExt as _;
 
-impl Outbox {
-    fn put(&mut self, payload: &[u8]) {
-        self.bytes.extend_from_slice(&frame(Kind::Stdin, payload));
+    const BOUND: Duration = Duration::from_secs(10);
+    const HEAD: &str = "HTTP/1.1 101 UPGRADED\r\n\r\n";
+
+    /// A served session, with the test at both of its ends.
+    struct Session {
+        client: UnixStream,
+        monitor: UnixStream,
+        exit: oneshot::Receiver<Option<Exit>>,
     }
 
-    async fn flush(&mut self, speak: &mut WriteHalf<'_>) -> io::Result<()> {
-        while self.sent < self.bytes.len() {
-            self.sent += speak.write(&self.bytes[self.sent..]).await?;
-        }
-        *self = Self::default();
-        Ok(())
-    }
-}
-
-/// Why a direction has come to its end.
-enum End {
-    /// The program has ended, or its monitor broke off.
-    Program(Option<Exit>),
-    /// The client says no more.
-    Silent,
-    /// The client has left, or wants to.
-    Left,
-}
-
-/// Client and program, connected.
-struct Talk {
-    client: UnixStream,
-    program: UnixStream,
-    departure: Departure,
-    unpack: Unpack,
-}
-
-impl Talk {
-    async fn run(mut self, early: Bytes, input: Option<Input>, to_the_end: bool) -> Option<Exit> {
-        let mut outbox = Outbox::default();
-        let end = self.copy(early, input, &mut outbox).await;
-        match end {
-            End::Program(exit) => {
-                let _ = tokio::time::timeout(LINGER, say_goodbye(self.client)).await;
-                exit
-            }
-            End::Left | End::Silent if to_the_end => {
-                drop(self.client);
-                hear_out(self.program, &mut outbox, &mut self.unpack).await
-            }
-            End::Left | End::Silent => None,
-        }
+    /// How the session is to be.
+    #[derive(Clone, Copy, Default)]
+    struct Kit {
+        raw: bool,
+        close: bool,
+        exec: bool,
+        early: &'static [u8],
     }
 
-    /// Copies both ways until one side is done.
-    async fn copy(&mut self, early: Bytes, input: Option<Input>, outbox: &mut Outbox) -> End {
-        let (hear, mut tell) = self.client.split();
-        let (mut listen, mut speak) = self.program.split();
-        let closing = input.as_ref().is_some_and(|input| input.close);
-        let mut typing = input.is_some();
-        let input = async {
-            match input {
-                Some(input) => type_in(early, hear, &mut speak, input, outbox).await,
-                None => End::Silent,
-            }
+    async fn session(kit: Kit) -> Session {
+        let (mut client, ours) = UnixStream::pair().expect("socketpair");
+        let (monitor, program) = UnixStream::pair().expect("socketpair");
+        let (deliver, awaited) = oneshot::channel();
+        let program = program.into_std().expect("a stream");
+        deliver.send(program).expect("the receiver is here");
+        let (tell, exit) = oneshot::channel();
+        let ended: Ended = Box::new(move |exit| {
+            let _ = tell.send(exit);
+        });
+        let hijack = Hijack {
+            head: HEAD.into(),
+            replay: None,
+            program: Program::Awaited(awaited),
+            input: Some(Input { close: kit.close, keys: kit.raw.then(Keys::default) }),
+            raw: kit.raw,
+            ended: kit.exec.then_some(ended),
         };
-        let output = read_out(&mut listen, &mut tell, &mut self.unpack);
-        tokio::pin!(input, output);
-        loop {
-            tokio::select! {
-                end = &mut output => return end,
-                end = &mut input, if typing => match end {
-                    End::Silent if closing => typing = false,
-                    // Its program takes no more: its output still counts.
-                    End::Program(_) => typing = false,
-                    end => return end,
-                },
-                () = self.departure.wait() => return End::Left,
-            }
-        }
+        tokio::spawn(hijack.serve(ours, Bytes::from_static(kit.early)));
+        let mut head = vec![0; HEAD.len()];
+        client.read_exact(&mut head).await.expect("the head");
+        assert_eq!(head, HEAD.as_bytes());
+        Session { client, monitor, exit }
     }
-}
 
-/// Client to program.
-async fn type_in(
-    early: Bytes,
-    mut hear: ReadHalf<'_>,
-    speak: &mut WriteHalf<'_>,
-    input: Input,
-    outbox: &mut Outbox,
-) -> End {
-    let mut scanner: Option<Scanner> = input.keys.map(Keys::scanner);
-    let mut buffer = vec![0; BUFFER];
-    let mut piece = early.to_vec();
-    loop {
-        let mut detach = false;
-        if let Some(scanner) = &mut scanner {
-            let scan = scanner.scan(&piece);
-            (piece, detach) = (scan.typed, scan.detach);
+    impl Session {
+        /// The next frame that reaches the program; `None` when its end is
+        /// closed.
+        async fn typed(&mut self) -> Option<Vec<u8>> {
+            let mut header = [0; 8];
+            let read = self.monitor.read_exact(&mut header);
+            tokio::time::timeout(BOUND, read).await.expect("in time").ok()?;
+            let frame = Frame::from_bytes(header).expect("a frame");
+            assert_eq!(frame.kind, Kind::Stdin);
+            let mut payload = vec![0; frame.len as usize];
+            self.monitor.read_exact(&mut payload).await.expect("its payload");
+            Some(payload)
         }
-        // An empty frame would be the end of input.
-        if !piece.is_empty() {
-            outbox.put(&piece);
-        }
-        if outbox.flush(speak).await.is_err() {
-            return End::Program(None);
-        }
-        if detach {
-            return End::Left;
-        }
-        match hear.read(&mut buffer).await {
-            Ok(0) => break,
-            Ok(len) => piece = buffer[..len].to_vec(),
-            Err(_) => return End::Left,
-        }
-    }
-    let rest = scanner.map(|mut scanner| scanner.rest()).unwrap_or_default();
-    if !rest.is_empty() {
-        outbox.put(&rest);
-    }
-    if input.close {
-        outbox.put(b"");
-    }
-    match outbox.flush(speak).await {
-        Ok(()) => End::Silent,
-        Err(_) => End::Program(None),
-    }
-}
 
-/// Program to client.
-async fn read_out(listen: &mut ReadHalf<'_>, tell: &mut WriteHalf<'_>, unpack: &mut Unpack) -> End {
-    let mut buffer = vec![0; BUFFER];
-    let mut out = Vec::with_capacity(BUFFER);
-    loop {
-        let len = listen.read(&mut buffer).await.unwrap_or(0);
-        if len == 0 {
-            return End::Program(None);
+        async fn says(&mut self, kind: Kind, payload: &[u8]) {
+            self.monitor.write_all(&frame(kind, payload)).await.expect("written");
         }
-        let heard = heard(unpack.feed(&buffer[..len], &mut out));
-        if tell.write_all(&out).await.is_err() {
-            return End::Left;
+
+        async fn ends(&mut self, code: u8) {
+            let ended = Reply::Ended(Exit { code, oom: false, at: 1 });
+            self.says(Kind::Control, &serde_json::to_vec(&ended).expect("json")).await;
         }
-        out.clear();
-        if let Heard::End(exit) = heard {
-            return End::Program(exit);
+
+        /// All that the client still gets.
+        async fn read(&mut self) -> Vec<u8> {
+            let mut all = Vec::new();
+            let read = self.client.read_to_end(&mut all);
+            tokio::time::timeout(BOUND, read).await.expect("in time").expect("no reset");
+            all
         }
     }
-}
 
-/// What a monitor's replies mean for a session.
-enum Heard {
-    /// It goes on.
-    More,
-    /// It is over.
-    End(Option<Exit>),
-}
-
-fn heard(replies: Result<Vec<Reply>, crate::unpack::Malformed>) -> Heard {
-    let replies = match replies {
-        Ok(replies) => replies,
-        Err(error) => {
-            tracing::error!(%error, "a monitor sent what it should not");
-            return Heard::End(None);
-        }
-    };
-    for reply in replies {
-        match reply {
-            Reply::Ended(exit) => return Heard::End(Some(exit)),
-            Reply::Failed(_) => return Heard::End(None),
-            Reply::Ok | Reply::State { .. } | Reply::Started { .. } => {}
-        }
+    #[tokio::test]
+    async fn what_was_sent_with_the_request_is_typed_first() {
+        let mut session = session(Kit { close: true, early: b"early ", ..Kit::default() }).await;
+        assert_eq!(session.typed().await.expect("a frame"), b"early ");
+        session.client.write_all(b"bird").await.expect("written");
+        assert_eq!(session.typed().await.expect("a frame"), b"bird");
     }
-    Heard::More
-}
 
-/// Listens to a program whose client has left, until its end. Its standard
-/// input ends with that client.
-async fn hear_out(
-    mut program: UnixStream,
-    outbox: &mut Outbox,
-    unpack: &mut Unpack,
-) -> Option<Exit> {
-    let (mut listen, mut speak) = program.split();
-    outbox.put(b"");
-    let mut buffer = vec![0; BUFFER];
-    let mut ignored = Vec::new();
-    let mut speaking = true;
-    loop {
-        tokio::select! {
-            _ = outbox.flush(&mut speak), if speaking => speaking = false,
-            len = listen.read(&mut buffer) => {
-                let len = len.unwrap_or(0);
-                if len == 0 {
-                    return None;
-                }
-                if let Heard::End(exit) = heard(unpack.feed(&buffer[..len], &mut ignored)) {
-                    return exit;
-                }
-                ignored.clear();
-            }
+    #[tokio::test]
+    async fn a_half_close_is_the_end_of_input_and_output_goes_on() {
+        let mut session = session(Kit { close: true, ..Kit::default() }).await;
+        session.client.shutdown().await.expect("half-closed");
+        assert_eq!(session.typed().await.expect("a frame"), b"");
+        session.says(Kind::Stdout, b"after").await;
+        session.ends(0).await;
+        assert_eq!(session.read().await, frame(Kind::Stdout, b"after"));
+    }
+
+    #[tokio::test]
+    async fn a_half_close_leaves_a_program_whose_input_stays_open() {
+        let mut session = session(Kit::default()).await;
+        session.client.shutdown().await.expect("half-closed");
+        assert_eq!(session.typed().await, None, "the connection is closed, the input is not");
+        assert_eq!(session.read().await, b"");
+    }
+
+    #[tokio::test]
+    async fn the_detach_keys_leave_and_are_not_typed() {
+        let mut session = session(Kit { raw: true, ..Kit::default() }).await;
+        session.client.write_all(b"ls\x10\x11").await.expect("written");
+        assert_eq!(session.typed().await.expect("a frame"), b"ls");
+        assert_eq!(session.typed().await, None);
+        assert_eq!(session.read().await, b"");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_missed_only_by_its_connection() {
+        let mut session = session(Kit { close: true, ..Kit::default() }).await;
+        drop(std::mem::replace(&mut session.client, UnixStream::pair().expect("pair").0));
+        // Its input ends; nothing else is said.
+        let mut said = Vec::new();
+        while let Some(payload) = session.typed().await {
+            said.extend(payload);
         }
+        assert_eq!(said, b"");
     }
-}
 
-/// Ends our side and reads what the client still sends, until it closes: to
-/// close with input unread would reset the connection, and a client would
-/// report that instead of the program's end.
-async fn say_goodbye(mut client: UnixStream) {
-    if client.shutdown().await.is_err() {
-        return;
+    #[tokio::test]
+    async fn an_exec_session_is_heard_to_its_end_without_its_client() {
+        let mut session = session(Kit { close: true, exec: true, ..Kit::default() }).await;
+        session.says(Kind::Stdout, b"lost").await;
+        drop(std::mem::replace(&mut session.client, UnixStream::pair().expect("pair").0));
+        session.says(Kind::Stdout, b"unheard").await;
+        session.ends(7).await;
+        let exit = tokio::time::timeout(BOUND, &mut session.exit).await.expect("in time");
+        assert_eq!(exit.expect("told").map(|exit| exit.code), Some(7));
     }
-    let mut buffer = vec![0; 4096];
-    while let Ok(1..) = client.read(&mut buffer).await {}
+
+    #[tokio::test]
+    async fn the_end_is_known_before_the_client_sees_it() {
+        let mut session = session(Kit { close: true, exec: true, ..Kit::default() }).await;
+        session.ends(3).await;
+        assert_eq!(session.read().await, b"");
+        let exit = session.exit.try_recv().expect("told by now");
+        assert_eq!(exit.map(|exit| exit.code), Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_with_input_unread_resets_nobody() {
+        let mut session = session(Kit { close: true, ..Kit::default() }).await;
+        // More than any buffer holds, so that some is still unread.
+        let (hear, mut type_on) = session.client.into_split();
+        let typist = tokio::spawn(async move {
+            let _ = type_on.write_all(&vec![b'y'; 8 << 20]).await;
+            type_on
+        });
+        session.monitor.write_all(&frame(Kind::Stdout, b"enough")).await.expect("written");
+        let ended = Reply::Ended(Exit { code: 0, oom: false, at: 1 });
+        let ended = serde_json::to_vec(&ended).expect("json");
+        session.monitor.write_all(&frame(Kind::Control, &ended)).await.expect("written");
+        let mut hear = hear;
+        let mut all = Vec::new();
+        let read = hear.read_to_end(&mut all);
+        tokio::time::timeout(BOUND, read).await.expect("in time").expect("no reset");
+        assert_eq!(all, frame(Kind::Stdout, b"enough"));
+        tokio::time::timeout(BOUND, typist).await.expect("in time").expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_could_not_start_is_told_of_in_its_stream() {
+        let (mut client, ours) = UnixStream::pair().expect("socketpair");
+        let hijack = Hijack {
+            head: String::new(),
+            replay: None,
+            program: Program::Failed("no".into()),
+            input: None,
+            raw: false,
+            ended: None,
+        };
+        tokio::spawn(hijack.serve(ours, Bytes::new()));
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.expect("read");
+        assert_eq!(all, frame(Kind::Stdout, b"no\r\n"));
+    }
 }

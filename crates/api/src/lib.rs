@@ -47,6 +47,7 @@ mod stats;
 mod status;
 mod streams;
 mod system;
+mod talk;
 mod transfer;
 mod unpack;
 mod volumes;
