@@ -13,8 +13,8 @@ fn parse(list: &str) -> Option<Vec<(u32, u32)>> {
     };
     list.trim_end_matches('\n')
         .split(',')
-        .map(|part| match part.split_once('-') {
-            None => number(part).map(|number| (number, number)),
+        .map(|item| match item.split_once('-') {
+            None => number(item).map(|number| (number, number)),
             Some((first, last)) => {
                 Some((number(first)?, number(last)?)).filter(|(first, last)| first <= last)
             }
@@ -23,8 +23,8 @@ fn parse(list: &str) -> Option<Vec<(u32, u32)>> {
 }
 
 /// Whether every number of `wanted` is in `there`.
-fn covers(there: &[(u32, u32)], wanted: &[(u32, u32)]) -> bool {
-    let has = |number| there.iter().any(|(first, last)| (*first..=*last).contains(&number));
+fn covers(all: &[(u32, u32)], wanted: &[(u32, u32)]) -> bool {
+    let has = |number| all.iter().any(|(first, last)| (*first..=*last).contains(&number));
     wanted.iter().all(|(first, last)| (*first..=*last).all(has))
 }
 

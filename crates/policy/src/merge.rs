@@ -87,6 +87,7 @@ mod tests {
     use super::*;
     use spec::docker::{Empty, Words};
 
+    #[expect(clippy::unnecessary_wraps, reason = "so are the fields")]
     fn words(list: &[&str]) -> Option<Words> {
         Some(Words(list.iter().map(|word| (*word).to_owned()).collect()))
     }

@@ -94,10 +94,9 @@ fn choose(
         _ => Space::Own,
     };
     let cgroup = match asked.cgroupns_mode.as_str() {
-        "private" => Space::Own,
         "host" => Space::Host,
         "" if asked.privileged => Space::Host,
-        "" => Space::Own,
+        "" | "private" => Space::Own,
         mode => return Err(unknown("cgroup namespace mode", mode)),
     };
     let (user, user_reason) = user(asked, [pid, ipc, network])?;
@@ -127,12 +126,11 @@ fn join(mode: &str, peer: Option<Peer>) -> Option<Space> {
 fn user(asked: &HostConfig, shared: [Space; 3]) -> Result<(Space, &'static str), Refusal> {
     let reason = match asked.userns_mode.as_str() {
         "host" => return Ok((Space::Host, "--userns host")),
-        "private" => "",
         "" if asked.privileged => "--privileged",
         "" if shared[2] == Space::Host => "--network host",
         "" if shared[0] == Space::Host => "--pid host",
         "" if shared[1] == Space::Host => "--ipc host",
-        "" => "",
+        "" | "private" => "",
         mode => return Err(unknown("user namespace mode", mode)),
     };
     let mut peers = shared.iter().filter_map(|space| match space {
@@ -149,6 +147,9 @@ fn user(asked: &HostConfig, shared: [Space; 3]) -> Result<(Space, &'static str),
         ));
     }
     match first.ids {
+        Ids::Host if asked.userns_mode == "private" => Err(Refusal::conflict(
+            "--userns=private and joining a container that has the host's user ids",
+        )),
         Ids::Host => Ok((Space::Host, "joining a container that has none")),
         Ids::Range(_) if reason.is_empty() => Ok((Space::Joined(first), "")),
         Ids::Range(_) => Err(Refusal::conflict(format!(

@@ -53,7 +53,7 @@ fn allowed(key: &str, spaces: &Spaces) -> Result<(), Refusal> {
     }
     let in_ipc = IPC.contains(&key) || key.starts_with("fs.mqueue.");
     let owner = match key {
-        key if in_ipc => spaces.ipc,
+        _ if in_ipc => spaces.ipc,
         key if key.starts_with("net.") => spaces.network,
         "kernel.domainname" => spaces.uts,
         "kernel.hostname" => {

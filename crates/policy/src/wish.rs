@@ -91,6 +91,7 @@ pub enum Ids {
 
 /// What this machine can do, probed once when the daemon starts.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Host {
     /// Of the kernel.
     pub arch: Arch,

@@ -30,6 +30,7 @@
 mod arch;
 mod code;
 mod plan;
+mod run;
 mod table;
 mod words;
 
@@ -37,6 +38,7 @@ mod words;
 mod tests;
 
 pub use arch::Arch;
+pub use run::{Call, Outcome};
 
 use code::{Code, Label};
 use spec::oci::Seccomp;

@@ -21,7 +21,8 @@ pub fn all(wish: &Wish<'_>, spaces: &Spaces, options: &Options) -> Result<Vec<Mo
     let own_dev = asked("/dev");
     let mut mounts = kernel(wish, spaces, options)?;
     mounts.retain(|mount| {
-        !asked(&mount.destination) && !(own_dev && within(&mount.destination, "/dev"))
+        let hidden = own_dev && within(&mount.destination, "/dev");
+        !hidden && !asked(&mount.destination)
     });
     let mut points: Vec<&Point> = wish.mounts.iter().collect();
     points.sort_by_key(|point| depth(&point.destination));

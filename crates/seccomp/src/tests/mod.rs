@@ -1,7 +1,6 @@
 //! Programs are run by an interpreter and compared with the rules read
 //! directly, and with what libseccomp makes of the same rules.
 
-mod interpreter;
 mod peer;
 mod promises;
 mod reading;

@@ -1,8 +1,7 @@
 //! libseccomp's programs for the same rules give the same answers. Its
 //! programs are kept beside their rules; `libseccomp/make` makes them anew.
 
-use super::interpreter::{Call, run};
-use crate::{Arch, Instruction, compile_for};
+use crate::{Arch, Call, Instruction, Program, compile_for};
 use spec::oci::Seccomp;
 
 /// What the rules compare with, and neighbours.
@@ -25,8 +24,8 @@ const VALUES: [u64; 14] = [
 
 fn same(json: &str, theirs: &[u8], native: Arch, arches: &[Arch]) {
     let rules: Seccomp = serde_json::from_str(json).expect("an OCI document");
-    let ours = compile_for(native, &rules).expect("good rules").instructions;
-    let theirs: Vec<Instruction> = theirs
+    let ours = compile_for(native, &rules).expect("good rules");
+    let instructions = theirs
         .chunks_exact(8)
         .map(|b| Instruction {
             code: u16::from_le_bytes([b[0], b[1]]),
@@ -35,6 +34,7 @@ fn same(json: &str, theirs: &[u8], native: Arch, arches: &[Arch]) {
             k: u32::from_le_bytes([b[4], b[5], b[6], b[7]]),
         })
         .collect();
+    let theirs = Program { instructions, ..Program::default() };
     for &arch in arches {
         let mut names: Vec<&str> = rules
             .syscalls
@@ -53,8 +53,8 @@ fn same(json: &str, theirs: &[u8], native: Arch, arches: &[Arch]) {
                     }
                     let mut args = [0; 6];
                     args[index] = value;
-                    let call = Call { audit: arch.audit(), number, args };
-                    let (ours, theirs) = (run(&ours, &call), run(&theirs, &call));
+                    let call = Call { arch, number, args };
+                    let (ours, theirs) = (ours.answer(&call), theirs.answer(&call));
                     assert_eq!(ours.action, theirs.action, "{arch:?} {name} {args:x?}");
                 }
             }

@@ -1,11 +1,9 @@
 //! Single promises, each with the smallest rules that show it.
 
-use super::{
-    allow_list, arg,
-    interpreter::{Call, Outcome, is_well_formed, run},
-    rule,
+use super::{allow_list, arg, rule};
+use crate::{
+    Arch, Call, Error, LONGEST, NEW_LISTENER, Outcome, compile, compile_for, table::CALLS,
 };
-use crate::{Arch, Error, LONGEST, NEW_LISTENER, compile, compile_for, table::CALLS};
 use spec::oci::{Seccomp, SyscallRule};
 
 const ALLOW: u32 = 0x7fff_0000;
@@ -25,7 +23,7 @@ fn ask_number(rules: &Seccomp, arch: Arch, number: u32, args: [u64; 6]) -> Outco
         Arch::X86_64
     };
     let program = compile_for(native, rules).expect("good rules");
-    run(&program.instructions, &Call { audit: arch.audit(), number, args })
+    program.answer(&Call { arch, number, args })
 }
 
 #[test]
@@ -164,7 +162,7 @@ fn the_worst_list_of_names_fits_in_three_architectures() {
     let names: Vec<&str> = CALLS.iter().step_by(2).map(|(name, _)| *name).collect();
     let rules = allow_list(vec![rule(&names, "SCMP_ACT_ALLOW")]);
     let program = compile_for(Arch::X86_64, &rules).expect("good rules");
-    assert!(is_well_formed(&program.instructions));
+    assert!(program.is_well_formed());
     assert!(program.instructions.len() < LONGEST / 2, "{}", program.instructions.len());
 }
 
@@ -184,15 +182,15 @@ fn a_far_jump_lands() {
     let mut rules = Seccomp { architectures: vec![], ..rules };
     rules.syscalls.retain(|rule| Arch::X86_64.number(&rule.names[0]).is_some());
     let program = compile_for(Arch::X86_64, &rules).expect("fits");
-    assert!(is_well_formed(&program.instructions) && program.instructions.len() > 2000);
+    assert!(program.is_well_formed() && program.instructions.len() > 2000);
     for rule in &rules.syscalls {
         let call = Call {
-            audit: Arch::X86_64.audit(),
+            arch: Arch::X86_64,
             number: Arch::X86_64.number(&rule.names[0]).expect("kept"),
             args: [0, 0, 0, 0, 0, rule.args[0].value],
         };
         let expected = 0x0005_0000 | rule.errno_ret.expect("set above");
-        assert_eq!(run(&program.instructions, &call).action, expected, "{}", rule.names[0]);
+        assert_eq!(program.answer(&call).action, expected, "{}", rule.names[0]);
     }
 }
 

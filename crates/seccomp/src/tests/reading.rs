@@ -1,7 +1,6 @@
 //! Any rules, compiled and run, mean what they say when read one by one.
 
-use super::interpreter::{Call, is_well_formed, run};
-use crate::{Arch, compile_for, table::CALLS};
+use crate::{Arch, Call, compile_for, table::CALLS};
 use proptest::prelude::*;
 use spec::oci::{Seccomp, SyscallArg, SyscallRule};
 
@@ -149,7 +148,7 @@ fn rules() -> impl Strategy<Value = Seccomp> {
 
 fn check(native: Arch, arch: Arch, rules: &Seccomp, args: [u64; 6]) -> Result<(), TestCaseError> {
     let program = compile_for(native, rules).expect("rules of known words");
-    prop_assert!(is_well_formed(&program.instructions));
+    prop_assert!(program.is_well_formed());
     let args = if arch.wide() { args } else { args.map(|arg| arg & 0xffff_ffff) };
     // What tests compare with, and its neighbours, is where mistakes are.
     let mut edges = vec![args];
@@ -172,15 +171,15 @@ fn check(native: Arch, arch: Arch, rules: &Seccomp, args: [u64; 6]) -> Result<()
     numbers.dedup();
     for number in numbers {
         for args in &edges {
-            let call = Call { audit: arch.audit(), number, args: *args };
-            let got = run(&program.instructions, &call).action;
+            let call = Call { arch, number, args: *args };
+            let got = program.answer(&call).action;
             prop_assert_eq!(got, read(rules, arch, number, *args), "{:?} {:x?}", arch, call);
         }
     }
     let base = if arch == Arch::X32 { crate::arch::X32_BIT } else { 0 };
     for number in (base..base + 600).chain([base + 4000, base + 0xf_0002, base + 0xf_0009]) {
-        let call = Call { audit: arch.audit(), number, args };
-        let got = run(&program.instructions, &call).action;
+        let call = Call { arch, number, args };
+        let got = program.answer(&call).action;
         prop_assert_eq!(got, read(rules, arch, number, args), "{:?} {}", arch, number);
     }
     Ok(())

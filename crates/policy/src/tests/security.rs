@@ -1,0 +1,134 @@
+//! `--security-opt`, labels, `--sysctl`.
+
+use super::*;
+
+fn option(word: &str) -> Ask {
+    Ask::with(|config| config.security_opt = Some(strings(&[word])))
+}
+
+#[test]
+fn new_privileges_can_be_given_up() {
+    for word in ["no-new-privileges", "no-new-privileges:true", "no-new-privileges=1"] {
+        assert!(process(&option(word).sandbox()).no_new_privileges, "{word}");
+        assert_eq!(option(word).weakened(), [""; 0]);
+    }
+    assert!(!process(&option("no-new-privileges:false").sandbox()).no_new_privileges);
+}
+
+#[test]
+fn unknown_options_are_refused_in_dockers_words() {
+    assert_eq!(option("fast").words(), "invalid --security-opt 1: \"fast\"");
+    assert_eq!(option("fast=1").words(), "invalid --security-opt 2: \"fast=1\"");
+    assert_eq!(
+        option("no-new-privileges:maybe").words(),
+        "invalid --security-opt value: \"no-new-privileges:maybe\""
+    );
+}
+
+#[test]
+fn kernel_paths_can_be_opened_both_ways() {
+    let by_word = option("systempaths=unconfined").sandbox();
+    let by_cli = Ask::with(|config| {
+        config.masked_paths = Some(vec![]);
+        config.readonly_paths = Some(vec![]);
+    })
+    .sandbox();
+    assert_eq!(by_word, by_cli);
+    assert_eq!(by_word.weakened.len(), 2);
+}
+
+#[test]
+fn selinux_labels_carry_the_containers_own_level() {
+    let mut ask = ask();
+    ask.host.selinux = true;
+    ask.selinux_level = Some("s0:c1,c2");
+    let sandbox = ask.sandbox();
+    assert_eq!(process(&sandbox).selinux_label, "system_u:system_r:container_t:s0:c1,c2");
+    assert_eq!(linux(&sandbox).mount_label, "system_u:object_r:container_file_t:s0:c1,c2");
+    assert_eq!(sandbox.weakened, [""; 0]);
+    ask.selinux_level = None;
+    assert!(ask.words().contains("no level was chosen"));
+}
+
+#[test]
+fn selinux_options_are_understood() {
+    let on = |word: &str| {
+        let mut ask = option(word);
+        ask.host.selinux = true;
+        ask.selinux_level = Some("s0:c1,c2");
+        ask
+    };
+    let typed = on("label=type:spc_t").sandbox();
+    assert_eq!(process(&typed).selinux_label, "system_u:system_r:spc_t:s0:c1,c2");
+    assert_eq!(typed.weakened.len(), 1);
+    let levelled = on("label=level:s0:c3,c4").sandbox();
+    assert_eq!(linux(&levelled).mount_label, "system_u:object_r:container_file_t:s0:c3,c4");
+    let disabled = on("label=disable").sandbox();
+    assert_eq!(process(&disabled).selinux_label, "");
+    assert_eq!(disabled.weakened, ["is not confined by SELinux (label=disable)"]);
+    assert!(on("label=colour:red").words().starts_with("bad label option \"colour:red\""));
+}
+
+#[test]
+fn apparmor_has_a_profile_where_there_is_apparmor() {
+    let on = |word: &str| {
+        let mut ask = option(word);
+        ask.host.apparmor = true;
+        let sandbox = ask.sandbox();
+        (process(&sandbox).apparmor_profile.clone(), sandbox.weakened.len())
+    };
+    assert_eq!(on("no-new-privileges"), ("cofferdam-default".to_owned(), 0));
+    assert_eq!(on("apparmor=mine"), ("mine".to_owned(), 1));
+    assert_eq!(on("apparmor=unconfined"), ("unconfined".to_owned(), 1));
+    assert!(option("apparmor=mine").words().contains("no AppArmor"));
+    assert_eq!(option("apparmor=unconfined").weakened(), [""; 0]);
+}
+
+#[test]
+fn mounting_powers_end_landlock() {
+    let sandbox = Ask::with(|config| config.cap_add = Some(strings(&["SYS_ADMIN"]))).sandbox();
+    assert_eq!(sandbox.landlock, None);
+}
+
+fn sysctl(key: &str, change: impl FnOnce(&mut HostConfig)) -> Result<String, String> {
+    let ask = Ask::with(|config| {
+        config.sysctls = Some([(key.to_owned(), "1".to_owned())].into());
+        change(config);
+    });
+    match ask.decide() {
+        Ok(sandbox) => Ok(linux(&sandbox).sysctl[key].clone()),
+        Err(refusal) => Err(refusal.to_string()),
+    }
+}
+
+#[test]
+fn settings_of_own_namespaces_can_be_made() {
+    for key in [
+        "net.ipv4.ip_forward",
+        "net.ipv6.conf.eth0/1.disable_ipv6",
+        "kernel.shmmax",
+        "fs.mqueue.msg_max",
+        "net.ipv4.ip_unprivileged_port_start",
+    ] {
+        assert_eq!(sysctl(key, |_| {}), Ok("1".to_owned()), "{key}");
+    }
+}
+
+#[test]
+fn settings_of_the_host_cannot() {
+    assert_eq!(
+        sysctl("vm.swappiness", |_| {}),
+        Err("sysctl \"vm.swappiness\" is not in a separate kernel namespace".to_owned())
+    );
+    assert_eq!(
+        sysctl("net.core.somaxconn", |c| c.network_mode = "host".into()),
+        Err("sysctl \"net.core.somaxconn\" not allowed in host network namespace".to_owned())
+    );
+    assert_eq!(
+        sysctl("kernel.sem", |c| c.ipc_mode = "host".into()),
+        Err("sysctl \"kernel.sem\" not allowed in host ipc namespace".to_owned())
+    );
+    for key in ["net..ipv4", "net.ipv4.x y", "net./../kernel/core_pattern", ""] {
+        assert!(sysctl(key, |_| {}).is_err(), "{key}");
+    }
+}
