@@ -4,7 +4,7 @@
 use std::{
     io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr,
 };
 
@@ -40,6 +40,38 @@ pub fn next() -> io::Result<i32> {
     // asked for.
     let signal = unsafe { libc::sigwaitinfo(set.as_ptr(), ptr::null_mut()) };
     if signal < 0 { Err(io::Error::last_os_error()) } else { Ok(signal) }
+}
+
+/// A descriptor that is readable while a [held](hold) signal waits, for those
+/// who wait for other things too. It never blocks.
+///
+/// # Errors
+/// As `signalfd(2)`.
+pub fn held() -> io::Result<OwnedFd> {
+    let set = mask(true);
+    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+    // SAFETY: the set is initialised and outlives the call; a new descriptor
+    // is asked for.
+    let fd = unsafe { libc::signalfd(-1, set.as_ptr(), flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes one signal from [`held`]; none if none waits.
+///
+/// # Errors
+/// As `read(2)`.
+pub fn take(held: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    let mut bytes = [0; size_of::<libc::signalfd_siginfo>()];
+    match rustix::io::retry_on_intr(|| rustix::io::read(held, &mut bytes)) {
+        // The number is the first field of each record.
+        Ok(_) => Ok(Some(i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Sends `signal` (0: only asks whether one could) to one process.

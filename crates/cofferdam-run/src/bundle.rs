@@ -1,0 +1,95 @@
+//! A bundle: a directory with `config.json` and, by its word, a root.
+
+use crate::problem::{Doing, Problem};
+use spec::oci::{Config, Process};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// One bundle, read and found sound.
+pub struct Bundle {
+    /// Absolute.
+    pub dir: PathBuf,
+    /// Absolute.
+    pub rootfs: PathBuf,
+    pub config: Config,
+}
+
+impl Bundle {
+    /// Reads the bundle in `dir`, or in the current directory.
+    pub fn open(dir: Option<&str>) -> Result<Self, Problem> {
+        let dir = fs::canonicalize(dir.unwrap_or(".")).doing("open bundle", dir.unwrap_or("."))?;
+        let path = dir.join("config.json");
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(Problem::NoConfig),
+            other => other.doing("read", &path)?,
+        };
+        let config: Config = serde_json::from_slice(&bytes)
+            .map_err(|source| Problem::BadJson { what: "config.json", source })?;
+        check(&config)?;
+        let root = config.root.as_ref().map(|root| Path::new(&root.path));
+        let rootfs = root.map(|root| dir.join(root)).unwrap_or_default();
+        if !rootfs.is_dir() {
+            return Err(bad(format!("invalid rootfs: {} is not a directory", rootfs.display())));
+        }
+        let rootfs = fs::canonicalize(&rootfs).doing("open root", &rootfs)?;
+        Ok(Self { dir, rootfs, config })
+    }
+}
+
+fn bad(text: impl Into<String>) -> Problem {
+    Problem::BadConfig(text.into())
+}
+
+/// What no container can be made of.
+fn check(config: &Config) -> Result<(), Problem> {
+    let version = config.oci_version.split('.').next();
+    if version != Some("1") {
+        return Err(bad(format!("unsupported ociVersion {:?}", config.oci_version)));
+    }
+    let process = config.process.as_ref();
+    check_process(process.ok_or_else(|| bad("process property must not be empty"))?)?;
+    if config.root.as_ref().is_none_or(|root| root.path.is_empty()) {
+        return Err(bad("root property must not be empty"));
+    }
+    Ok(())
+}
+
+/// What no process can be made of.
+pub fn check_process(process: &Process) -> Result<(), Problem> {
+    if process.cwd.is_empty() {
+        return Err(bad("Cwd property must not be empty"));
+    }
+    if !process.cwd.starts_with('/') {
+        return Err(bad("Cwd must be an absolute path"));
+    }
+    if process.args.is_empty() {
+        return Err(bad("args must not be empty"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(json: &str) -> String {
+        let config = serde_json::from_str(json).expect("valid JSON");
+        check(&config).expect_err("must refuse").to_string()
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(refusal(r#"{"ociVersion":"2.0.0"}"#), "unsupported ociVersion \"2.0.0\"");
+        assert_eq!(refusal(r#"{"ociVersion":"1.0.2"}"#), "process property must not be empty");
+        let process = |fields: &str| {
+            refusal(&format!(r#"{{"ociVersion":"1.0.2","process":{{"user":{{}},{fields}}}}}"#))
+        };
+        assert_eq!(process(r#""args":["sh"],"cwd":"""#), "Cwd property must not be empty");
+        assert_eq!(process(r#""args":["sh"],"cwd":"x""#), "Cwd must be an absolute path");
+        assert_eq!(process(r#""args":[],"cwd":"/""#), "args must not be empty");
+        assert_eq!(process(r#""args":["sh"],"cwd":"/""#), "root property must not be empty");
+    }
+}

@@ -1,0 +1,328 @@
+//! `create`, `start` and `run`: from a bundle to a running program.
+//!
+//! ```text
+//! create: claim the id ─ control group ─ prepare ─ record ─ ready ─ leave
+//! start:                                                     knock ─ poststart
+//! run:    claim the id ─ control group ─ prepare ─ record ─ ready ─ go ─ poststart ─ wait
+//! ```
+//!
+//! Whatever fails takes back everything before it.
+
+use crate::{
+    App, Given,
+    bundle::Bundle,
+    clock,
+    container::{self, Container, Status},
+    hand_over::Receiver,
+    problem::{Doing, Problem},
+    record::Record,
+    streams::Foreground,
+};
+use cgroup::{Cgroup, Layout};
+use runtime::{Io, Options, Root, Running, Waiting};
+use spec::{Sandbox, oci::Config};
+use std::{
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+/// `create`.
+pub fn create(app: &App, given: &Given) -> Result<u8, Problem> {
+    let launch = Launch::begin(app, given, Way::Create)?;
+    let Launch { waiting, container, receivers, .. } = launch.ready(app)?;
+    let made = waiting.leave().map_err(|failure| container.failed(&failure));
+    let running = take_back_on_error(app, &container, made)?;
+    receivers.serve(app, running).map(|_| 0)
+}
+
+/// `start`.
+pub fn start(app: &App, given: &Given) -> Result<u8, Problem> {
+    let container = Container::open(app, &given.arguments[0])?;
+    match container.status()? {
+        Status::Created => {}
+        Status::Stopped => return Err(Problem::HasStopped),
+        _ => return Err(Problem::AlreadyRunning),
+    }
+    let door = container.door();
+    runtime::knock(&door).map_err(|failure| container.failed(&failure))?;
+    forget(&door)?;
+    container.post_start()?;
+    Ok(0)
+}
+
+/// `run`.
+pub fn run(app: &App, given: &Given) -> Result<u8, Problem> {
+    let way = if given.has("detach") { Way::Detach } else { Way::Stay };
+    if way == Way::Stay && !given.has("no-subreaper") {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .doing("become", "the reaper of orphans")?;
+    }
+    let launch = Launch::begin(app, given, way)?;
+    let Launch { waiting, container, receivers, foreground } = launch.ready(app)?;
+    let begun = waiting.go().map_err(|failure| container.failed(&failure)).and_then(|running| {
+        container.post_start()?;
+        receivers.serve(app, running)
+    });
+    let id = container.record.id.clone();
+    let running = take_back_on_error(app, &container, begun)?;
+    let Some(foreground) = foreground else { return Ok(0) };
+    let code = foreground.stand_by(running.pid, running.pidfd.as_fd(), running.console.as_ref())?;
+    if !given.has("keep") {
+        Container::open(app, &id)?.remove(app)?;
+    }
+    Ok(code)
+}
+
+impl Container {
+    /// A failed launch, in words that name the command.
+    fn failed(&self, failure: &spec::wire::Failure) -> Problem {
+        let args = self.record.spec.process.as_ref().map(|process| &process.args[..]);
+        Problem::launch(failure, args.and_then(<[String]>::first).map_or("", String::as_str))
+    }
+
+    /// Runs the hooks that follow the program's beginning; if one fails, the
+    /// container is stopped.
+    fn post_start(&self) -> Result<(), Problem> {
+        let hooks = self.record.spec.hooks.as_ref().map(|hooks| &hooks.poststart[..]);
+        let hooks = hooks.unwrap_or_default();
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        if let Err(failure) = runtime::hooks::run("poststart", hooks, &self.state(Status::Running))
+        {
+            self.kill()?;
+            return Err(Problem::Hook(failure));
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of the caller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It leaves; the program waits for `start`.
+    Create,
+    /// It leaves; the program runs.
+    Detach,
+    /// It stands by until the program ends.
+    Stay,
+}
+
+/// A container on its way.
+struct Launch {
+    waiting: Waiting,
+    container: Container,
+    receivers: Receivers,
+    foreground: Option<Foreground>,
+}
+
+impl Launch {
+    /// Up to a process that waits in its namespaces.
+    fn begin(app: &App, given: &Given, way: Way) -> Result<Self, Problem> {
+        let id = &given.arguments[0];
+        container::check_id(id)?;
+        let pid_file = given.last("pid-file").map(absolute).transpose()?;
+        let bundle = Bundle::open(given.last("bundle").filter(|dir| !dir.is_empty()))?;
+        let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
+        let receivers = Receivers::connect(given, terminal, way != Way::Stay, pid_file)?;
+        let record = Record {
+            id: id.clone(),
+            created: clock::nanoseconds(clock::now()),
+            bundle: bundle.dir.to_string_lossy().into_owned(),
+            rootfs: bundle.rootfs.to_string_lossy().into_owned(),
+            spec: bundle.config.clone(),
+            ..Record::default()
+        };
+        let mut container = Container::claim(app, record)?;
+        let made = make(app, given, &bundle, &mut container, way);
+        match made {
+            Ok((waiting, foreground)) => Ok(Self { waiting, container, receivers, foreground }),
+            Err(problem) => take_back_on_error(app, &container, Err(problem)),
+        }
+    }
+
+    /// Everything but the last step; the pid is told before it.
+    fn ready(mut self, app: &App) -> Result<Self, Problem> {
+        let ready = self
+            .waiting
+            .ready()
+            .map_err(|failure| self.container.failed(&failure))
+            .and_then(|()| self.receivers.tell_pid(self.waiting.pid));
+        match ready {
+            Ok(()) => Ok(self),
+            Err(problem) => {
+                self.waiting.abort();
+                take_back_on_error(app, &self.container, Err(problem))
+            }
+        }
+    }
+}
+
+fn make(
+    app: &App,
+    given: &Given,
+    bundle: &Bundle,
+    container: &mut Container,
+    way: Way,
+) -> Result<(Waiting, Option<Foreground>), Problem> {
+    let process = bundle.config.process.as_ref().expect("a bundle without one was refused");
+    let sandbox = sandbox(&container.record.id, &bundle.config);
+    let group = limited_group(app, &container.record.id, &sandbox.config)?;
+    container.record.cgroup_paths = group.paths();
+    container.save()?;
+    let foreground =
+        (way == Way::Stay).then(|| Foreground::prepare(process.terminal)).transpose()?;
+    let own = foreground.as_ref().map(Foreground::size).transpose()?.flatten();
+    let io = if process.terminal {
+        Io::Terminal { size: process.console_size.or(own) }
+    } else {
+        Io::Inherit
+    };
+    let places = places(&group);
+    let door = container.door();
+    let options = Options {
+        cgroup: Some(&places),
+        preserve_fds: given.number("preserve-fds")?.unwrap_or(0),
+        no_pivot: given.has("no-pivot"),
+        no_new_keyring: given.has("no-new-keyring"),
+        door: (way == Way::Create).then_some(door.as_path()),
+    };
+    let root = Root::Path(&bundle.rootfs);
+    let waiting = runtime::prepare(&sandbox, &bundle.dir, root, io, &options)
+        .map_err(|failure| container.failed(&failure))?;
+    container.record.init_process_pid = waiting.pid;
+    container.record.init_process_start = container::start_time(waiting.pid).unwrap_or(0);
+    container.record.namespace_paths = namespace_paths(waiting.pid);
+    container.save()?;
+    Ok((waiting, foreground))
+}
+
+/// The bundle's words, and the devices that every container has.
+pub fn sandbox(id: &str, config: &Config) -> Sandbox {
+    let mut config = config.clone();
+    let resources = config.linux.get_or_insert_default().resources.get_or_insert_default();
+    resources.devices.extend(cgroup::devices::standard());
+    Sandbox::from_config(id.into(), config)
+}
+
+fn limited_group(app: &App, id: &str, config: &Config) -> Result<Cgroup, Problem> {
+    let linux = config.linux.as_ref();
+    let path = linux.map(|linux| linux.cgroups_path.as_str()).filter(|path| !path.is_empty());
+    if app.systemd {
+        let running = Path::new("/run/systemd/system").is_dir();
+        return Err(if running { Problem::Systemd } else { Problem::NoSystemd });
+    }
+    let group = Cgroup::create(&Layout::detect()?, path.unwrap_or(id)).map_err(Problem::Limits)?;
+    let limits = linux.and_then(|linux| linux.resources.as_ref());
+    if let Some(Err(error)) = limits.map(|limits| group.apply(limits)) {
+        if let Err(also) = group.remove() {
+            app.log.warn(&Problem::from(also).line());
+        }
+        return Err(Problem::Limits(error));
+    }
+    Ok(group)
+}
+
+/// The group's directories, for the process that is to enter them.
+pub fn places(group: &Cgroup) -> runtime::Cgroup {
+    runtime::Cgroup {
+        unified: group.unified_path().map(Path::to_path_buf),
+        v1: group.legacy_paths(),
+    }
+}
+
+fn namespace_paths(pid: i32) -> std::collections::BTreeMap<String, String> {
+    let kinds = [
+        ("NEWCGROUP", "cgroup"),
+        ("NEWIPC", "ipc"),
+        ("NEWNET", "net"),
+        ("NEWNS", "mnt"),
+        ("NEWPID", "pid"),
+        ("NEWTIME", "time"),
+        ("NEWUSER", "user"),
+        ("NEWUTS", "uts"),
+    ];
+    kinds.map(|(name, file)| (name.to_owned(), format!("/proc/{pid}/ns/{file}"))).into()
+}
+
+/// Whatever was made goes again when the launch fails.
+fn take_back_on_error<T>(
+    app: &App,
+    container: &Container,
+    outcome: Result<T, Problem>,
+) -> Result<T, Problem> {
+    outcome.inspect_err(|_| {
+        let group = container.cgroup();
+        let gone = group.kill().and_then(|()| group.remove());
+        if let Err(error) = gone {
+            app.log.warn(&Problem::from(error).line());
+        }
+        if let Err(problem) =
+            std::fs::remove_dir_all(&container.dir).doing("remove", &container.dir)
+        {
+            app.log.warn(&problem.line());
+        }
+    })
+}
+
+/// A name that is not needed any more, and may be gone.
+fn forget(path: &Path) -> Result<(), Problem> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.doing("remove", path),
+    }
+}
+
+fn absolute(path: &str) -> Result<PathBuf, Problem> {
+    std::path::absolute(path).doing("find", path)
+}
+
+/// Whoever wants to hear of the process.
+pub struct Receivers {
+    console: Option<Receiver>,
+    pidfd: Option<Receiver>,
+    pid_file: Option<PathBuf>,
+}
+
+impl Receivers {
+    pub fn connect(
+        given: &Given,
+        terminal: bool,
+        detach: bool,
+        pid_file: Option<PathBuf>,
+    ) -> Result<Self, Problem> {
+        let connect = |long| {
+            given.last(long).filter(|path| !path.is_empty()).map(Receiver::connect).transpose()
+        };
+        let console = given.last("console-socket").is_some_and(|path| !path.is_empty());
+        match (terminal, detach, console) {
+            (true, true, false) => return Err(Problem::NoConsoleSocket),
+            (false, _, true) | (_, false, true) => return Err(Problem::ConsoleSocketUnused),
+            _ => {}
+        }
+        Ok(Self { console: connect("console-socket")?, pidfd: connect("pidfd-socket")?, pid_file })
+    }
+
+    /// Writes the pid file, whole or not at all.
+    pub fn tell_pid(&self, pid: i32) -> Result<(), Problem> {
+        let Some(path) = &self.pid_file else { return Ok(()) };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = path.with_file_name(format!(".{name}"));
+        std::fs::write(&temporary, pid.to_string()).doing("write", &temporary)?;
+        std::fs::rename(&temporary, path).doing("replace", path)
+    }
+
+    /// Hands the descriptors over and says what the machine would not grant.
+    pub fn serve(self, app: &App, running: Running) -> Result<Running, Problem> {
+        for warning in &running.warnings {
+            app.log.warn(warning);
+        }
+        if let Some(receiver) = self.pidfd {
+            receiver.give(running.pidfd.as_fd(), "pidfd")?;
+        }
+        if let (Some(receiver), Some(console)) = (self.console, &running.console) {
+            receiver.give(console.as_fd(), "/dev/ptmx")?;
+        }
+        Ok(running)
+    }
+}

@@ -1,0 +1,146 @@
+//! `pause`, `resume` and `update`.
+
+use crate::{
+    App, Given,
+    container::{Container, Status},
+    problem::{Doing, Problem},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use spec::oci::{BlockIo, Cpu, Memory, Pids, Resources};
+use std::io::Read;
+
+/// `pause`.
+pub fn pause(app: &App, given: &Given) -> Result<u8, Problem> {
+    let container = Container::open(app, &given.arguments[0])?;
+    match container.status()? {
+        Status::Running | Status::Created => container.cgroup().freeze()?,
+        _ => return Err(Problem::NotRunning),
+    }
+    Ok(0)
+}
+
+/// `resume`.
+pub fn resume(app: &App, given: &Given) -> Result<u8, Problem> {
+    let container = Container::open(app, &given.arguments[0])?;
+    match container.status()? {
+        Status::Paused => container.cgroup().thaw()?,
+        _ => return Err(Problem::NotPaused),
+    }
+    Ok(0)
+}
+
+/// `update`.
+pub fn update(app: &App, given: &Given) -> Result<u8, Problem> {
+    for flag in ["l3-cache-schema", "mem-bw-schema"] {
+        if given.last(flag).is_some_and(|schema| !schema.is_empty()) {
+            return Err(Problem::NotCarried("Intel RDT"));
+        }
+    }
+    let mut container = Container::open(app, &given.arguments[0])?;
+    if container.status()? == Status::Stopped {
+        return Err(Problem::NotRunning);
+    }
+    let wish = match given.last("resources") {
+        Some(path) => from_file(path)?,
+        None => from_flags(given)?,
+    };
+    let linux = container.record.spec.linux.get_or_insert_default();
+    let before = linux.resources.get_or_insert_default();
+    let mut after = merged(before, &wish);
+    // The device list stays as it was: rewriting it would open a gap.
+    let devices = std::mem::take(&mut after.devices);
+    let group = cgroup::Cgroup::from_paths(&container.record.cgroup_paths);
+    group.apply(&after)?;
+    after.devices = devices;
+    *before = after;
+    container.save()?;
+    Ok(0)
+}
+
+fn from_file(path: &str) -> Result<Resources, Problem> {
+    let mut text = String::new();
+    if path == "-" {
+        std::io::stdin().read_to_string(&mut text).doing("read", "standard input")?;
+    } else {
+        text = std::fs::read_to_string(path).doing("read", path)?;
+    }
+    serde_json::from_str(&text).map_err(|source| Problem::BadJson { what: "resources", source })
+}
+
+fn from_flags(given: &Given) -> Result<Resources, Problem> {
+    let memory = Memory {
+        limit: given.number("memory")?,
+        reservation: given.number("memory-reservation")?,
+        swap: given.number("memory-swap")?,
+        ..Memory::default()
+    };
+    let words = |long| given.last(long).unwrap_or_default().to_owned();
+    let cpu = Cpu {
+        shares: given.number("cpu-share")?,
+        quota: given.number("cpu-quota")?,
+        burst: given.number("cpu-burst")?,
+        period: given.number("cpu-period")?,
+        realtime_runtime: given.number("cpu-rt-runtime")?,
+        realtime_period: given.number("cpu-rt-period")?,
+        cpus: words("cpuset-cpus"),
+        mems: words("cpuset-mems"),
+        idle: given.number("cpu-idle")?,
+    };
+    let weight = given.number("blkio-weight")?;
+    Ok(Resources {
+        memory: Some(memory),
+        cpu: Some(cpu),
+        pids: given.number("pids-limit")?.map(|limit| Pids { limit }),
+        block_io: weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
+        ..Resources::default()
+    })
+}
+
+/// `old` with what `new` names.
+fn merged(old: &Resources, new: &Resources) -> Resources {
+    let mut value = json(old);
+    overlay(&mut value, json(new));
+    back(value)
+}
+
+fn json<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).expect("plain data")
+}
+
+fn back<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("both parts were of this type")
+}
+
+/// Objects are merged, anything else replaced; absent is "not named".
+fn overlay(old: &mut Value, new: Value) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, value) in new {
+                overlay(old.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (_, Value::Null) => {}
+        (old, new) => *old = new,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let old: Resources = serde_json::from_str(
+            r#"{"memory":{"limit":10,"swap":20},"devices":[{"allow":false,"access":"rwm"}]}"#,
+        )
+        .expect("valid");
+        let new: Resources =
+            serde_json::from_str(r#"{"memory":{"limit":11},"pids":{"limit":3}}"#).expect("valid");
+        let memory = merged(&old, &new).memory.expect("both have it");
+        assert_eq!((memory.limit, memory.swap), (Some(11), Some(20)));
+        assert_eq!(merged(&old, &new).pids, Some(Pids { limit: 3 }));
+        assert_eq!(merged(&old, &new).devices, old.devices);
+        assert_eq!(merged(&old, &Resources::default()), old);
+    }
+}
