@@ -90,7 +90,7 @@ pub fn nanos(at: Timestamp) -> Nanos {
 /// 400 for text that is no instant.
 pub fn in_query(query: &Query, name: &str) -> Result<Option<Nanos>, Error> {
     match query.get(name) {
-        None | Some("0") => Ok(None),
+        None => Ok(None),
         Some(text) => instant(text, Timestamp::now()).map(nanos).map(Some),
     }
 }
