@@ -34,17 +34,17 @@ const READ_ONLY: [&str; 5] =
 
 /// Which paths are hidden, and which are read-only.
 pub fn choose(asked: &HostConfig, options: &Options, host: &Host) -> (Vec<String>, Vec<String>) {
-    let open = asked.privileged || options.system_paths;
-    let masked = match &asked.masked_paths {
+    if asked.privileged {
+        return (Vec::new(), Vec::new());
+    }
+    let open = options.system_paths;
+    let choose = |asked: &Option<Vec<String>>, default: Vec<String>| match asked {
         Some(paths) => paths.clone(),
         None if open => Vec::new(),
-        None => masked(host),
+        None => default,
     };
-    let read_only = match &asked.readonly_paths {
-        Some(paths) => paths.clone(),
-        None if open => Vec::new(),
-        None => READ_ONLY.map(str::to_owned).to_vec(),
-    };
+    let masked = choose(&asked.masked_paths, masked(host));
+    let read_only = choose(&asked.readonly_paths, READ_ONLY.map(str::to_owned).to_vec());
     (masked, read_only)
 }
 

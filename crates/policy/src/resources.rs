@@ -249,11 +249,14 @@ fn block_io(asked: &HostConfig, nodes: &[Node]) -> Result<Option<BlockIo>, Refus
     if asked.blkio_weight != 0 && !fits(asked.blkio_weight) {
         return Err(range());
     }
-    if asked.io_maximum_iops != 0 || asked.io_maximum_bandwidth != 0 {
-        return Err(Refusal::invalid(
-            "IOMaximumIOps and IOMaximumBandwidth are for Windows containers: use \
-             --device-read-bps and its kin",
-        ));
+    for (said, what) in
+        [(asked.io_maximum_bandwidth, "maximum bandwidth"), (asked.io_maximum_iops, "maximum IOPs")]
+    {
+        if said != 0 {
+            return Err(Refusal::invalid(format!(
+                "invalid option: QoS {what} configuration is not supported on linux"
+            )));
+        }
     }
     let find = |path: &str| {
         nodes

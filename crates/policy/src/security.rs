@@ -77,6 +77,6 @@ fn truth(word: &str, value: &str) -> Result<bool, Refusal> {
     match value {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err(Refusal::Invalid(format!("invalid --security-opt value: {word:?}"))),
+        _ => Err(Refusal::Invalid(format!("invalid --security-opt 2: {word:?}"))),
     }
 }

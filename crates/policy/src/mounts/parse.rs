@@ -90,7 +90,8 @@ fn bind(text: &str, driver: &str) -> Result<Point, Refusal> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, mode) = match parts.as_slice() {
         [target] => ("", *target, ""),
-        // `/a:ro` would be a relative destination: it is refused below.
+        // `/a:ro` has no meaning: a mode needs a source.
+        [_, mode] if is_mode(mode) => return Err(wrong()),
         [source, target] => (*source, *target, ""),
         [source, target, mode] => (*source, *target, *mode),
         _ => return Err(wrong()),
@@ -98,7 +99,11 @@ fn bind(text: &str, driver: &str) -> Result<Point, Refusal> {
     if target.is_empty() || (parts.len() > 1 && source.is_empty()) {
         return Err(wrong());
     }
-    let destination = destination(target)?;
+    let kind = if source.starts_with('/') { "bind" } else { "volume" };
+    let config = |why: &str| {
+        Refusal::invalid(format!("{}: invalid mount config for type {kind:?}: {why}", wrong()))
+    };
+    let destination = destination(target).map_err(|refusal| config(&refusal.to_string()))?;
     let mut wish = if source.starts_with('/') {
         let mut wish = point(destination, Source::Bind { create: true });
         wish.path = clean(source);
@@ -108,37 +113,56 @@ fn bind(text: &str, driver: &str) -> Result<Point, Refusal> {
             Volume { name: volume_name(source)?, driver: driver.to_owned(), ..Volume::default() };
         point(destination, Source::Volume(volume))
     };
-    apply_mode(&mut wish, mode)?;
+    if !is_mode(mode) {
+        return Err(Refusal::invalid(format!("invalid mode: {mode}")));
+    }
+    apply_mode(&mut wish, mode)
+        .map_err(|field| config(&format!("field {field} must not be specified")))?;
+    if wish.read_only && source.is_empty() {
+        return Err(config("must not set ReadOnly mode when using anonymous volumes"));
+    }
     Ok(wish)
 }
 
-fn apply_mode(wish: &mut Point, mode: &str) -> Result<(), Refusal> {
-    let wrong = || Refusal::invalid(format!("invalid mode: {mode}"));
-    let (mut access, mut label, mut propagation) = (0, 0, 0);
-    for word in mode.split(',').filter(|_| !mode.is_empty()) {
+/// Words that may follow a destination, at most one of each kind.
+fn is_mode(mode: &str) -> bool {
+    let mut kinds: Vec<u8> = Vec::new();
+    mode.is_empty()
+        || mode.split(',').all(|word| {
+            let kind = match word {
+                "ro" | "rw" => 0,
+                "z" | "Z" => 1,
+                "nocopy" => 2,
+                "consistent" | "cached" | "delegated" => 3,
+                word if is_propagation(word) => 4,
+                _ => return false,
+            };
+            let first = !kinds.contains(&kind);
+            kinds.push(kind);
+            first
+        })
+}
+
+/// Applies a mode's words; an error names the field that has no place there.
+fn apply_mode(wish: &mut Point, mode: &str) -> Result<(), &'static str> {
+    for word in mode.split(',') {
         match word {
-            "ro" | "rw" => {
-                wish.read_only = word == "ro";
-                access += 1;
-            }
-            "z" | "Z" => {
-                wish.relabel = if word == "z" { Relabel::Shared } else { Relabel::Private };
-                label += 1;
-            }
+            "ro" => wish.read_only = true,
+            "z" => wish.relabel = Relabel::Shared,
+            "Z" => wish.relabel = Relabel::Private,
             "nocopy" => match &mut wish.source {
                 Source::Volume(volume) => volume.no_copy = true,
-                Source::Bind { .. } | Source::Tmpfs { .. } => return Err(wrong()),
+                Source::Bind { .. } | Source::Tmpfs { .. } => return Err("VolumeOptions"),
             },
-            // Hints for other systems.
-            "consistent" | "cached" | "delegated" => {}
-            word if is_propagation(word) && matches!(wish.source, Source::Bind { .. }) => {
-                word.clone_into(&mut wish.propagation);
-                propagation += 1;
-            }
-            _ => return Err(wrong()),
+            word if is_propagation(word) => match wish.source {
+                Source::Bind { .. } => word.clone_into(&mut wish.propagation),
+                Source::Volume(_) | Source::Tmpfs { .. } => return Err("BindOptions"),
+            },
+            // "rw" is the default, the rest are hints for other systems.
+            _ => {}
         }
     }
-    if access > 1 || label > 1 || propagation > 1 { Err(wrong()) } else { Ok(()) }
+    Ok(())
 }
 
 fn is_propagation(word: &str) -> bool {
@@ -207,6 +231,9 @@ fn entry(mount: &Mount) -> Result<Point, Refusal> {
             }
             if !options.subpath.is_empty() && mount.source.is_empty() {
                 return Err(wrong("must not set Subpath when using anonymous volumes"));
+            }
+            if mount.read_only && mount.source.is_empty() {
+                return Err(wrong("must not set ReadOnly mode when using anonymous volumes"));
             }
             let volume = Volume {
                 name: volume_name(&mount.source)?,

@@ -46,14 +46,31 @@ fn wrong_words_are_refused_in_dockers() {
     for (bind, words) in [
         ("/a:/b:rw,ro", "invalid mode: rw,ro"),
         ("/a:/b:fast", "invalid mode: fast"),
-        ("data:/b:rslave", "invalid mode: rslave"),
+        (
+            "data:/b:rslave",
+            "invalid volume specification: 'data:/b:rslave': invalid mount config for type \
+             \"volume\": field BindOptions must not be specified",
+        ),
+        (
+            "/a:/b:nocopy",
+            "invalid volume specification: '/a:/b:nocopy': invalid mount config for type \
+             \"bind\": field VolumeOptions must not be specified",
+        ),
         ("/a:/b:ro,", "invalid mode: ro,"),
         ("/a:/b:ro:x", "invalid volume specification: '/a:/b:ro:x'"),
         (":/b", "invalid volume specification: ':/b'"),
         ("/a:", "invalid volume specification: '/a:'"),
-        ("/a:b", "invalid mount path: 'b' mount path must be absolute"),
-        ("/a:/", "invalid specification: destination can't be '/'"),
-        ("/a:/b/..", "invalid specification: destination can't be '/'"),
+        ("/a:ro", "invalid volume specification: '/a:ro'"),
+        (
+            "/a:b",
+            "invalid volume specification: '/a:b': invalid mount config for type \"bind\": \
+             invalid mount path: 'b' mount path must be absolute",
+        ),
+        (
+            "/a:/b/..",
+            "invalid volume specification: '/a:/b/..': invalid mount config for type \"bind\": \
+             invalid specification: destination can't be '/'",
+        ),
     ] {
         assert_eq!(binds(&[bind]).words(), words, "{bind}");
     }

@@ -21,7 +21,7 @@ fn unknown_options_are_refused_in_dockers_words() {
     assert_eq!(option("fast=1").words(), "invalid --security-opt 2: \"fast=1\"");
     assert_eq!(
         option("no-new-privileges:maybe").words(),
-        "invalid --security-opt value: \"no-new-privileges:maybe\""
+        "invalid --security-opt 2: \"no-new-privileges:maybe\""
     );
 }
 
