@@ -216,6 +216,12 @@ impl AsFd for Receiver {
     }
 }
 
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.receiver.as_fd()
+    }
+}
+
 /// Asks for a single answer: `Resize`, `Signal`, `ReopenLog`, or the state at
 /// this moment by `Watch`.
 ///

@@ -1,0 +1,394 @@
+//! A monitor at work on a real container, driven as the daemon drives it.
+//! Each test is one promise in words.
+
+mod scratch;
+
+use logs::Stream;
+use scratch::{Scratch, end, hear, hear_until, process};
+use spec::{
+    oci::ConsoleSize,
+    sandbox::Log,
+    wire::{Reply, Request},
+};
+use std::{fs, path::Path};
+use watch::{Error, Message};
+
+#[test]
+fn what_it_wrote_and_how_it_ended_stay_behind() {
+    let scratch = Scratch::new("echo out; echo err >&2; printf rest; exit 7");
+    let exit = end(scratch.run());
+    assert_eq!((exit.code, exit.oom), (7, false));
+    assert_eq!(watch::exit(&scratch.run_dir()).expect("reads"), Some(exit));
+    assert_eq!(scratch.logged(Stream::Stdout), "out\nrest");
+    assert_eq!(scratch.logged(Stream::Stderr), "err\n");
+    assert!(!scratch.run_dir().join("monitor.sock").exists());
+    assert_eq!(scratch.complaints(), "");
+}
+
+#[test]
+fn a_client_that_is_there_before_it_begins_misses_no_byte() {
+    let scratch = Scratch::new("busybox seq 1 50000; echo end >&2");
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let client = scratch.attach(true);
+    let running = launching.go().expect("runs");
+    let heard = hear(client);
+    let want: String = (1..=50000).map(|i| format!("{i}\n")).collect();
+    assert!(heard.stdout == want.as_bytes(), "{} of {}", heard.stdout.len(), want.len());
+    assert_eq!((heard.stderr, heard.code), (b"end\n".to_vec(), Some(0)));
+    assert_eq!(end(running).code, 0);
+    assert!(scratch.logged(Stream::Stdout) == want);
+}
+
+#[test]
+fn a_client_that_paces_it_is_waited_for() {
+    let scratch = Scratch::new(
+        "busybox dd if=/proc/self/exe bs=65536 count=1 2>&-; i=0; while [ $i -lt 200 ]; do busybox seq 1 8000; i=$((i+1)); done",
+    );
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let client = scratch.attach(true);
+    let running = launching.go().expect("runs");
+    // It cannot end before it is read: the pipe, the sockets and the queue are full.
+    let mut watch = scratch.connect(&Request::Watch);
+    assert!(matches!(watch.reply(), Ok(Reply::State { pid: Some(_), .. })));
+    let heard = hear(client);
+    let once: usize = (1..=8000).map(|i: u32| i.to_string().len() + 1).sum();
+    assert_eq!(heard.stdout.len(), 65536 + 200 * once);
+    assert_eq!(heard.code, Some(0));
+    assert_eq!(end(running).code, 0);
+}
+
+#[test]
+fn a_client_that_does_not_read_loses_its_connection_and_nothing_else_happens() {
+    let scratch =
+        Scratch::new("i=0; while [ $i -lt 200 ]; do busybox seq 1 8000; i=$((i+1)); done");
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let client = scratch.attach(false);
+    let exit = end(launching.go().expect("runs"));
+    assert_eq!(exit.code, 0);
+    assert_eq!(scratch.logged(Stream::Stdout).lines().count(), 1_600_000);
+    let mut ended = false;
+    for message in client {
+        match message {
+            Ok(Message::Reply(Reply::Ended(_))) => ended = true,
+            Ok(_) | Err(Error::Gone) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(!ended, "it has missed something and must not believe otherwise");
+}
+
+#[test]
+fn standard_input_arrives_and_ends() {
+    let scratch = Scratch::new("busybox md5sum").with_stdin();
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let (mut speaks, hears) = scratch.attach(true).split();
+    let running = launching.go().expect("runs");
+    // More than pipes, sockets and queues hold together.
+    speaks.stdin(&vec![b'x'; 3 << 20]).expect("is taken");
+    speaks.close_stdin().expect("is taken");
+    assert_eq!(hear(hears).stdout, b"c1887f0c970afa48194adf7f5c504696  -\n");
+    assert_eq!(end(running).code, 0);
+}
+
+#[test]
+fn standard_input_ends_when_its_client_leaves() {
+    let scratch = Scratch::new("busybox cat; echo over").with_stdin();
+    let running = scratch.run();
+    let (mut speaks, hears) = scratch.attach(true).split();
+    speaks.stdin(b"last words\n").expect("is taken");
+    drop((speaks, hears));
+    assert_eq!(end(running).code, 0);
+    assert_eq!(scratch.logged(Stream::Stdout), "last words\nover\n");
+}
+
+#[test]
+fn without_i_standard_input_is_empty() {
+    let scratch = Scratch::new("busybox cat; echo over");
+    let running = scratch.run();
+    assert_eq!(end(running).code, 0);
+    assert_eq!(scratch.logged(Stream::Stdout), "over\n");
+}
+
+#[test]
+fn signals_reach_its_init() {
+    let scratch =
+        Scratch::new("trap 'exit 33' TERM; echo ready; while :; do busybox sleep 1; done");
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let mut client = scratch.attach(true);
+    let running = launching.go().expect("runs");
+    hear_until(&mut client, "ready\n");
+    assert_eq!(scratch.ask(&Request::Signal { signal: 15, exec: None }), Reply::Ok);
+    assert_eq!(end(running).code, 33);
+}
+
+#[test]
+fn a_kill_is_told_as_128_and_the_signal() {
+    let scratch = Scratch::new("busybox sleep 1000");
+    let running = scratch.run();
+    assert_eq!(scratch.ask(&Request::Signal { signal: 9, exec: None }), Reply::Ok);
+    assert_eq!(end(running).code, 137);
+}
+
+#[test]
+fn the_daemon_may_die() {
+    let scratch = Scratch::new("busybox cat").with_stdin();
+    drop(scratch.run());
+    let mut watcher = scratch.connect(&Request::Watch);
+    assert!(matches!(watcher.reply(), Ok(Reply::State { id, pid: Some(_) }) if id == "scratch"));
+    drop(scratch.attach(true));
+    assert!(matches!(watcher.reply(), Ok(Reply::Ended(exit)) if exit.code == 0));
+    assert_eq!(watch::exit(&scratch.run_dir()).expect("reads").map(|exit| exit.code), Some(0));
+}
+
+#[test]
+fn what_is_aborted_leaves_nothing() {
+    let scratch = Scratch::new("echo never");
+    let mut launching = scratch.launch();
+    let alive = launching.alive().expect("comes alive");
+    assert!(scratch.run_dir().join("monitor.sock").exists());
+    launching.abort().expect("gives up");
+    assert!(!scratch.run_dir().join("monitor.sock").exists());
+    assert_eq!(watch::exit(&scratch.run_dir()).expect("reads"), None);
+    assert!(!Path::new(&format!("/proc/{}", alive.pid)).exists());
+    assert_eq!(scratch.logged(Stream::Stdout), "");
+}
+
+#[test]
+fn signals_do_not_end_the_monitor() {
+    let scratch = Scratch::new("busybox cat").with_stdin();
+    let running = scratch.run();
+    for signal in [1, 2, 3, 10, 13, 15] {
+        let monitor = i32::try_from(running.monitor()).expect("a pid");
+        sys::signal::send(monitor, signal).expect("is sent");
+    }
+    drop(scratch.attach(true));
+    assert_eq!(end(running).code, 0);
+}
+
+#[test]
+fn a_command_that_is_missing_is_a_failure_and_leaves_nothing() {
+    let mut scratch = Scratch::new("");
+    let process = scratch.sandbox.config.process.as_mut().expect("set");
+    process.args = vec!["/no/such/program".to_owned()];
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let mut client = scratch.attach(true);
+    let failure = match launching.go() {
+        Err(Error::Failed(failure)) => failure,
+        other => panic!("{other:?}"),
+    };
+    assert!(failure.command && failure.errno == 2, "{failure:?}");
+    assert!(matches!(client.reply(), Err(Error::Failed(again)) if again == failure));
+    assert!(!scratch.run_dir().join("monitor.sock").exists());
+}
+
+#[test]
+fn several_execs_run_beside_it() {
+    let scratch = Scratch::new("busybox cat").with_stdin();
+    let running = scratch.run();
+    let slow = scratch.exec("slow", "read x; echo $x; echo e >&2; exit 3");
+    let quick = hear(scratch.exec("quick", "echo quick"));
+    assert_eq!((quick.stdout, quick.code), (b"quick\n".to_vec(), Some(0)));
+    let (mut speaks, hears) = slow.split();
+    speaks.stdin(b"hello\n").expect("is taken");
+    let slow = hear(hears);
+    assert_eq!(
+        (slow.stdout, slow.stderr, slow.code),
+        (b"hello\n".to_vec(), b"e\n".to_vec(), Some(3))
+    );
+    assert_eq!(scratch.logged(Stream::Stdout), "", "an exec is not logged");
+    drop(scratch.attach(true));
+    assert_eq!(end(running).code, 0);
+}
+
+#[test]
+fn an_exec_runs_on_without_its_client() {
+    let scratch = Scratch::new("busybox cat").with_stdin();
+    let running = scratch.run();
+    let mut client =
+        scratch.exec("left", "echo begun; busybox cat >/dev/null; echo x; echo x > /proc/1/fd/1");
+    hear_until(&mut client, "begun\n");
+    drop(client);
+    let mut attached = scratch.attach(true);
+    assert_eq!(hear_until(&mut attached, "x\n"), "x\n");
+    drop(attached);
+    assert_eq!(end(running).code, 0);
+}
+
+#[test]
+fn what_an_exec_left_in_the_background_may_write_on() {
+    let scratch = Scratch::new("busybox mkfifo /tmp/f; echo ready; read x < /tmp/f; echo $x");
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let mut client = scratch.attach(true);
+    let running = launching.go().expect("runs");
+    hear_until(&mut client, "ready\n");
+    let script = "(read x < /tmp/g; echo to nobody && echo alive > /tmp/f) & echo left";
+    let made = hear(scratch.exec("fifo", "busybox mkfifo /tmp/g"));
+    assert_eq!(made.code, Some(0));
+    let heard = hear(scratch.exec("parent", script));
+    assert_eq!((heard.stdout, heard.code), (b"left\n".to_vec(), Some(0)));
+    assert_eq!(hear(scratch.exec("poke", "echo go > /tmp/g")).code, Some(0));
+    assert_eq!(hear(client).stdout, b"alive\n");
+    assert_eq!(end(running).code, 0);
+}
+
+#[test]
+fn a_missing_command_of_an_exec_is_its_failure_alone() {
+    let scratch = Scratch::new("busybox cat").with_stdin();
+    let running = scratch.run();
+    let mut missing = process("");
+    missing.args = vec!["/no/such/program".to_owned()];
+    let mut client = scratch.connect(&Request::Exec {
+        exec: "e".to_owned(),
+        process: Box::new(missing),
+        stdin: false,
+        output: true,
+    });
+    assert!(matches!(client.reply(), Err(Error::Failed(failure)) if failure.command));
+    drop(scratch.attach(true));
+    assert_eq!(end(running).code, 0);
+}
+
+#[test]
+fn execs_end_with_the_container() {
+    let scratch = Scratch::new("busybox sleep 1000");
+    let running = scratch.run();
+    let mut client = scratch.exec("e", "echo up; busybox sleep 1000");
+    hear_until(&mut client, "up\n");
+    assert_eq!(scratch.ask(&Request::Signal { signal: 9, exec: None }), Reply::Ok);
+    assert_eq!(hear(client).code, Some(137));
+    assert_eq!(end(running).code, 137);
+}
+
+#[test]
+fn a_terminal_has_its_size_and_takes_another() {
+    let script = "trap 'echo told' WINCH; busybox stty size; read x; busybox stty size";
+    let scratch = Scratch::new(script).with_terminal(90, 31);
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let mut client = scratch.attach(true);
+    let running = launching.go().expect("runs");
+    assert_eq!(hear_until(&mut client, "\n"), "31 90\r\n");
+    let resize = Request::Resize { width: 100, height: 40, exec: None };
+    assert_eq!(scratch.ask(&resize), Reply::Ok);
+    let (mut speaks, hears) = client.split();
+    speaks.stdin(b"\r").expect("is taken");
+    let text = String::from_utf8(hear(hears).stdout).expect("utf-8");
+    assert!(text.contains("told\r\n") && text.ends_with("40 100\r\n"), "{text:?}");
+    assert_eq!(end(running).code, 0);
+    assert!(scratch.logged(Stream::Stdout).starts_with("31 90\r\n"));
+}
+
+#[test]
+fn a_size_that_comes_before_the_terminal_is_kept() {
+    let scratch = Scratch::new("busybox stty size").with_terminal(80, 24);
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let client = scratch.attach(true);
+    let resize = Request::Resize { width: 77, height: 22, exec: None };
+    assert_eq!(scratch.ask(&resize), Reply::Ok);
+    // The program may read the size before it is set: it is told of the change too.
+    let running = launching.go().expect("runs");
+    let heard = hear(client).stdout;
+    assert!(heard == b"22 77\r\n" || heard == b"24 80\r\n");
+    assert_eq!(end(running).code, 0);
+}
+
+#[test]
+fn a_terminal_answers_to_control_c() {
+    let scratch =
+        Scratch::new("trap 'exit 130' INT; echo ready; busybox sleep 1000").with_terminal(80, 24);
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    let mut client = scratch.attach(true);
+    let running = launching.go().expect("runs");
+    hear_until(&mut client, "ready\r\n");
+    let (mut speaks, _hears) = client.split();
+    speaks.stdin(b"\x03").expect("is taken");
+    assert_eq!(end(running).code, 130);
+}
+
+#[test]
+fn an_exec_has_a_terminal_of_its_own() {
+    let scratch = Scratch::new("busybox cat").with_stdin();
+    let running = scratch.run();
+    let mut on_terminal = process("busybox stty size; busybox tty; read x; busybox stty size");
+    on_terminal.terminal = true;
+    on_terminal.console_size = Some(ConsoleSize { height: 11, width: 22 });
+    let mut client = scratch.connect(&Request::Exec {
+        exec: "t".to_owned(),
+        process: Box::new(on_terminal),
+        stdin: true,
+        output: true,
+    });
+    let heard = hear_until(&mut client, "\n");
+    assert!(heard.starts_with("11 22\r\n"), "{heard:?}");
+    let resize = Request::Resize { width: 44, height: 33, exec: Some("t".to_owned()) };
+    assert_eq!(scratch.ask(&resize), Reply::Ok);
+    let (mut speaks, hears) = client.split();
+    speaks.stdin(b"\n").expect("is taken");
+    let rest = String::from_utf8(hear(hears).stdout).expect("utf-8");
+    assert!(rest.ends_with("33 44\r\n"), "{rest:?}");
+    drop(scratch.attach(true));
+    assert_eq!(end(running).code, 0);
+}
+
+#[test]
+fn the_log_is_rotated() {
+    let mut scratch = Scratch::new("busybox seq 1 1000");
+    let path = scratch.log_path().to_str().expect("utf-8").to_owned();
+    scratch.sandbox.log = Log::JsonFile { path, max_bytes: 20_000, max_files: 3 };
+    assert_eq!(end(scratch.run()).code, 0);
+    let text = scratch.logged(Stream::Stdout);
+    assert!(text.ends_with("999\n1000\n") && !text.starts_with("1\n"));
+    let size = fs::metadata(scratch.log_path().with_extension("log.1")).expect("kept").len();
+    assert!((20_000..20_200).contains(&size), "{size}");
+    assert!(!scratch.log_path().with_extension("log.3").exists());
+}
+
+#[test]
+fn a_log_that_was_taken_away_is_made_anew() {
+    let scratch = Scratch::new("read x; echo $x; read x; echo $x").with_stdin();
+    let running = scratch.run();
+    let (mut speaks, mut hears) = scratch.attach(true).split();
+    speaks.stdin(b"one\n").expect("is taken");
+    assert!(matches!(hears.next(), Some(Ok(Message::Stdout(_)))));
+    fs::rename(scratch.log_path(), scratch.root().join("taken")).expect("taken away");
+    assert_eq!(scratch.ask(&Request::ReopenLog), Reply::Ok);
+    speaks.stdin(b"two\n").expect("is taken");
+    assert_eq!(end(running).code, 0);
+    assert_eq!(scratch.logged(Stream::Stdout), "two\n");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_harms_nobody() {
+    let scratch = Scratch::new("busybox cat").with_stdin();
+    let running = scratch.run();
+    let unknown = Some("nobody".to_owned());
+    let failed = |request: &Request| {
+        matches!(watch::ask(&scratch.run_dir(), request), Err(Error::Failed(_)))
+    };
+    assert!(failed(&Request::Signal { signal: 15, exec: unknown.clone() }));
+    assert!(failed(&Request::Signal { signal: 999, exec: None }));
+    assert!(failed(&Request::Resize { width: 1, height: 1, exec: unknown }));
+    assert!(failed(&Request::Resize { width: 1, height: 1, exec: None }));
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x03\0\0\0\0\0\0\x02{}", b"\x03\0\0\0\xff\0\0\0"]
+    {
+        use std::io::{Read, Write};
+        let path = scratch.run_dir().join("monitor.sock");
+        let mut stream = std::os::unix::net::UnixStream::connect(path).expect("connects");
+        stream.write_all(garbage).expect("is taken");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("is closed");
+        assert!(String::from_utf8_lossy(&answer).contains("Failed"), "{garbage:?}");
+    }
+    drop(scratch.attach(true));
+    assert_eq!(end(running).code, 0);
+}
