@@ -57,7 +57,6 @@ impl Monitor {
         for warning in &running.warnings {
             eprintln!("warning: {warning}");
         }
-        self.warm = true;
         let session = Session {
             name: Some(name),
             process: None,

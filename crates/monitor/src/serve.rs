@@ -116,8 +116,9 @@ pub struct Monitor {
     /// For the next client or session.
     next: u32,
     buffer: Vec<u8>,
-    /// There may be memory to give back.
-    pub warm: bool,
+    /// Something has happened since it last rested: there may be memory to
+    /// give back.
+    warm: bool,
     /// No descriptor was left to accept with: the listener is not polled.
     deaf: bool,
 }
@@ -184,6 +185,7 @@ impl Monitor {
             if events.is_empty() {
                 self.rest()?;
             }
+            self.warm |= !events.is_empty();
             for event in &events {
                 let (flags, data) = (event.flags, event.data.u64());
                 if self.handle(Token::from_data(data), flags)? == Flow::Over {
@@ -231,8 +233,10 @@ impl Monitor {
         if self.warm {
             self.buffer = vec![0; SMALL];
             self.log.rest();
-            sys::heap::trim();
             self.warm = false;
+            sys::heap::trim();
+            sys::heap::forget_stack();
+            sys::heap::forget_code();
         }
         Ok(())
     }
@@ -284,7 +288,6 @@ impl Monitor {
         let process = Process { pid: running.pid, pidfd: running.pidfd };
         self.adopt(INIT, process, running.console)?;
         self.say(&FromMonitor::Running);
-        self.warm = true;
         Ok(Flow::On)
     }
 
@@ -337,7 +340,6 @@ impl Monitor {
                     }
                     if len < LARGE {
                         buffer = vec![0; LARGE];
-                        self.warm = true;
                     }
                 }
                 Some((Got::End, _)) => {
