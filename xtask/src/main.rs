@@ -11,12 +11,12 @@ mod test;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{env, path::PathBuf, process::Command};
 
-const USAGE: &str = "usage: cargo xtask demo | test | lint | bench [--peers] | dist
+const USAGE: &str = "usage: cargo xtask demo | test | lint | bench | dist
 
   demo   build, start an engine on a private data root, print the isolation report
   test   install what the tests need, build, run every test (as root)
   lint   formatting, clippy, the direction between the rooms, the fence
-  bench  measure ratios of interleaved runs; --peers beside Docker and Podman
+  bench  measure ratios of interleaved runs
   dist   release binaries and their archive in target/dist";
 
 fn main() -> Result<()> {
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
         ["demo"] => demo::run(),
         ["test", ref rest @ ..] => test::test(rest),
         ["lint"] => lint::lint(),
-        ["bench", ref rest @ ..] => bench::run(rest),
+        ["bench"] => bench::run(),
         ["dist"] => dist::dist(),
         _ => bail!("{USAGE}"),
     }
