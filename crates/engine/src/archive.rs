@@ -1,7 +1,22 @@
 //! Files in and out of a container: `cp`, `diff`, `export`.
+//!
+//! A running container is seen through the root of its init, volumes
+//! included; one that does not run through a mount made for the purpose. All
+//! paths are resolved by the kernel, inside that root.
 
-use crate::{Engine, Error, Nanos};
-use std::io::{Read, Write};
+use crate::{Container, Engine, Error, Nanos, cell::Cell, error::Doing, house::House};
+use policy::mounts::{Point, Source};
+use rustix::{
+    fs::{Mode, OFlags, ResolveFlags, openat2},
+    mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree},
+};
+use snapshot::IdRange;
+use spec::Digest;
+use std::{
+    io::{self, Read, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
 
 /// What `X-Docker-Container-Path-Stat` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,22 +33,45 @@ pub struct PathStat {
     pub link_target: String,
 }
 
+impl From<snapshot::PathStat> for PathStat {
+    fn from(stat: snapshot::PathStat) -> Self {
+        Self {
+            name: stat.name,
+            size: stat.size,
+            mode: stat.mode,
+            mtime: u64::try_from(stat.mtime).unwrap_or(0),
+            link_target: stat.link_target,
+        }
+    }
+}
+
 /// How to unpack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PutOptions {
     /// Refuse to put a directory in a file's place, and the reverse.
     pub no_overwrite_dir_non_dir: bool,
-    /// Keep the archive's owners; else they become the container's root.
+    /// Everything becomes the container's own user's; without, the archive
+    /// says whose it is.
     pub copy_uid_gid: bool,
 }
 
 /// A tar stream that waits to be written out.
-pub struct Archive {}
+pub struct Archive {
+    stat: Option<PathStat>,
+    write: Box<dyn FnOnce(&mut dyn Write) -> Result<(), Error> + Send>,
+}
 
 impl Archive {
+    pub(crate) fn new(
+        stat: Option<PathStat>,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), Error> + Send + 'static,
+    ) -> Self {
+        Self { stat, write: Box::new(write) }
+    }
+
     /// Of the file that was asked for (none for `export` and `save`).
     pub fn stat(&self) -> Option<&PathStat> {
-        todo!()
+        self.stat.as_ref()
     }
 
     /// Writes the whole tar stream.
@@ -41,7 +79,7 @@ impl Archive {
     /// # Errors
     /// What the host or the receiver said.
     pub fn write(self, out: &mut dyn Write) -> Result<(), Error> {
-        todo!()
+        (self.write)(out)
     }
 }
 
@@ -65,13 +103,147 @@ pub struct Change {
     pub kind: ChangeKind,
 }
 
+/// The largest `passwd` that is read: a container wrote it.
+const LARGEST: u64 = 4 << 20;
+
+/// Reads a small text file below a root, links resolved inside it; empty if
+/// it is not there.
+pub(crate) fn read_in_root(root: BorrowedFd<'_>, path: &str) -> Result<String, Error> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let file = match openat2(root, path, flags, Mode::empty(), inside) {
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
+            return Ok(String::new());
+        }
+        opened => std::fs::File::from(opened.doing("open", path)?),
+    };
+    if !file.metadata().doing("look at", path)?.is_file() {
+        return Err(Error::Invalid(format!("/{path} in the container is not a regular file")));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes).doing("read", path)?;
+    // A line that is no text names nobody.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The root of a running container's init: its own view, volumes included.
+pub(crate) fn root_of(cell: &Cell) -> Result<OwnedFd, Error> {
+    let container = cell.now();
+    let init = cell.live().init.clone();
+    let (Some(init), Some(pid)) = (init, container.state.pid()) else {
+        return Err(crate::verbs::not_running(&container));
+    };
+    let path = format!("/proc/{pid}/root");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(&path, flags, Mode::empty()).doing("open", &path)?;
+    // If init lives now, the number was its own when it was used.
+    match sys::signal::send_pidfd(init.as_fd(), 0) {
+        Ok(()) => Ok(root),
+        Err(_) => Err(crate::verbs::not_running(&container)),
+    }
+}
+
+impl House {
+    /// What a container sees below `/`, whether it runs or not.
+    fn view(&self, cell: &Cell) -> Result<OwnedFd, Error> {
+        let container = cell.now();
+        if container.state.is_running() {
+            return root_of(cell);
+        }
+        let mount = self.mount(&container)?;
+        for point in self.points(&container)? {
+            Self::add_mount(&container, &mount, &point)?;
+        }
+        Ok(mount)
+    }
+
+    /// The root alone, mounted for the purpose.
+    fn mount(&self, container: &Container) -> Result<OwnedFd, Error> {
+        Ok(self.root(container)?.mount(&self.layers(container)?)?)
+    }
+
+    pub(crate) fn root(&self, container: &Container) -> Result<snapshot::Root, Error> {
+        Ok(snapshot::Root::open(&self.paths.data, container.id.as_str(), container.ids())?)
+    }
+
+    pub(crate) fn layers(&self, container: &Container) -> Result<Vec<std::path::PathBuf>, Error> {
+        let image: Digest =
+            container.image.parse().map_err(|_| Error::NoImage(container.image.clone()))?;
+        Ok(self.images.layers(&image)?)
+    }
+
+    /// Puts a volume or bind mount into a detached root. A mount point that
+    /// does not exist yet hides nothing, and is left out.
+    fn add_mount(container: &Container, root: &OwnedFd, point: &Point) -> Result<(), Error> {
+        if matches!(point.source, Source::Tmpfs { .. }) {
+            return Ok(());
+        }
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let relative = point.destination.trim_start_matches('/');
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let target = match openat2(root, relative, flags, Mode::empty(), inside) {
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(()),
+            opened => opened.doing("open", &point.destination)?,
+        };
+        let cloned = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = open_tree(rustix::fs::CWD, &point.path, cloned).doing("open", &point.path)?;
+        let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        match move_mount(&tree, "", &target, "", how) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::debug!(id = %container.id, %error, "a detached root takes no mounts here");
+                Err(Error::Unsupported(format!(
+                    "cannot reach {} of a container that does not run: start it first",
+                    point.destination
+                )))
+            }
+        }
+    }
+}
+
+/// Copies what a root has at `destination` into the empty volume at `path`.
+pub(crate) fn copy_up(
+    root: &OwnedFd,
+    ids: IdRange,
+    destination: &str,
+    path: &str,
+) -> Result<(), Error> {
+    match snapshot::stat(root.as_fd(), destination) {
+        Ok(stat) if stat.mode & 0o170_000 == 0o040_000 => {}
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == snapshot::Kind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let volume = rustix::fs::open(path, flags, Mode::empty()).doing("open", path)?;
+    let (mut reader, mut writer) = io::pipe().doing("make a pipe for", path)?;
+    // What is in it, not the directory itself.
+    let source = format!("{}/.", destination.trim_end_matches('/'));
+    std::thread::scope(|scope| {
+        let read = scope.spawn(move || {
+            let outcome = snapshot::get(root.as_fd(), &source, ids, &mut writer);
+            drop(writer);
+            outcome
+        });
+        let options = snapshot::PutOptions { no_overwrite_dir_non_dir: false, owner: None };
+        let put = snapshot::put(volume.as_fd(), "/", IdRange::HOST, options, &mut reader);
+        drop(reader);
+        let got = read.join().map_err(|_| Error::records(&"copying into a volume panicked"))?;
+        put?;
+        Ok(got?)
+    })
+}
+
 impl Engine {
     /// What is at `path`: the container's own view, volumes included.
     ///
     /// # Errors
     /// No such container or file.
     pub fn archive_stat(&self, reference: &str, path: &str) -> Result<PathStat, Error> {
-        todo!()
+        let cell = self.0.find(reference)?;
+        let root = self.0.view(&cell)?;
+        let stat = snapshot::stat(root.as_fd(), path).map_err(|e| no_file(e, path, reference))?;
+        Ok(stat.into())
     }
 
     /// Reads `path` and all below it.
@@ -79,7 +251,14 @@ impl Engine {
     /// # Errors
     /// No such container or file.
     pub fn archive_get(&self, reference: &str, path: &str) -> Result<Archive, Error> {
-        todo!()
+        let cell = self.0.find(reference)?;
+        let ids = cell.now().ids();
+        let root = self.0.view(&cell)?;
+        let stat = snapshot::stat(root.as_fd(), path).map_err(|e| no_file(e, path, reference))?;
+        let path = path.to_owned();
+        Ok(Archive::new(Some(stat.into()), move |out| {
+            Ok(snapshot::get(root.as_fd(), &path, ids, out)?)
+        }))
     }
 
     /// Unpacks a tar stream (gzip, zstd or plain) into the directory `path`.
@@ -93,7 +272,30 @@ impl Engine {
         options: PutOptions,
         input: &mut dyn Read,
     ) -> Result<(), Error> {
-        todo!()
+        let cell = self.0.find(reference)?;
+        let container = cell.now();
+        let read_only = container.mounts.iter().filter(|mount| !mount.rw);
+        let within = |dir: &str| path == dir || path.starts_with(&format!("{dir}/"));
+        if read_only.clone().any(|mount| within(&mount.destination)) {
+            return Err(Error::Forbidden("mounted volume is marked read-only".into()));
+        }
+        if container.host.readonly_rootfs
+            && !container.mounts.iter().any(|mount| within(&mount.destination))
+        {
+            return Err(Error::Forbidden("container rootfs is marked read-only".into()));
+        }
+        let root = self.0.view(&cell)?;
+        let own = || crate::start::user_in(root.as_fd(), &container.config.user, None);
+        let owner = if options.copy_uid_gid { Some(own()?) } else { None };
+        let options = snapshot::PutOptions {
+            no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
+            owner: owner.map(|user| (user.uid, user.gid)),
+        };
+        let ids = container.ids();
+        snapshot::put(root.as_fd(), path, ids, options, input)
+            .map_err(|e| no_file(e, path, reference))?;
+        self.0.journal.container(&container, "extract-to-dir", &[("path", path.to_owned())]);
+        Ok(())
     }
 
     /// The whole root file system, without volumes.
@@ -101,7 +303,11 @@ impl Engine {
     /// # Errors
     /// No such container.
     pub fn export(&self, reference: &str) -> Result<Archive, Error> {
-        todo!()
+        let container = self.container(reference)?;
+        let root = self.0.mount(&container)?;
+        let ids = container.ids();
+        self.0.journal.container(&container, "export", &[]);
+        Ok(Archive::new(None, move |out| Ok(snapshot::export(root.as_fd(), ids, out)?)))
     }
 
     /// What it changed against its image.
@@ -109,6 +315,25 @@ impl Engine {
     /// # Errors
     /// No such container.
     pub fn changes(&self, reference: &str) -> Result<Vec<Change>, Error> {
-        todo!()
+        let container: Arc<Container> = self.container(reference)?;
+        let changes = self.0.root(&container)?.changes(&self.0.layers(&container)?)?;
+        let change = |change: snapshot::Change| Change {
+            path: change.path.to_string_lossy().into_owned(),
+            kind: match change.kind {
+                snapshot::ChangeKind::Modified => ChangeKind::Modified,
+                snapshot::ChangeKind::Added => ChangeKind::Added,
+                snapshot::ChangeKind::Deleted => ChangeKind::Deleted,
+            },
+        };
+        Ok(changes.into_iter().map(change).collect())
+    }
+}
+
+fn no_file(error: snapshot::Error, path: &str, container: &str) -> Error {
+    match error.kind() {
+        snapshot::Kind::NotFound => {
+            Error::NoFile { path: path.to_owned(), container: container.to_owned() }
+        }
+        _ => error.into(),
     }
 }

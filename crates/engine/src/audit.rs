@@ -1,6 +1,12 @@
 //! The isolation report as the host sees it, read from the kernel.
 
-use crate::{Engine, Error};
+use crate::{Container, Engine, Error, error::Doing, house::House};
+use spec::{Sandbox, oci};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// One layer of a container's confinement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +30,310 @@ pub struct Audit {
     pub weakened: Vec<String>,
 }
 
+/// What the kernel says of a container's init.
+struct Found<'a> {
+    dir: PathBuf,
+    status: String,
+    mounts: String,
+    sandbox: &'a Sandbox,
+}
+
 impl Engine {
     /// Compares a running container with what was decided for it.
     ///
     /// # Errors
     /// Not running.
     pub fn audit(&self, reference: &str) -> Result<Audit, Error> {
-        todo!()
+        let container = self.container(reference)?;
+        let pid = container.state.pid().ok_or_else(|| crate::verbs::not_running(&container))?;
+        let path = self.0.paths.run(&container.id).join("sandbox.json");
+        let text = fs::read(&path).doing("read", &path)?;
+        let sandbox: Sandbox =
+            serde_json::from_slice(&text).map_err(std::io::Error::from).doing("read", &path)?;
+        let dir = PathBuf::from(format!("/proc/{pid}"));
+        let read = |file: &str| fs::read_to_string(dir.join(file)).doing("read", dir.join(file));
+        let found = Found {
+            status: read("status")?,
+            mounts: read("mountinfo")?,
+            dir: dir.clone(),
+            sandbox: &sandbox,
+        };
+        let mut rows = found.capabilities();
+        rows.extend(found.no_new_privileges());
+        rows.push(found.seccomp());
+        rows.push(found.ids(&read("uid_map")?));
+        rows.extend(found.namespaces());
+        rows.push(found.root());
+        rows.push(found.covered());
+        rows.extend(self.0.limits(&container, &sandbox)?);
+        Ok(Audit { rows, weakened: sandbox.weakened })
+    }
+}
+
+fn row(layer: &str, expected: impl Into<String>, found: impl Into<String>) -> Row {
+    let (expected, found) = (expected.into(), found.into());
+    Row { layer: layer.to_owned(), ok: expected == found, expected, found }
+}
+
+impl Found<'_> {
+    fn status(&self, key: &str) -> &str {
+        let line = self.status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.unwrap_or("?").trim()
+    }
+
+    fn linux(&self) -> oci::Linux {
+        self.sandbox.config.linux.clone().unwrap_or_default()
+    }
+
+    fn capabilities(&self) -> Vec<Row> {
+        let process = self.sandbox.config.process.clone().unwrap_or_default();
+        let sets = process.capabilities.unwrap_or_default();
+        let bounding = row("capabilities: bounding", mask(&sets.bounding), self.status("CapBnd"));
+        let most = mask(&sets.bounding);
+        let within = |key: &str| {
+            let bits = |text: &str| u64::from_str_radix(text, 16).unwrap_or(u64::MAX);
+            bits(self.status(key)) & !bits(&most) == 0
+        };
+        // A program may drop what it was given, and never gain.
+        let effective = Row {
+            layer: "capabilities: effective".into(),
+            expected: format!("within {most}"),
+            found: self.status("CapEff").to_owned(),
+            ok: within("CapEff") && within("CapPrm") && within("CapInh") && within("CapAmb"),
+        };
+        vec![bounding, effective]
+    }
+
+    fn no_new_privileges(&self) -> Option<Row> {
+        let asked = self.sandbox.config.process.as_ref().is_some_and(|p| p.no_new_privileges);
+        asked.then(|| row("no_new_privs", "1", self.status("NoNewPrivs")))
+    }
+
+    fn seccomp(&self) -> Row {
+        let expected = if self.linux().seccomp.is_some() { "filter" } else { "unconfined" };
+        let found = match self.status("Seccomp") {
+            "2" => "filter",
+            "0" => "unconfined",
+            other => other,
+        };
+        row("seccomp", expected, found)
+    }
+
+    fn ids(&self, uid_map: &str) -> Row {
+        let text =
+            |map: &oci::IdMapping| format!("{} {} {}", map.container_id, map.host_id, map.size);
+        let mut expected: Vec<String> = self.linux().uid_mappings.iter().map(text).collect();
+        if expected.is_empty() {
+            expected.push(format!("0 0 {}", u32::MAX));
+        }
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let found: Vec<String> = uid_map.lines().map(words).collect();
+        row("user ids", expected.join(", "), found.join(", "))
+    }
+
+    fn namespaces(&self) -> Vec<Row> {
+        let own: BTreeSet<String> = self
+            .linux()
+            .namespaces
+            .iter()
+            .filter(|namespace| namespace.path.is_empty())
+            .map(|namespace| namespace.kind.clone())
+            .collect();
+        let kinds = [
+            ("pid", "pid"),
+            ("mount", "mnt"),
+            ("network", "net"),
+            ("ipc", "ipc"),
+            ("uts", "uts"),
+            ("cgroup", "cgroup"),
+            ("user", "user"),
+        ];
+        let joined: BTreeSet<String> = self
+            .linux()
+            .namespaces
+            .iter()
+            .filter(|n| !n.path.is_empty())
+            .map(|n| n.kind.clone())
+            .collect();
+        let one = |(kind, file): &(&str, &str)| {
+            if joined.contains(*kind) {
+                return None;
+            }
+            let expected = if own.contains(*kind) { "its own" } else { "the host's" };
+            let theirs = fs::read_link(self.dir.join("ns").join(file)).ok();
+            let ours = fs::read_link(Path::new("/proc/self/ns").join(file)).ok();
+            let found = match (theirs, ours) {
+                (Some(theirs), Some(ours)) if theirs == ours => "the host's",
+                (Some(_), Some(_)) => "its own",
+                _ => "cannot be read",
+            };
+            Some(row(&format!("{kind} namespace"), expected, found))
+        };
+        kinds.iter().filter_map(one).collect()
+    }
+
+    /// Options of the mount at a place; the last one there is on top.
+    fn options(&self, place: &str) -> Option<&str> {
+        let fields = |line: &'_ str| -> Option<(usize, usize)> {
+            let mut parts = line.splitn(7, ' ');
+            let point = parts.nth(4)?;
+            let options = parts.next()?;
+            let start = options.as_ptr() as usize - line.as_ptr() as usize;
+            (point == place).then_some((start, options.len()))
+        };
+        self.mounts
+            .lines()
+            .filter_map(|line| fields(line).map(|(start, len)| &line[start..start + len]))
+            .next_back()
+    }
+
+    fn root(&self) -> Row {
+        let found = match self.options("/") {
+            Some(options) if options.split(',').any(|option| option == "nodev") => "nodev",
+            Some(_) => "devices work",
+            None => "not mounted",
+        };
+        row("root file system", "nodev", found)
+    }
+
+    /// Paths of the kernel that are masked or read-only.
+    fn covered(&self) -> Row {
+        let linux = self.linux();
+        let all = linux.masked_paths.iter().chain(&linux.readonly_paths);
+        // What this kernel does not have needs no cover.
+        let there: Vec<&String> = all
+            .filter(|path| Path::new(&format!("{}/root{path}", self.dir.display())).exists())
+            .collect();
+        let open: Vec<&str> = there
+            .iter()
+            .filter(|path| self.options(path).is_none())
+            .map(|path| path.as_str())
+            .collect();
+        let expected = format!("{} covered", there.len());
+        let found =
+            if open.is_empty() { expected.clone() } else { format!("open: {}", open.join(" ")) };
+        row("masked and read-only paths", expected, found)
+    }
+}
+
+impl House {
+    /// Limits in the kernel against those that were decided.
+    fn limits(&self, container: &Container, sandbox: &Sandbox) -> Result<Vec<Row>, Error> {
+        let stats = self.group(container)?.stats()?;
+        let linux = sandbox.config.linux.as_ref();
+        let resources = linux.and_then(|l| l.resources.clone()).unwrap_or_default();
+        // An update since the start is in the request, not in the sandbox.
+        let shown = |limit: Option<u64>| limit.map_or("no limit".into(), |limit| limit.to_string());
+        let positive = |value: i64| u64::try_from(value).ok().filter(|value| *value > 0);
+        let updated = container.host.pids_limit.and_then(positive);
+        let decided = resources.pids.and_then(|pids| positive(pids.limit));
+        let pids = row("processes", shown(updated.or(decided)), shown(stats.pids.limit));
+        let mut rows = vec![pids];
+        if let Some(memory) = positive(container.host.memory) {
+            // The kernel counts in pages.
+            let found = stats.memory.ram.limit;
+            let ok = found.is_some_and(|found| found <= memory && memory - found < 65536);
+            let expected = memory.to_string();
+            rows.push(Row { layer: "memory".into(), expected, found: shown(found), ok });
+        }
+        Ok(rows)
+    }
+}
+
+/// Capability names as the kernel spells a set.
+fn mask(names: &[String]) -> String {
+    let bit =
+        |name: &String| NAMES.iter().position(|known| name.strip_prefix("CAP_") == Some(known));
+    let bits = names.iter().filter_map(bit).fold(0_u64, |bits, bit| bits | 1 << bit);
+    format!("{bits:016x}")
+}
+
+/// In the kernel's order: `include/uapi/linux/capability.h`.
+const NAMES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dockers_default_set_is_spelt_as_the_kernel_spells_it() {
+        let names = [
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FSETID",
+            "FOWNER",
+            "MKNOD",
+            "NET_RAW",
+            "SETGID",
+            "SETUID",
+            "SETFCAP",
+            "SETPCAP",
+            "NET_BIND_SERVICE",
+            "SYS_CHROOT",
+            "KILL",
+            "AUDIT_WRITE",
+        ];
+        let names = names.map(|name| format!("CAP_{name}"));
+        assert_eq!(mask(&names), "00000000a80425fb");
+    }
+
+    #[test]
+    fn what_is_not_as_decided_is_not_ok() {
+        let mut sandbox = Sandbox::default();
+        sandbox.config.linux =
+            Some(oci::Linux { seccomp: Some(oci::Seccomp::default()), ..oci::Linux::default() });
+        let found = Found {
+            dir: "/proc/self".into(),
+            status: "CapBnd:\t000001ffffffffff\nSeccomp:\t0\n".into(),
+            mounts: "1 0 0:1 / / rw,nosuid - overlay none rw\n2 1 0:1 / / rw,nodev - overlay x rw"
+                .into(),
+            sandbox: &sandbox,
+        };
+        assert!(!found.seccomp().ok);
+        assert!(!found.capabilities()[0].ok);
+        assert!(found.root().ok, "the mount on top counts");
+        assert!(found.ids("         0          0 4294967295").ok);
     }
 }

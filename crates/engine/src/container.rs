@@ -64,6 +64,82 @@ pub struct Container {
     pub process_label: String,
     /// SELinux label of its files; empty if none.
     pub mount_label: String,
+    /// Its place on the default bridge, while it has one.
+    pub(crate) plug: Option<network::Endpoint>,
+}
+
+impl Container {
+    /// The part of a container that moves in its life, as it is recorded.
+    pub(crate) fn moving(&self, boot: &str) -> Moving {
+        Moving {
+            state: self.state.clone(),
+            last: self.last.clone(),
+            restart_count: self.restart_count,
+            stopped_by_hand: self.stopped_by_hand,
+            endpoints: self.endpoints.clone(),
+            ports: self.ports.clone(),
+            plug: self.plug.clone(),
+            boot: boot.to_owned(),
+        }
+    }
+
+    /// Takes back what moved.
+    pub(crate) fn set_moving(&mut self, moving: Moving) {
+        self.state = moving.state;
+        self.last = moving.last;
+        self.restart_count = moving.restart_count;
+        self.stopped_by_hand = moving.stopped_by_hand;
+        self.endpoints = moving.endpoints;
+        self.ports = moving.ports;
+        self.plug = moving.plug;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn blank(id: Id, name: &str) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            created: 0,
+            image: String::new(),
+            path: String::new(),
+            args: Vec::new(),
+            config: Config::default(),
+            host: HostConfig::default(),
+            state: State::Created,
+            last: Last::default(),
+            restart_count: 0,
+            stopped_by_hand: false,
+            mounts: Vec::new(),
+            endpoints: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            weakened: Vec::new(),
+            id_base: None,
+            execs: Vec::new(),
+            dir: PathBuf::new(),
+            log_path: None,
+            hostname_path: PathBuf::new(),
+            hosts_path: PathBuf::new(),
+            resolv_conf_path: PathBuf::new(),
+            upper_dir: PathBuf::new(),
+            process_label: String::new(),
+            mount_label: String::new(),
+            plug: None,
+        }
+    }
+}
+
+/// What is written down at every change of state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Moving {
+    pub state: State,
+    pub last: Last,
+    pub restart_count: u32,
+    pub stopped_by_hand: bool,
+    pub endpoints: BTreeMap<String, EndpointSettings>,
+    pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    pub plug: Option<network::Endpoint>,
+    /// In which boot of the host it was written.
+    pub boot: String,
 }
 
 /// Of a container's latest run.

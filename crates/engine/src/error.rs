@@ -81,13 +81,24 @@ pub enum Error {
     /// Not carried, and said so.
     #[error("{0}")]
     Unsupported(String),
-    /// The program could not be started; `invalid` if its command is to blame.
+    /// The program could not be started.
     #[error("{message}")]
     Start {
         /// For people, and for the Docker CLI, which reads its exit code from it.
         message: String,
         /// The exit code that `docker run` shall have: 125, 126 or 127.
         code: u8,
+    },
+    /// The records could not be written.
+    #[error("cannot write to the records: {0}")]
+    Records(String),
+    /// Something else of the house failed, and says so itself.
+    #[error("{message}")]
+    Below {
+        /// How it is to be sorted.
+        kind: Kind,
+        /// The whole chain of causes, in one line.
+        message: String,
     },
     /// The host refused something.
     #[error("cannot {doing} {}: {source}", path.display())]
@@ -117,8 +128,114 @@ impl Error {
             Self::NotModified(_) => Kind::NotModified,
             Self::Forbidden(_) => Kind::Forbidden,
             Self::Unsupported(_) => Kind::Unsupported,
-            Self::Start { .. } | Self::Host { .. } => Kind::Host,
+            Self::Below { kind, .. } => *kind,
+            Self::Start { .. } | Self::Records(_) | Self::Host { .. } => Kind::Host,
         }
+    }
+
+    pub(crate) fn records(error: &dyn std::fmt::Display) -> Self {
+        Self::Records(error.to_string())
+    }
+
+    /// An error of a room below, with its causes.
+    pub(crate) fn below(kind: Kind, error: &dyn std::error::Error) -> Self {
+        Self::Below { kind, message: chain(error) }
+    }
+}
+
+/// An error and its causes in one line: the first layer to speak to clients
+/// has one line only.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        // Some layers repeat what lies below them.
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl From<policy::Refusal> for Error {
+    fn from(refusal: policy::Refusal) -> Self {
+        let words = refusal.to_string();
+        match refusal.kind() {
+            policy::Kind::Invalid | policy::Kind::Conflict => Self::Invalid(words),
+            policy::Kind::Unsupported => Self::Unsupported(words),
+        }
+    }
+}
+
+impl From<image::Error> for Error {
+    fn from(error: image::Error) -> Self {
+        let kind = match error.kind() {
+            image::Kind::NotFound => Kind::NotFound,
+            image::Kind::Conflict => Kind::Conflict,
+            image::Kind::Invalid => Kind::Invalid,
+            image::Kind::Host => Kind::Host,
+        };
+        Self::below(kind, &error)
+    }
+}
+
+impl From<snapshot::Error> for Error {
+    fn from(error: snapshot::Error) -> Self {
+        let kind = match error.kind() {
+            snapshot::Kind::NotFound => Kind::NotFound,
+            snapshot::Kind::Invalid => Kind::Invalid,
+            snapshot::Kind::Host => Kind::Host,
+        };
+        Self::below(kind, &error)
+    }
+}
+
+impl From<network::Error> for Error {
+    fn from(error: network::Error) -> Self {
+        let kind = match error.kind() {
+            network::Kind::Invalid => Kind::Invalid,
+            // Docker answers 500 for a port that is taken, and clients know.
+            network::Kind::Conflict | network::Kind::Host => Kind::Host,
+        };
+        Self::below(kind, &error)
+    }
+}
+
+impl From<cgroup::Error> for Error {
+    fn from(error: cgroup::Error) -> Self {
+        let kind = match error.kind() {
+            cgroup::Kind::NotFound => Kind::NotFound,
+            cgroup::Kind::Invalid => Kind::Invalid,
+            cgroup::Kind::Busy => Kind::Conflict,
+            cgroup::Kind::Host => Kind::Host,
+        };
+        Self::below(kind, &error)
+    }
+}
+
+impl From<watch::Error> for Error {
+    fn from(error: watch::Error) -> Self {
+        match error {
+            watch::Error::Failed(failure) => failure.into(),
+            other => Self::below(Kind::Host, &other),
+        }
+    }
+}
+
+impl From<spec::wire::Failure> for Error {
+    fn from(failure: spec::wire::Failure) -> Self {
+        // Shells' numbers: 127 for a command that is not there, 126 for one
+        // that is and cannot be run.
+        const ENOENT: i32 = 2;
+        let code = match failure.command {
+            true if failure.errno == ENOENT => 127,
+            true => 126,
+            false => 125,
+        };
+        Self::Start { message: failure.message, code }
     }
 }
 

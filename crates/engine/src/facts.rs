@@ -1,6 +1,7 @@
 //! What there is to say about the engine and its host.
 
-use crate::{Engine, Options};
+use crate::{Engine, Options, State};
+use std::fs;
 
 /// For `version` and `info`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,23 +62,96 @@ pub struct Facts {
 }
 
 impl Engine {
-    /// Opens the engine of a data root: reads the records, adopts what still
-    /// runs, and sweeps what no record names. Returns as soon as reads can be
-    /// answered; the rest goes on behind.
-    ///
-    /// # Errors
-    /// The data root is another engine's, or the host lacks something.
-    pub fn open(options: Options) -> Result<Self, crate::Error> {
-        todo!()
-    }
-
     /// What it was started with.
     pub fn options(&self) -> &Options {
-        todo!()
+        &self.0.options
     }
 
     /// What there is to say, now.
     pub fn facts(&self) -> Facts {
-        todo!()
+        let house = &self.0;
+        let (machine, host) = (&house.machine, &house.policy);
+        let has = |controller: &str| host.controllers.contains(controller);
+        let mut facts = Facts {
+            id: house.id.clone(),
+            hostname: crate::host::name(),
+            kernel: machine.kernel.clone(),
+            machine: machine.arch.clone(),
+            os: machine.os.clone(),
+            os_version: machine.os_version.clone(),
+            cpus: host.cpus,
+            memory: host.memory,
+            cgroup_version: match host.cgroups {
+                policy::Cgroups::V1 => "1".into(),
+                policy::Cgroups::V2 => "2".into(),
+            },
+            storage_driver: "overlay2".into(),
+            backing_filesystem: machine.backing_filesystem.clone(),
+            containers: 0,
+            running: 0,
+            paused: 0,
+            stopped: 0,
+            images: house.images.list(false).map_or(0, |images| images.len() as u64),
+            security_options: security_options(host),
+            warnings: warnings(host),
+            memory_limit: has("memory"),
+            swap_limit: host.swap_accounting,
+            cpu_quota: has("cpu"),
+            cpu_shares: has("cpu"),
+            cpuset: has("cpuset"),
+            pids_limit: has("pids"),
+            ipv4_forwarding: fs::read_to_string("/proc/sys/net/ipv4/ip_forward")
+                .is_ok_and(|text| text.trim() == "1"),
+            listeners: house.journal.listeners() as u64,
+        };
+        for cell in house.roster.all() {
+            facts.containers += 1;
+            match cell.now().state {
+                State::Running { .. } => facts.running += 1,
+                State::Paused { .. } => facts.paused += 1,
+                _ => facts.stopped += 1,
+            }
+        }
+        facts
     }
+}
+
+/// As `info` lists them.
+fn security_options(host: &policy::Host) -> Vec<String> {
+    let mut options = Vec::new();
+    let mut add = |there: bool, words: &str| {
+        if there {
+            options.push(words.to_owned());
+        }
+    };
+    add(host.apparmor, "name=apparmor");
+    add(host.seccomp, "name=seccomp,profile=builtin");
+    add(host.selinux, "name=selinux");
+    add(host.user_namespaces, "name=userns");
+    add(host.landlock > 0, "name=landlock");
+    add(true, "name=cgroupns");
+    options
+}
+
+/// What this host cannot do.
+fn warnings(host: &policy::Host) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut lacks = |there: bool, words: &str| {
+        if !there {
+            warnings.push(format!("WARNING: {words}"));
+        }
+    };
+    lacks(host.user_namespaces, "No user namespaces: containers are refused without --userns host");
+    lacks(
+        host.idmapped_mounts,
+        "No id-mapped mounts: containers are refused without --userns host",
+    );
+    lacks(host.seccomp, "No seccomp support");
+    lacks(host.landlock > 0, "No Landlock support");
+    lacks(host.controllers.contains("memory"), "No memory limit support");
+    lacks(host.swap_accounting, "No swap limit support");
+    lacks(host.controllers.contains("cpu"), "No cpu cfs quota support");
+    lacks(host.controllers.contains("cpuset"), "No cpuset support");
+    lacks(host.controllers.contains("pids"), "No pids limit support");
+    warnings
 }

@@ -1,8 +1,8 @@
 //! Images, as clients see them.
 
-use crate::{Archive, Engine, Error, Filters, Nanos};
-use spec::docker::Config;
-use std::{collections::BTreeMap, io::Read};
+use crate::{Archive, Container, Engine, Error, Filters, Nanos, State, house::House};
+use spec::{Digest, Reference, docker::Config, image::Platform};
+use std::{collections::BTreeMap, io::Read, sync::Arc};
 
 /// A row of `images`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,13 +115,82 @@ pub struct CommitWish {
     pub config: Option<Config>,
 }
 
+impl From<image::Deleted> for Deleted {
+    fn from(deleted: image::Deleted) -> Self {
+        match deleted {
+            image::Deleted::Untagged(name) => Self::Untagged(name),
+            image::Deleted::Deleted(id) => Self::Deleted(id),
+        }
+    }
+}
+
+impl House {
+    /// Containers of an image: their identifiers, and whether they run.
+    fn users(&self, image: &Digest) -> Vec<(String, bool)> {
+        let of_it = |container: Arc<Container>| {
+            (container.image == image.as_str())
+                .then(|| (container.id.to_string(), container.state.is_running()))
+        };
+        self.roster.all().iter().map(|cell| cell.now()).filter_map(of_it).collect()
+    }
+
+    pub fn summary(&self, summary: image::Summary) -> ImageSummary {
+        ImageSummary {
+            containers: self.users(&summary.id).len() as u64,
+            id: summary.id.to_string(),
+            repo_tags: summary.repo_tags,
+            repo_digests: summary.repo_digests,
+            parent: summary.parent.map(|id| id.to_string()).unwrap_or_default(),
+            created: summary.created,
+            size: summary.size,
+            labels: summary.labels,
+        }
+    }
+
+    fn image_event(&self, action: &str, id: &str, name: &str) {
+        let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
+        self.journal.say("image", action, id, attributes);
+    }
+
+    fn deleted(&self, deleted: Vec<image::Deleted>) -> Vec<Deleted> {
+        for one in &deleted {
+            match one {
+                image::Deleted::Untagged(name) => self.image_event("untag", name, name),
+                image::Deleted::Deleted(id) => self.image_event("delete", id, id),
+            }
+        }
+        deleted.into_iter().map(Into::into).collect()
+    }
+}
+
+/// Reads `repository[:tag]`; a digest cannot be given to something new.
+fn new_name(text: Option<&str>) -> Result<Option<Reference>, Error> {
+    let name = text.filter(|text| !text.is_empty()).map(str::parse::<Reference>).transpose();
+    let name = name.map_err(|e| Error::Invalid(e.to_string()))?.map(Reference::or_latest);
+    match name {
+        Some(name) if name.digest().is_some() => {
+            Err(Error::Invalid("refusing to create a tag with a digest reference".into()))
+        }
+        name => Ok(name),
+    }
+}
+
+fn platform(text: &str) -> Option<Platform> {
+    let mut parts = text.split('/').filter(|part| !part.is_empty());
+    let os = parts.next()?.to_owned();
+    let architecture = parts.next().unwrap_or("amd64").to_owned();
+    let variant = parts.next().map(str::to_owned);
+    Some(Platform { os, architecture, variant, ..Platform::default() })
+}
+
 impl Engine {
     /// All images, newest first; `all` shows intermediate ones too.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn images(&self, all: bool) -> Result<Vec<ImageSummary>, Error> {
-        todo!()
+        let list = self.0.images.list(all)?;
+        Ok(list.into_iter().map(|summary| self.0.summary(summary)).collect())
     }
 
     /// By name, digest or prefix of one.
@@ -129,7 +198,20 @@ impl Engine {
     /// # Errors
     /// None such.
     pub fn image(&self, reference: &str) -> Result<ImageDetail, Error> {
-        todo!()
+        let id = self.0.images.lookup(reference)?;
+        let detail = self.0.images.inspect(&id)?;
+        let config = detail.config;
+        Ok(ImageDetail {
+            tagged: detail.summary.tagged,
+            comment: config.history.last().and_then(|h| h.comment.clone()).unwrap_or_default(),
+            summary: self.0.summary(detail.summary),
+            author: config.author.unwrap_or_default(),
+            architecture: config.architecture,
+            variant: config.variant.unwrap_or_default(),
+            os: config.os,
+            layers: config.rootfs.diff_ids.iter().map(ToString::to_string).collect(),
+            config: config.config,
+        })
     }
 
     /// Makes an image of a root file system's tar (gzip, zstd, plain);
@@ -138,7 +220,15 @@ impl Engine {
     /// # Errors
     /// A hostile or broken archive; a malformed name or change.
     pub fn import(&self, wish: &ImportWish, input: &mut dyn Read) -> Result<String, Error> {
-        todo!()
+        let import = image::Import {
+            reference: new_name(wish.reference.as_deref())?,
+            message: wish.message.clone(),
+            changes: wish.changes.clone(),
+            platform: platform(&wish.platform),
+        };
+        let id = self.0.images.import(&import, input)?.to_string();
+        self.0.image_event("import", &id, wish.reference.as_deref().unwrap_or(&id));
+        Ok(id)
     }
 
     /// Takes in a docker-archive or an OCI layout; calls `said` with lines
@@ -147,7 +237,17 @@ impl Engine {
     /// # Errors
     /// A hostile or broken archive.
     pub fn load(&self, input: &mut dyn Read, said: &mut dyn FnMut(&str)) -> Result<(), Error> {
-        todo!()
+        let mut lines = Vec::new();
+        self.0.images.load(input, &mut |line| {
+            lines.push(line.to_owned());
+            said(line);
+        })?;
+        for line in lines {
+            let name = line.rsplit(' ').next().unwrap_or_default().trim().to_owned();
+            let id = self.0.images.lookup(&name).map(|id| id.to_string());
+            self.0.image_event("load", id.as_deref().unwrap_or(&name), &name);
+        }
+        Ok(())
     }
 
     /// Writes images out so that `load` and Docker can read them.
@@ -155,7 +255,12 @@ impl Engine {
     /// # Errors
     /// No such image.
     pub fn save(&self, references: &[String]) -> Result<Archive, Error> {
-        todo!()
+        for reference in references {
+            let id = self.0.images.lookup(reference)?;
+            self.0.image_event("save", id.as_str(), reference);
+        }
+        let (house, references) = (Arc::clone(&self.0), references.to_vec());
+        Ok(Archive::new(None, move |out| Ok(house.images.save(&references, out)?)))
     }
 
     /// Gives an image one more name.
@@ -163,7 +268,14 @@ impl Engine {
     /// # Errors
     /// No such image; a malformed name.
     pub fn tag(&self, reference: &str, repository: &str, tag: &str) -> Result<(), Error> {
-        todo!()
+        let id = self.0.images.lookup(reference)?;
+        let text =
+            if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
+        let name = new_name(Some(&text))?
+            .ok_or_else(|| Error::Invalid("invalid reference format".into()))?;
+        self.0.images.tag(&id, &name)?;
+        self.0.image_event("tag", id.as_str(), &name.familiar());
+        Ok(())
     }
 
     /// Takes a name away, and the image with its last.
@@ -176,7 +288,9 @@ impl Engine {
         force: bool,
         prune: bool,
     ) -> Result<Vec<Deleted>, Error> {
-        todo!()
+        let house = &self.0;
+        let deleted = house.images.remove(reference, force, prune, &|id| house.users(id))?;
+        Ok(house.deleted(deleted))
     }
 
     /// How an image came about, newest first.
@@ -184,7 +298,16 @@ impl Engine {
     /// # Errors
     /// No such image.
     pub fn history(&self, reference: &str) -> Result<Vec<HistoryItem>, Error> {
-        todo!()
+        let id = self.0.images.lookup(reference)?;
+        let item = |item: image::HistoryItem| HistoryItem {
+            id: item.id.map_or_else(|| "<missing>".into(), |id| id.to_string()),
+            created: item.created,
+            created_by: item.created_by,
+            tags: item.tags,
+            size: item.size,
+            comment: item.comment,
+        };
+        Ok(self.0.images.history(&id)?.into_iter().map(item).collect())
     }
 
     /// Makes an image of a container; returns its identifier.
@@ -192,7 +315,44 @@ impl Engine {
     /// # Errors
     /// No such container; a malformed name or change.
     pub fn commit(&self, reference: &str, wish: &CommitWish) -> Result<String, Error> {
-        todo!()
+        let name = new_name(wish.reference.as_deref())?;
+        let cell = self.0.find(reference)?;
+        let container = cell.now();
+        let parent: Digest =
+            container.image.parse().map_err(|_| Error::NoImage(container.image.clone()))?;
+        let config = match &wish.config {
+            Some(over) => policy::merge(&container.config, over),
+            None => container.config.clone(),
+        };
+        let commit = image::Commit {
+            reference: name,
+            comment: wish.comment.clone(),
+            author: wish.author.clone(),
+            changes: wish.changes.clone(),
+            config,
+            container: container.id.to_string(),
+        };
+        let frozen = wish.pause && matches!(container.state, State::Running { .. });
+        if frozen {
+            self.pause(container.id.as_str())?;
+        }
+        let made = self
+            .0
+            .root(&container)
+            .and_then(|root| Ok(self.0.images.commit(Some(&parent), &root, &commit)?));
+        if frozen {
+            match self.unpause(container.id.as_str()) {
+                // It was killed meanwhile.
+                Ok(()) | Err(Error::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let id = made?.to_string();
+        let reference = wish.reference.clone().unwrap_or_default();
+        let more =
+            [("comment", wish.comment.clone()), ("imageID", id.clone()), ("imageRef", reference)];
+        self.0.journal.container(&container, "commit", &more);
+        Ok(id)
     }
 
     /// Removes images that nothing uses, as far as the filters (`dangling`,
@@ -201,7 +361,20 @@ impl Engine {
     /// # Errors
     /// A filter that is not known.
     pub fn prune_images(&self, filters: &Filters) -> Result<Pruned, Error> {
-        todo!()
+        filters.only(&["dangling", "until", "label", "label!"])?;
+        let dangling = filters.yes("dangling")?.unwrap_or(true);
+        let until = filters.until(crate::clock::now())?;
+        let go = |summary: &image::Summary| {
+            (!dangling || summary.repo_tags.is_empty())
+                && until.is_none_or(|until| summary.created < until)
+                && filters.labels(&summary.labels)
+        };
+        let house = &self.0;
+        let pruned = house.images.prune(&go, &|id| house.users(id))?;
+        let images = house.deleted(pruned.deleted);
+        let reclaimed = BTreeMap::from([("reclaimed".to_owned(), pruned.reclaimed.to_string())]);
+        house.journal.say("image", "prune", "", reclaimed);
+        Ok(Pruned { removed: Vec::new(), images, reclaimed: pruned.reclaimed })
     }
 
     /// Gets an image from a registry.
@@ -209,6 +382,38 @@ impl Engine {
     /// # Errors
     /// `Unsupported`, unless the image is here.
     pub fn pull(&self, reference: &str) -> Result<(), Error> {
-        todo!()
+        match self.0.images.lookup(reference) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == image::Kind::NotFound => {
+                Err(Error::Unsupported(format!(
+                    "cannot pull {reference}: this engine does not speak to registries yet; use \
+                 \"load\" or \"import\""
+                )))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_name_gets_latest_and_never_a_digest() {
+        let familiar = |text| new_name(Some(text)).ok().flatten().map(|name| name.familiar());
+        assert_eq!(familiar("me/app").as_deref(), Some("me/app:latest"));
+        assert!(new_name(Some("")).is_ok_and(|name| name.is_none()));
+        assert!(new_name(Some("Me/App")).is_err());
+        let digest = format!("app@sha256:{}", "0".repeat(64));
+        assert!(new_name(Some(&digest)).is_err());
+    }
+
+    #[test]
+    fn a_platform_is_read_in_parts() {
+        let arm = platform("linux/arm64/v8").expect("given");
+        assert_eq!((arm.os.as_str(), arm.architecture.as_str()), ("linux", "arm64"));
+        assert_eq!(arm.variant.as_deref(), Some("v8"));
+        assert_eq!(platform(""), None);
     }
 }

@@ -1,6 +1,7 @@
 //! What a container said.
 
-use crate::{Engine, Error, Nanos};
+use crate::{Condition, Engine, Error, Nanos, error::Doing};
+use std::sync::Arc;
 
 /// Which of a container's two outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,15 +45,26 @@ pub struct LogWish {
 pub struct Logs {
     /// The container has a terminal: no frames are to be put around lines.
     pub tty: bool,
+    reader: logs::Reader,
+    wish: LogWish,
+    path: std::path::PathBuf,
 }
 
 /// Ends a [`Logs`] that waits for more, from another thread, when dropped.
-pub struct EndLogs {}
+pub struct EndLogs {
+    stop: Arc<logs::Stop>,
+}
+
+impl Drop for EndLogs {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
 
 impl Logs {
     /// Hands out what ends it early: to be dropped when the client leaves.
     pub fn end(&self) -> EndLogs {
-        todo!()
+        EndLogs { stop: self.reader.stop() }
     }
 }
 
@@ -60,7 +72,19 @@ impl Iterator for Logs {
     type Item = Result<LogLine, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+        loop {
+            let entry = match self.reader.next()?.doing("read", &self.path) {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
+            };
+            let (stream, wanted) = match entry.stream {
+                logs::Stream::Stdout => (Stream::Stdout, self.wish.stdout),
+                logs::Stream::Stderr => (Stream::Stderr, self.wish.stderr),
+            };
+            if wanted {
+                return Some(Ok(LogLine { stream, at: entry.time, text: entry.line.into_bytes() }));
+            }
+        }
     }
 }
 
@@ -70,6 +94,30 @@ impl Engine {
     /// # Errors
     /// No such container; neither stream wanted; its log driver is `none`.
     pub fn logs(&self, reference: &str, wish: LogWish) -> Result<Logs, Error> {
-        todo!()
+        if !wish.stdout && !wish.stderr {
+            let words = "Bad parameters: you must choose at least one stream";
+            return Err(Error::Invalid(words.into()));
+        }
+        let cell = self.0.find(reference)?;
+        let container = cell.now();
+        let path = container.log_path.clone().ok_or_else(|| {
+            Error::Unsupported("configured logging driver does not support reading".into())
+        })?;
+        let options = logs::Options {
+            tail: wish.tail,
+            since: Some(wish.since).filter(|since| *since != 0),
+            until: Some(wish.until).filter(|until| *until != 0),
+            follow: wish.follow,
+        };
+        let reader = logs::Reader::open(&path, options).doing("open", &path)?;
+        if wish.follow {
+            // Weak: a reader that has gone needs no word of the end.
+            let stop = Arc::downgrade(&reader.stop());
+            let ended = move |_| {
+                stop.upgrade().inspect(|stop| stop.ended());
+            };
+            cell.wait(Condition::NotRunning, Box::new(ended));
+        }
+        Ok(Logs { tty: container.config.tty, reader, wish, path })
     }
 }

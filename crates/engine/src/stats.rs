@@ -1,6 +1,6 @@
 //! What a container uses.
 
-use crate::{Engine, Error, Nanos};
+use crate::{Engine, Error, Nanos, error::Doing};
 use std::collections::BTreeMap;
 
 /// One sample.
@@ -68,6 +68,122 @@ impl Engine {
     /// # Errors
     /// No such container; the kernel's files cannot be read.
     pub fn stats(&self, reference: &str) -> Result<Option<Stats>, Error> {
-        todo!()
+        let container = self.container(reference)?;
+        let Some(pid) = container.state.pid() else { return Ok(None) };
+        let used = match self.0.group(&container).and_then(|group| group.stats()) {
+            Ok(used) => used,
+            // It has ended a moment ago.
+            Err(error) if error.kind() == cgroup::Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let io = |entries: Vec<cgroup::IoEntry>| {
+            entries.into_iter().map(|e| (e.major, e.minor, e.op, e.value)).collect()
+        };
+        let own_network = !matches!(container.host.network_mode.as_str(), "host")
+            && !container.host.network_mode.starts_with("container:");
+        let networks = if own_network {
+            let path = format!("/proc/{pid}/net/dev");
+            interfaces(&std::fs::read_to_string(&path).doing("read", &path)?)
+        } else {
+            BTreeMap::new()
+        };
+        let times = std::fs::read_to_string("/proc/stat").doing("read", "/proc/stat")?;
+        let ram = used.memory.ram;
+        Ok(Some(Stats {
+            read: crate::clock::now(),
+            cpu_total: used.cpu.total,
+            cpu_kernel: used.cpu.system,
+            cpu_user: used.cpu.user,
+            per_cpu: used.cpu.per_cpu,
+            system_cpu: system_cpu(&times),
+            online_cpus: self.0.policy.cpus,
+            periods: used.cpu.periods,
+            throttled_periods: used.cpu.throttled_periods,
+            throttled_time: used.cpu.throttled,
+            memory_usage: ram.current,
+            memory_max_usage: ram.max,
+            memory_limit: ram.limit.map_or(self.0.policy.memory, |l| l.min(self.0.policy.memory)),
+            memory_failcnt: ram.failures,
+            memory_stats: used.memory.stat,
+            pids: used.pids.current,
+            pids_limit: used.pids.limit,
+            io_bytes: io(used.io.bytes),
+            io_ops: io(used.io.requests),
+            networks,
+        }))
+    }
+}
+
+/// Nanoseconds that all processors have spent, by the first line of
+/// `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal. Guest
+/// time, which follows, is in user time already.
+fn system_cpu(stat: &str) -> u64 {
+    /// `USER_HZ` is 100 on every architecture that we run on.
+    const TICK: u64 = 10_000_000;
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks = line.split_whitespace().skip(1).take(8).filter_map(|n| n.parse::<u64>().ok());
+    ticks.sum::<u64>() * TICK
+}
+
+/// Reads `/proc/PID/net/dev`; the loopback is nobody's traffic.
+fn interfaces(dev: &str) -> BTreeMap<String, Interface> {
+    let line = |line: &str| {
+        let (name, figures) = line.split_once(':')?;
+        let n: Vec<u64> = figures.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        let [
+            rx_bytes,
+            rx_packets,
+            rx_errors,
+            rx_dropped,
+            _,
+            _,
+            _,
+            _,
+            tx_bytes,
+            tx_packets,
+            tx_errors,
+            tx_dropped,
+            ..,
+        ] = n[..]
+        else {
+            return None;
+        };
+        let interface = Interface {
+            rx_bytes,
+            rx_packets,
+            rx_errors,
+            rx_dropped,
+            tx_bytes,
+            tx_packets,
+            tx_errors,
+            tx_dropped,
+        };
+        Some((name.trim().to_owned(), interface))
+    };
+    dev.lines().filter_map(line).filter(|(name, _)| name != "lo").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_is_read_from_the_kernels_table() {
+        let dev = "Inter-|   Receive                |  Transmit\n\
+                   \x20face |bytes    packets errs drop fifo frame compressed multicast|bytes\n\
+                   \x20   lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n\
+                   \x20 eth0: 100 2 3 4 0 0 0 0 200 6 7 8 0 0 0 0\n";
+        let all = interfaces(dev);
+        assert_eq!(all.len(), 1, "{all:?}");
+        let eth0 = all["eth0"];
+        assert_eq!(
+            (eth0.rx_bytes, eth0.rx_dropped, eth0.tx_bytes, eth0.tx_dropped),
+            (100, 4, 200, 8)
+        );
+    }
+
+    #[test]
+    fn guest_time_is_not_counted_twice() {
+        assert_eq!(system_cpu("cpu  1 1 1 1 1 1 1 1 50 50\ncpu0 9\n"), 80_000_000);
     }
 }

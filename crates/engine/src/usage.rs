@@ -1,8 +1,13 @@
 //! What things take, and what they may take.
 
-use crate::{Container, Engine, Error, ImageSummary, Size, Volume};
-use spec::docker::{HostConfig, RestartPolicy};
-use std::sync::Arc;
+use crate::{
+    Container, Engine, Error, ImageSummary, Size, Volume, error::Doing, house::House, top,
+};
+use spec::{
+    Digest,
+    docker::{HostConfig, RestartPolicy},
+};
+use std::{collections::HashSet, fs, io, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 /// Answer of `top`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,12 +41,142 @@ pub struct DiskUsage {
     pub volumes: Vec<(Volume, u64)>,
 }
 
+impl House {
+    pub fn size_of(&self, container: &Container) -> Result<Size, Error> {
+        let rw = self.root(container)?.size()?;
+        let image: Digest =
+            container.image.parse().map_err(|_| Error::NoImage(container.image.clone()))?;
+        // An image may have been removed by force under its containers.
+        let below = self.images.inspect(&image).map_or(0, |detail| detail.summary.size);
+        Ok(Size { rw, root: rw + below })
+    }
+}
+
 impl Engine {
     /// Measures everything. Walks directories: takes its time.
     ///
     /// # Errors
     /// A directory that cannot be read.
     pub fn disk_usage(&self) -> Result<DiskUsage, Error> {
-        todo!()
+        let house = &self.0;
+        let images = house.images.usage()?;
+        let mut usage = DiskUsage { layers: images.layers, ..DiskUsage::default() };
+        for (summary, shared) in images.images {
+            usage.images.push((house.summary(summary), shared));
+        }
+        for container in self.containers() {
+            match house.size_of(&container) {
+                Ok(size) => usage.containers.push((container, size)),
+                // Removed meanwhile.
+                Err(_) if house.roster.get(&container.id).is_none() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for volume in self.volumes() {
+            let size = measure(Path::new(&volume.mountpoint))?;
+            usage.volumes.push((volume, size));
+        }
+        Ok(usage)
+    }
+
+    /// Its processes, as ps(1) shows them.
+    ///
+    /// # Errors
+    /// Not running; arguments that ps does not take.
+    pub fn top(&self, reference: &str, ps_args: &str) -> Result<Top, Error> {
+        let container = self.container(reference)?;
+        if !container.state.is_running() {
+            return Err(crate::verbs::not_running(&container));
+        }
+        let pids = self.0.group(&container)?.pids()?;
+        top::top(&pids, ps_args)
+    }
+}
+
+/// Bytes of all files below a directory, without following links or leaving
+/// its file system. What goes meanwhile counts nothing.
+pub(crate) fn measure(dir: &Path) -> Result<u64, Error> {
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut sum = 0;
+    let mut dirs = vec![dir.to_owned()];
+    let mut counted = HashSet::new();
+    while let Some(dir) = dirs.pop() {
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if missing(&error) => continue,
+            entries => entries.doing("read", &dir)?,
+        };
+        for entry in entries {
+            let path = entry.doing("read", &dir)?.path();
+            match fs::symlink_metadata(&path) {
+                Ok(found) if found.is_dir() => dirs.push(path),
+                Ok(found) if found.nlink() > 1 && !counted.insert((found.dev(), found.ino())) => {}
+                Ok(found) => sum += found.len(),
+                Err(error) if missing(&error) => {}
+                Err(error) => return Err(error).doing("look at", &path),
+            }
+        }
+    }
+    Ok(sum)
+}
+
+/// Lays the limits that are set over those that a container has.
+pub(crate) fn merge(host: &mut HostConfig, wish: &HostConfig) {
+    let numbers = [
+        (&mut host.cpu_shares, wish.cpu_shares),
+        (&mut host.memory, wish.memory),
+        (&mut host.nano_cpus, wish.nano_cpus),
+        (&mut host.cpu_period, wish.cpu_period),
+        (&mut host.cpu_quota, wish.cpu_quota),
+        (&mut host.cpu_realtime_period, wish.cpu_realtime_period),
+        (&mut host.cpu_realtime_runtime, wish.cpu_realtime_runtime),
+        (&mut host.memory_reservation, wish.memory_reservation),
+        (&mut host.memory_swap, wish.memory_swap),
+    ];
+    for (old, new) in numbers.into_iter().filter(|(_, new)| *new != 0) {
+        *old = new;
+    }
+    if wish.blkio_weight != 0 {
+        host.blkio_weight = wish.blkio_weight;
+    }
+    for (old, new) in
+        [(&mut host.cpuset_cpus, &wish.cpuset_cpus), (&mut host.cpuset_mems, &wish.cpuset_mems)]
+    {
+        if !new.is_empty() {
+            old.clone_from(new);
+        }
+    }
+    if wish.pids_limit.is_some() {
+        host.pids_limit = wish.pids_limit;
+    }
+    // Of two ways to say the same thing the later one counts.
+    if wish.nano_cpus != 0 {
+        (host.cpu_period, host.cpu_quota) = (0, 0);
+    } else if wish.cpu_quota != 0 || wish.cpu_period != 0 {
+        host.nano_cpus = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_changes_what_it_names_and_nothing_else() {
+        let mut host =
+            HostConfig { memory: 1, cpu_shares: 2, nano_cpus: 3, ..HostConfig::default() };
+        let wish = HostConfig { memory: 9, cpu_quota: 5, ..HostConfig::default() };
+        merge(&mut host, &wish);
+        assert_eq!((host.memory, host.cpu_shares, host.cpu_quota), (9, 2, 5));
+        assert_eq!(host.nano_cpus, 0, "the quota takes the place of --cpus");
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_counted_once() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        fs::create_dir(dir.path().join("sub")).expect("made");
+        fs::write(dir.path().join("sub/a"), [0; 100]).expect("written");
+        fs::hard_link(dir.path().join("sub/a"), dir.path().join("b")).expect("linked");
+        assert_eq!(measure(dir.path()).expect("measured"), 100);
+        assert_eq!(measure(&dir.path().join("nonesuch")).expect("nothing there"), 0);
     }
 }

@@ -1,0 +1,287 @@
+//! One container and its owner.
+//!
+//! A [`Cell`] holds what is published of a container and what only the engine
+//! needs of a live one. Three locks, taken in this order:
+//!
+//! 1. `verb`, for the length of a verb that changes the container: slow work
+//!    is done under it, and only under it.
+//! 2. `live`, for an instant: a change of state and of those who wait for one.
+//! 3. `shown`, for an instant: readers take the last published container.
+
+use crate::{
+    Attach, Condition, Container, Error, Waited,
+    state::{State, Step},
+};
+use spec::Id;
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+pub(crate) struct Cell {
+    pub id: Id,
+    /// Of the container's ids and for life.
+    pub slot: u32,
+    shown: RwLock<Arc<Container>>,
+    /// False until a container of the records has been recovered.
+    verb: Mutex<bool>,
+    freed: Condvar,
+    live: Mutex<Live>,
+}
+
+/// What there is of a container only while this daemon lives.
+#[derive(Default)]
+pub(crate) struct Live {
+    /// How its end will be heard of.
+    pub link: Option<Link>,
+    /// Init: signals go through it, so that they never hit a stranger.
+    pub init: Option<Arc<OwnedFd>>,
+    /// Clients that attached before the start.
+    pub attaching: Vec<(Attach, Deliver)>,
+    /// Those who wait for something.
+    waiting: Vec<(Condition, Answer)>,
+    /// Its restart policy is not to act on the next end.
+    pub stopping: bool,
+    /// Failures in a row, for the back-off of its restart policy.
+    pub in_a_row: u32,
+}
+
+/// How the end of a container is heard of.
+pub(crate) enum Link {
+    /// Its monitor is a child of this daemon.
+    Child(watch::Running),
+    /// Its monitor was left by an earlier daemon.
+    Adopted(watch::Receiver),
+}
+
+pub(crate) type Deliver = Box<dyn FnOnce(UnixStream) + Send>;
+pub(crate) type Answer = Box<dyn FnOnce(Waited) + Send>;
+
+impl Cell {
+    pub fn new(container: Container, slot: u32) -> Self {
+        Self {
+            id: container.id.clone(),
+            slot,
+            shown: RwLock::new(Arc::new(container)),
+            verb: Mutex::new(true),
+            freed: Condvar::new(),
+            live: Mutex::default(),
+        }
+    }
+
+    /// One of the records: verbs wait until it is [set free](Cell::set_free).
+    pub fn restored(container: Container, slot: u32) -> Self {
+        Self { verb: Mutex::new(false), ..Self::new(container, slot) }
+    }
+
+    /// As last published.
+    pub fn now(&self) -> Arc<Container> {
+        Arc::clone(&self.shown.read().expect("a change does not panic"))
+    }
+
+    /// To be held for the length of a verb.
+    pub fn own(&self) -> MutexGuard<'_, bool> {
+        // A verb that panicked was one job of many; the next one goes on from
+        // what was published.
+        let mut own = self.own_first();
+        while !*own {
+            own = self.freed.wait(own).unwrap_or_else(PoisonError::into_inner);
+        }
+        own
+    }
+
+    /// For the recovery alone: before any verb.
+    pub fn own_first(&self) -> MutexGuard<'_, bool> {
+        self.verb.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It has been recovered: verbs may pass.
+    pub fn set_free(&self, own: &mut MutexGuard<'_, bool>) {
+        **own = true;
+        self.freed.notify_all();
+    }
+
+    pub fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().expect("only short work is done under it")
+    }
+
+    /// Publishes a changed container; its state is left as it is.
+    pub fn change(&self, change: impl FnOnce(&mut Container)) -> Arc<Container> {
+        let live = self.live();
+        self.publish(&live, change)
+    }
+
+    /// Moves it on, publishes it with what else changes, and tells those who
+    /// waited for that.
+    ///
+    /// # Errors
+    /// The step makes no sense now; nothing changes then.
+    pub fn step(
+        &self,
+        step: Step,
+        change: impl FnOnce(&mut Container),
+    ) -> Result<Arc<Container>, Error> {
+        let mut live = self.live();
+        let state = self.now().state.after(step).map_err(|e| Error::Conflict(e.to_string()))?;
+        let after = self.publish(&live, |container| {
+            container.state = state;
+            change(container);
+        });
+        let mut answers = Vec::new();
+        if matches!(step, Step::Ended { .. }) {
+            let due = |condition| matches!(condition, Condition::NotRunning | Condition::NextExit);
+            answers = live.take_waiting(due);
+        }
+        drop(live);
+        tell(answers, after.last.code);
+        Ok(after)
+    }
+
+    fn publish(
+        &self,
+        _live: &MutexGuard<'_, Live>,
+        change: impl FnOnce(&mut Container),
+    ) -> Arc<Container> {
+        let mut next = (*self.now()).clone();
+        change(&mut next);
+        let next = Arc::new(next);
+        *self.shown.write().expect("a change does not panic") = Arc::clone(&next);
+        next
+    }
+
+    /// Answers when the condition holds: perhaps at once.
+    pub fn wait(&self, condition: Condition, answer: Answer) {
+        let mut live = self.live();
+        let now = self.now();
+        let holds = condition == Condition::NotRunning
+            && !now.state.is_running()
+            && !matches!(now.state, State::Starting | State::Restarting { .. });
+        if holds {
+            drop(live);
+            answer(Waited { code: now.last.code, error: None });
+        } else {
+            live.waiting.push((condition, answer));
+        }
+    }
+
+    /// It is gone: answers all who still wait, and drops all who would attach.
+    pub fn gone(&self) {
+        let mut live = self.live();
+        let answers = live.take_waiting(|_| true);
+        let attaching = std::mem::take(&mut live.attaching);
+        drop(live);
+        drop(attaching);
+        tell(answers, self.now().last.code);
+    }
+}
+
+fn tell(answers: Vec<Answer>, code: u8) {
+    for answer in answers {
+        answer(Waited { code, error: None });
+    }
+}
+
+impl Live {
+    fn take_waiting(&mut self, due: impl Fn(Condition) -> bool) -> Vec<Answer> {
+        let (due, later) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(condition, _)| due(*condition));
+        self.waiting = later;
+        let due: Vec<(Condition, Answer)> = due;
+        due.into_iter().map(|(_, answer)| answer).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn cell() -> Cell {
+        Cell::new(Container::blank(Id::from_random([7; 32]), "one"), 0)
+    }
+
+    fn told(cell: &Cell, condition: Condition) -> mpsc::Receiver<Waited> {
+        let (tell, told) = mpsc::channel();
+        cell.wait(condition, Box::new(move |waited| tell.send(waited).expect("the test listens")));
+        told
+    }
+
+    fn run(cell: &Cell) {
+        cell.step(Step::Start, |_| {}).expect("can be started");
+        cell.step(Step::Began { pid: 7 }, |_| {}).expect("can begin");
+    }
+
+    #[test]
+    fn waiting_for_one_that_does_not_run_ends_at_once() {
+        assert_eq!(told(&cell(), Condition::NotRunning).try_recv().map(|w| w.code), Ok(0));
+    }
+
+    #[test]
+    fn an_end_answers_those_who_waited_for_it_with_its_code() {
+        let cell = cell();
+        let next = told(&cell, Condition::NextExit);
+        run(&cell);
+        let stopped = told(&cell, Condition::NotRunning);
+        let removed = told(&cell, Condition::Removed);
+        assert!(next.try_recv().is_err() && stopped.try_recv().is_err());
+        cell.step(Step::Ended { again: None }, |c| c.last.code = 3).expect("it ran");
+        assert_eq!(next.try_recv().map(|w| w.code), Ok(3));
+        assert_eq!(stopped.try_recv().map(|w| w.code), Ok(3));
+        assert!(removed.try_recv().is_err(), "it is still there");
+        cell.gone();
+        assert_eq!(removed.try_recv().map(|w| w.code), Ok(3));
+    }
+
+    #[test]
+    fn an_end_that_is_followed_by_a_restart_is_an_end_too() {
+        let cell = cell();
+        run(&cell);
+        let next = told(&cell, Condition::NextExit);
+        cell.step(Step::Ended { again: Some(5) }, |_| {}).expect("it ran");
+        assert!(next.try_recv().is_ok());
+        assert!(told(&cell, Condition::NotRunning).try_recv().is_err(), "it will run again");
+    }
+
+    #[test]
+    fn a_client_that_waits_to_attach_learns_of_the_removal() {
+        let cell = cell();
+        let (deliver, delivered) = mpsc::channel::<UnixStream>();
+        let deliver: Deliver = Box::new(move |stream| drop(deliver.send(stream)));
+        cell.live().attaching.push((Attach::default(), deliver));
+        cell.gone();
+        assert!(matches!(delivered.try_recv(), Err(mpsc::TryRecvError::Disconnected)));
+    }
+
+    #[test]
+    fn readers_do_not_wait_for_a_verb() {
+        let cell = cell();
+        let _verb = cell.own();
+        assert_eq!(cell.now().name, "one");
+    }
+
+    #[test]
+    fn verbs_wait_for_the_recovery_of_their_container() {
+        let container = Container::blank(Id::from_random([7; 32]), "one");
+        let cell = Cell::restored(container, 0);
+        let (tell, told) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let mut first = cell.own_first();
+            scope.spawn(|| {
+                let _own = cell.own();
+                tell.send("a verb").expect("the test listens");
+            });
+            tell.send("the recovery").expect("the test listens");
+            cell.set_free(&mut first);
+        });
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), ["the recovery", "a verb"]);
+    }
+
+    #[test]
+    fn a_refused_step_changes_nothing() {
+        let cell = cell();
+        let refused = cell.step(Step::Pause, |c| c.name = "two".into());
+        assert!(refused.is_err());
+        assert_eq!((cell.now().name.as_str(), &cell.now().state), ("one", &State::Created));
+    }
+}

@@ -1,0 +1,395 @@
+//! A new container: everything that can be refused is refused here, and the
+//! record is written before anything on the host bears the name.
+
+use crate::{
+    Container, Created, Engine, Error, Last, MountPoint, State, VolumeWish, cell::Cell,
+    error::Doing, house::House, names, networks::Mode, ports, store::Write, undo::Undo,
+};
+use policy::{mounts::Point, mounts::Source, user::Identity};
+use snapshot::IdRange;
+use spec::{
+    Digest, Id, Sandbox,
+    docker::{Config, CreateBody, EndpointSettings, HostConfig, NetworkingConfig},
+    sandbox::Log,
+};
+use std::{collections::BTreeMap, fs, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+
+/// Docker's default for `--shm-size`.
+const SHM_SIZE: i64 = 64 << 20;
+
+impl Engine {
+    /// Makes a container; its program starts with [`Engine::start`].
+    /// A name is made up if none is given.
+    ///
+    /// # Errors
+    /// No such image, name taken, or the request cannot be met: said now
+    /// rather than at the start.
+    pub fn create(&self, name: Option<&str>, body: CreateBody) -> Result<Created, Error> {
+        let house = &*self.0;
+        let name = name.filter(|name| !name.is_empty()).map(names::checked).transpose()?;
+        let image = house.images.lookup(&body.config.image)?;
+        let detail = house.images.inspect(&image)?;
+        let config = policy::merge(&detail.config.config, &body.config);
+        let id = crate::random::id();
+        let mut undo = Undo::default();
+        let (name, slot) = house.hold(name, &id)?;
+        undo.with("give the name back", {
+            let (name, id) = (name.clone(), id.clone());
+            move || {
+                house.roster.release(&name, &id, slot);
+                Ok(())
+            }
+        });
+        let mut container = house.draft(&id, name, &image, config, body)?;
+        // As long as this is held no volume goes for want of users.
+        let using = house.using_volumes();
+        house.take_mounts(&mut container, &mut undo)?;
+        let warnings = house.try_out(&mut container, slot)?;
+        house.record(&container, slot)?;
+        undo.with("take back the record", || {
+            house.store.write(Write::Gone { id: id.to_string() }).map_err(|e| Error::records(&e))
+        });
+        house.lay_out(&container, &image, &mut undo)?;
+        let cell = Arc::new(Cell::new(container, slot));
+        house.roster.add(Arc::clone(&cell));
+        drop(using);
+        undo.keep();
+        house.journal.container(&cell.now(), "create", &[]);
+        Ok(Created { id: cell.id.clone(), warnings })
+    }
+}
+
+impl House {
+    /// Holds the name that was asked for, or one that is free.
+    fn hold(&self, name: Option<&str>, id: &Id) -> Result<(String, u32), Error> {
+        if let Some(name) = name {
+            return Ok((name.to_owned(), self.roster.hold(name, id)?));
+        }
+        let mut tries = 0..64;
+        loop {
+            let name = names::made_up(crate::random::bytes(), tries.start > 5);
+            match self.roster.hold(&name, id) {
+                Err(Error::NameTaken { .. }) if tries.next().is_some() => {}
+                held => return Ok((name, held?)),
+            }
+        }
+    }
+
+    /// The container as asked for, in words alone.
+    fn draft(
+        &self,
+        id: &Id,
+        name: String,
+        image: &Digest,
+        mut config: Config,
+        body: CreateBody,
+    ) -> Result<Container, Error> {
+        let mut host = body.host_config;
+        self.complete(&mut host, &mut config, id)?;
+        let mut words = Vec::new();
+        words.extend(config.entrypoint.iter().flat_map(|words| words.0.clone()));
+        words.extend(config.cmd.iter().flat_map(|words| words.0.clone()));
+        if words.is_empty() {
+            return Err(Error::Invalid("no command specified".into()));
+        }
+        let path = words.remove(0);
+        let mode = Mode::parse(&host.network_mode)?;
+        let asked = asked_settings(&body.networking_config, &mode)?;
+        if !asked.mac_address.is_empty() {
+            config.mac_address.get_or_insert_with(|| asked.mac_address.clone());
+        }
+        ports::wishes(&config, &host)?;
+        let dir = self.paths.container(id);
+        Ok(Container {
+            id: id.clone(),
+            name,
+            created: crate::clock::now(),
+            image: image.to_string(),
+            path,
+            args: words,
+            config,
+            host,
+            state: State::Created,
+            last: Last::default(),
+            restart_count: 0,
+            stopped_by_hand: false,
+            mounts: Vec::new(),
+            endpoints: self.networks.idle(&mode, &asked),
+            ports: BTreeMap::new(),
+            weakened: Vec::new(),
+            id_base: None,
+            execs: Vec::new(),
+            log_path: None,
+            hostname_path: dir.join("hostname"),
+            hosts_path: dir.join("hosts"),
+            resolv_conf_path: dir.join("resolv.conf"),
+            upper_dir: dir.join("upper"),
+            process_label: String::new(),
+            mount_label: String::new(),
+            plug: None,
+            dir,
+        })
+    }
+
+    /// Fills in what Docker fills in, and identifiers for names.
+    fn complete(&self, host: &mut HostConfig, config: &mut Config, id: &Id) -> Result<(), Error> {
+        let or = |word: &mut String, default: &str| {
+            if word.is_empty() {
+                default.clone_into(word);
+            }
+        };
+        if host.network_mode == "default" {
+            host.network_mode.clear();
+        }
+        or(
+            &mut host.network_mode,
+            if config.network_disabled == Some(true) { "none" } else { "bridge" },
+        );
+        or(&mut host.ipc_mode, "private");
+        or(&mut host.cgroupns_mode, "private");
+        or(&mut host.restart_policy.name, "no");
+        or(&mut host.log_config.kind, "json-file");
+        or(&mut host.runtime, "cofferdam-run");
+        crate::restart::check(&host.restart_policy, host.auto_remove)?;
+        if host.shm_size == 0 {
+            host.shm_size = SHM_SIZE;
+        }
+        for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode] {
+            if let Some(peer) = mode.strip_prefix("container:").filter(|peer| !peer.is_empty()) {
+                *mode = format!("container:{}", self.find(peer)?.id);
+            }
+        }
+        // With somebody else's name there is none of its own.
+        let joined = host.network_mode.starts_with("container:");
+        if config.hostname.is_empty() && !joined && host.uts_mode != "host" {
+            config.hostname = match host.network_mode.as_str() {
+                "host" => crate::host::name(),
+                _ => id.short().to_owned(),
+            };
+        }
+        Ok(())
+    }
+
+    /// Finds or makes the volumes, and writes down all mounts.
+    fn take_mounts<'a>(
+        &'a self,
+        container: &mut Container,
+        undo: &mut Undo<'a>,
+    ) -> Result<(), Error> {
+        let points = policy::mounts::points(&container.config, &container.host)?;
+        let listed = |point: &Point| {
+            let mounts = container.host.mounts.iter().flatten();
+            mounts.clone().any(|m| m.kind == "tmpfs" && m.target == point.destination)
+        };
+        let mut mounts = Vec::new();
+        for point in &points {
+            match &point.source {
+                Source::Bind { create } => {
+                    find_source(&point.path, *create)?;
+                    mounts.push(bind(point));
+                }
+                Source::Volume(wish) => {
+                    let (volume, new) = self.make_volume(VolumeWish {
+                        name: wish.name.clone(),
+                        driver: wish.driver.clone(),
+                        labels: wish.labels.clone(),
+                        options: wish.options.clone(),
+                    })?;
+                    if new {
+                        let name = volume.name.clone();
+                        undo.with("remove the new volume", move || self.forget_volume(&name));
+                    }
+                    mounts.push(of_volume(point, volume.name, volume.mountpoint));
+                }
+                Source::Tmpfs { .. } if listed(point) => mounts.push(MountPoint {
+                    kind: "tmpfs".into(),
+                    destination: point.destination.clone(),
+                    rw: !point.read_only,
+                    ..MountPoint::default()
+                }),
+                Source::Tmpfs { .. } => {}
+            }
+        }
+        for other in container.host.volumes_from.iter().flatten() {
+            self.take_from(other, &mut mounts)?;
+        }
+        container.mounts = mounts;
+        Ok(())
+    }
+
+    /// `--volumes-from NAME[:ro]`.
+    fn take_from(&self, text: &str, mounts: &mut Vec<MountPoint>) -> Result<(), Error> {
+        let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
+        let read_only = mode.split(',').any(|word| word == "ro");
+        for mount in &self.find(name)?.now().mounts {
+            let taken = mounts.iter().any(|own| own.destination == mount.destination);
+            if !taken && mount.kind != "tmpfs" {
+                mounts.push(MountPoint { rw: mount.rw && !read_only, ..mount.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the confinement as it would be, so that refusals come now.
+    fn try_out(&self, container: &mut Container, slot: u32) -> Result<Vec<String>, Error> {
+        let points = self.points(container)?;
+        let sandbox = self.decide(container, slot, &Identity::default(), &points, true)?;
+        container.take_over(&sandbox);
+        let linux = sandbox.config.linux.unwrap_or_default();
+        container.host.masked_paths.get_or_insert(linux.masked_paths);
+        container.host.readonly_paths.get_or_insert(linux.readonly_paths);
+        let mut warnings = Vec::new();
+        let published = container.host.port_bindings.values().flatten().flatten().count();
+        if published > 0 && container.host.network_mode == "host" {
+            warnings.push("Published ports are discarded when using host network mode".into());
+        }
+        Ok(warnings)
+    }
+
+    /// Makes what is on the disk.
+    fn lay_out<'a>(
+        &'a self,
+        container: &Container,
+        image: &Digest,
+        undo: &mut Undo<'a>,
+    ) -> Result<(), Error> {
+        let id = container.id.clone();
+        let dir = container.dir.clone();
+        undo.with("remove its directory", move || {
+            snapshot::Root::remove(&self.paths.data, id.as_str())?;
+            match fs::remove_dir_all(&dir) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(error).doing("remove", &dir)
+                }
+                _ => Ok(()),
+            }
+        });
+        let root =
+            snapshot::Root::prepare(&self.paths.data, container.id.as_str(), container.ids())?;
+        self.fill_volumes(container, image, &root)
+    }
+
+    /// Copies what the image has below the mount points of empty volumes.
+    fn fill_volumes(
+        &self,
+        container: &Container,
+        image: &Digest,
+        root: &snapshot::Root,
+    ) -> Result<(), Error> {
+        let mut mounted = None;
+        for point in self.points(container)? {
+            let Source::Volume(volume) = &point.source else { continue };
+            if volume.no_copy || !volume.subpath.is_empty() || !is_empty(Path::new(&point.path))? {
+                continue;
+            }
+            if mounted.is_none() {
+                mounted = Some(root.mount(&self.images.layers(image)?)?);
+            }
+            let mount = mounted.as_ref().expect("mounted just now");
+            crate::archive::copy_up(mount, container.ids(), &point.destination, &point.path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Container {
+    /// Its ids as the host counts them.
+    pub(crate) fn ids(&self) -> IdRange {
+        self.id_base.map_or(IdRange::HOST, |base| IdRange { base, size: policy::RANGE })
+    }
+
+    /// Notes what was decided, for readers.
+    pub(crate) fn take_over(&mut self, sandbox: &Sandbox) {
+        let linux = sandbox.config.linux.as_ref();
+        let process = sandbox.config.process.as_ref();
+        self.weakened.clone_from(&sandbox.weakened);
+        self.id_base = linux.and_then(|l| l.uid_mappings.first()).map(|map| map.host_id);
+        self.log_path = match &sandbox.log {
+            Log::JsonFile { path, .. } => Some(path.into()),
+            Log::None => None,
+        };
+        self.mount_label = linux.map(|l| l.mount_label.clone()).unwrap_or_default();
+        self.process_label = process.map(|p| p.selinux_label.clone()).unwrap_or_default();
+    }
+}
+
+/// What the client said about the one network that the container joins.
+fn asked_settings(body: &NetworkingConfig, mode: &Mode) -> Result<EndpointSettings, Error> {
+    let mut asked = EndpointSettings::default();
+    for (name, settings) in &body.endpoints_config {
+        let same = Mode::parse(name).is_ok_and(|named| named == *mode);
+        if !same {
+            Mode::parse(name)?;
+            let words = "a container can be connected to one network only";
+            return Err(Error::Unsupported(words.into()));
+        }
+        asked = settings.clone().unwrap_or_default();
+    }
+    let ipam = asked.ipam_config.as_ref();
+    if ipam.is_some_and(|ipam| !ipam.ipv4_address.is_empty() || !ipam.ipv6_address.is_empty()) {
+        return Err(Error::Invalid(
+            "user specified IP address is supported on user defined networks only".into(),
+        ));
+    }
+    if asked.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()) {
+        return Err(Error::Invalid(
+            "network-scoped aliases are only supported for user-defined networks".into(),
+        ));
+    }
+    Ok(EndpointSettings {
+        ipam_config: asked.ipam_config,
+        links: asked.links,
+        aliases: asked.aliases,
+        mac_address: asked.mac_address,
+        driver_opts: asked.driver_opts,
+        ..EndpointSettings::default()
+    })
+}
+
+/// The source of a bind mount: made if it may be, else it must be there.
+fn find_source(path: &str, create: bool) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
+            made.doing("create", path)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Invalid(format!(
+            "invalid mount config for type \"bind\": bind source path does not exist: {path}"
+        ))),
+        Err(error) => Err(error).doing("look at", path),
+    }
+}
+
+fn bind(point: &Point) -> MountPoint {
+    let propagation = match point.propagation.as_str() {
+        "" => "rprivate",
+        other => other,
+    };
+    MountPoint {
+        kind: "bind".into(),
+        source: point.path.clone(),
+        destination: point.destination.clone(),
+        mode: if point.read_only { "ro".into() } else { String::new() },
+        rw: !point.read_only,
+        propagation: propagation.into(),
+        ..MountPoint::default()
+    }
+}
+
+fn of_volume(point: &Point, name: String, source: String) -> MountPoint {
+    MountPoint {
+        kind: "volume".into(),
+        name,
+        source,
+        destination: point.destination.clone(),
+        driver: "local".into(),
+        mode: if point.read_only { "ro".into() } else { "z".into() },
+        rw: !point.read_only,
+        propagation: String::new(),
+    }
+}
+
+fn is_empty(dir: &Path) -> Result<bool, Error> {
+    Ok(fs::read_dir(dir).doing("read", dir)?.next().is_none())
+}

@@ -1,0 +1,262 @@
+//! The end of a container: heard of, folded into the record, cleared away.
+
+use crate::{
+    Container, Engine, Error, Last, Nanos,
+    cell::{Cell, Link},
+    error::Doing,
+    house::House,
+    restart,
+    state::Step,
+    store::Write,
+    watcher::Due,
+};
+use spec::{
+    Id,
+    wire::{Exit, Reply},
+};
+use std::{
+    fs, io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Of a container whose monitor died: its program is killed with it.
+const KILLED: u8 = 137;
+
+impl Engine {
+    /// Does what is due; called by workers.
+    pub(crate) fn due(&self, due: Due) {
+        match due {
+            Due::Container(id) => self.heard(&id),
+            Due::Exec(id) => self.exec_heard(&id),
+            Due::Left(number) => self.left(number),
+            Due::Restart(id) => self.restart_due(&id),
+        }
+    }
+
+    /// The link of a container has something to read: its end.
+    fn heard(&self, id: &Id) {
+        let Some(cell) = self.0.roster.get(id) else { return };
+        let _own = cell.own();
+        let link = cell.live().link.take();
+        let told = match link {
+            Some(Link::Child(mut running)) => {
+                let told = running.told();
+                self.part(running);
+                told.ok()
+            }
+            Some(Link::Adopted(receiver)) => last_word(receiver),
+            None => return,
+        };
+        let exit = told.unwrap_or_else(|| self.0.exit_of(&cell));
+        self.finish(&cell, &exit);
+    }
+
+    /// A monitor may stay for those who still read; its own end is awaited.
+    fn part(&self, running: watch::Running) {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let mut leaving = self.0.leaving.lock().expect("no holder panics");
+        if let Err(error) = self.0.watcher.watch(&running, Due::Left(number)) {
+            tracing::warn!(%error, "cannot wait for a monitor to leave");
+        }
+        leaving.insert(number, running);
+    }
+
+    fn left(&self, number: u64) {
+        let running = self.0.leaving.lock().expect("no holder panics").remove(&number);
+        if let Some(running) = running
+            && let Err(error) = running.reap()
+        {
+            tracing::warn!(%error, "cannot reap a monitor");
+        }
+    }
+
+    /// Folds an end into the record and clears up after it. The `verb` lock
+    /// is held.
+    pub(crate) fn finish(&self, cell: &Arc<Cell>, exit: &Exit) {
+        let house = &*self.0;
+        let before = cell.now();
+        let last = Last {
+            code: exit.code,
+            finished: exit.at,
+            oom: exit.oom,
+            error: String::new(),
+            started: before.last.started,
+        };
+        let again = House::again(cell, &before, &last);
+        let stepped = cell.step(Step::Ended { again }, |container| {
+            container.last = last;
+            if again.is_some() {
+                container.restart_count += 1;
+            }
+            container.execs.clear();
+            house.withdraw(container);
+        });
+        let after = match stepped {
+            Ok(after) => after,
+            Err(error) => {
+                tracing::error!(id = %cell.id, %error, "an end without a beginning");
+                return;
+            }
+        };
+        cell.live().init = None;
+        house.execs.forget_unused(&cell.id);
+        house.leave(&after);
+        if exit.oom {
+            house.journal.container(&after, "oom", &[]);
+        }
+        let seconds = exit.at.saturating_sub(before.last.started) / 1_000_000_000;
+        let more = [("exitCode", exit.code.to_string()), ("execDuration", seconds.to_string())];
+        house.journal.container(&after, "die", &more);
+        if let Err(error) = house.clear_up(&before) {
+            tracing::error!(id = %cell.id, %error, "cannot clear up after a container");
+        }
+        if let Some(at) = again {
+            house.watcher.at(at, Due::Restart(cell.id.clone()));
+        } else if after.host.auto_remove
+            && let Err(error) = self.remove_owned(cell, true)
+        {
+            tracing::error!(id = %cell.id, %error, "cannot remove a container that has ended");
+        }
+    }
+
+    fn restart_due(&self, id: &Id) {
+        let Some(cell) = self.0.roster.get(id) else { return };
+        let _own = cell.own();
+        if !matches!(cell.now().state, crate::State::Restarting { .. }) {
+            return;
+        }
+        if let Err(error) = self.start_owned(&cell) {
+            tracing::warn!(%id, %error, "a restart failed");
+        }
+    }
+}
+
+impl House {
+    /// When its restart policy wants it started again, if it does.
+    fn again(cell: &Cell, container: &Container, last: &Last) -> Option<Nanos> {
+        let mut live = cell.live();
+        let end = restart::End {
+            code: last.code,
+            by_hand: live.stopping || container.stopped_by_hand,
+            restarts: container.restart_count,
+        };
+        if !restart::wanted(&container.host.restart_policy, end) {
+            return None;
+        }
+        let (pause, in_a_row) = restart::pause(last, live.in_a_row);
+        live.in_a_row = in_a_row;
+        Some(crate::clock::now() + pause)
+    }
+
+    /// How a container ended whose monitor said nothing.
+    pub(crate) fn exit_of(&self, cell: &Cell) -> Exit {
+        match watch::exit(&self.paths.run(&cell.id)) {
+            Ok(Some(exit)) => return exit,
+            Ok(None) => tracing::warn!(id = %cell.id, "its monitor died: its program is killed"),
+            Err(error) => tracing::warn!(id = %cell.id, %error, "its end cannot be read"),
+        }
+        Exit { code: KILLED, oom: false, at: crate::clock::now() }
+    }
+
+    /// Takes back what a run put on the host. Nothing to take back is no error.
+    pub(crate) fn clear_up(&self, before: &Container) -> Result<(), Error> {
+        // One step that fails must not keep the others from being done.
+        let network = before.plug.as_ref().map_or(Ok(()), |endpoint| {
+            let left = self.networks.leave(endpoint);
+            if let Some(settings) = before.endpoints.get("bridge") {
+                self.network_event(before, settings, "disconnect");
+            }
+            left
+        });
+        let group = self.clear_group(before);
+        let dir = self.paths.run(&before.id);
+        let dir = match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => outcome.doing("remove", &dir),
+        };
+        network.and(group).and(dir)
+    }
+
+    /// Kills what is left in its control group and removes that.
+    pub(crate) fn clear_group(&self, container: &Container) -> Result<(), Error> {
+        match self.group(container) {
+            Err(error) if error.kind() == cgroup::Kind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(group) => {
+                if group.populated()? {
+                    group.kill()?;
+                }
+                Ok(group.remove()?)
+            }
+        }
+    }
+}
+
+/// Reads an adopted monitor's connection to its end.
+fn last_word(receiver: watch::Receiver) -> Option<Exit> {
+    receiver.map_while(Result::ok).find_map(|message| match message {
+        watch::Message::Reply(Reply::Ended(exit)) => Some(exit),
+        _ => None,
+    })
+}
+
+impl Engine {
+    /// Removes a container whose `verb` lock is held.
+    pub(crate) fn remove_owned(&self, cell: &Arc<Cell>, volumes: bool) -> Result<(), Error> {
+        let house = &*self.0;
+        let container = cell.step(Step::Remove, |_| {})?;
+        house.leave(&container);
+        if let Err(error) = house.erase(&container, cell.slot) {
+            let stuck = cell.step(Step::Stuck, |c| c.last.error = error.to_string());
+            if let Ok(stuck) = stuck {
+                house.leave(&stuck);
+            }
+            return Err(error);
+        }
+        house.journal.container(&container, "destroy", &[]);
+        cell.gone();
+        if volumes {
+            house.drop_anonymous(&container);
+        }
+        Ok(())
+    }
+}
+
+impl House {
+    /// Takes everything of it from the disk, its record last.
+    fn erase(&self, container: &Container, slot: u32) -> Result<(), Error> {
+        self.clear_group(container)?;
+        snapshot::Root::remove(&self.paths.data, container.id.as_str())?;
+        match fs::remove_dir_all(&container.dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).doing("remove", &container.dir);
+            }
+            _ => {}
+        }
+        let gone = Write::Gone { id: container.id.to_string() };
+        self.store.write(gone).map_err(|e| Error::records(&e))?;
+        self.roster.release(&container.name, &container.id, slot);
+        Ok(())
+    }
+
+    /// Removes the volumes that were made for it without a name.
+    fn drop_anonymous(&self, container: &Container) {
+        for mount in &container.mounts {
+            let volume = self.volumes.get(&mount.name);
+            let anonymous =
+                volume.is_some_and(|v| v.labels.contains_key(crate::volumes::ANONYMOUS));
+            if !anonymous {
+                continue;
+            }
+            match self.drop_volume(&mount.name) {
+                // Another container has it by --volumes-from.
+                Ok(()) | Err(Error::Conflict(_)) => {}
+                Err(error) => tracing::warn!(volume = mount.name, %error, "cannot remove a volume"),
+            }
+        }
+    }
+}

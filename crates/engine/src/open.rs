@@ -1,0 +1,208 @@
+//! Opening an engine: its records, its machine, its networks; then
+//! [recovery](crate::recover) of what an earlier daemon left.
+
+use crate::{
+    Container, Engine, Error, Kind, Options,
+    cell::Cell,
+    container::Moving,
+    error::Doing,
+    events::Journal,
+    exec::Execs,
+    host::{self, Machine},
+    house::{House, Paths},
+    networks::Networks,
+    recover,
+    roster::Roster,
+    store::{Row, Store, Write},
+    volumes::Volumes,
+    watcher::{Due, Watcher},
+    workers::Workers,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    sync::{Arc, Mutex, RwLock, Weak},
+};
+
+/// The image that is always there.
+const BUILTIN: &str = "cofferdam/report:latest";
+/// The run root of an engine that was told nothing.
+const DEFAULT_RUN: &str = "/run/cofferdam";
+/// Slots between the first ranges of two engines.
+const STRIDE: u32 = 1024;
+
+impl Engine {
+    /// Opens the engine of a data root: reads the records, adopts what still
+    /// runs, and sweeps what no record names. Returns as soon as reads can be
+    /// answered; the rest goes on behind.
+    ///
+    /// # Errors
+    /// The data root is another engine's, or the host lacks something.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let paths = Paths { data: options.data_root.clone(), run: options.run_root.clone() };
+        make_dirs(&paths)?;
+        let (store, left) = Store::open(&paths.data.join("state.db")).map_err(|error| {
+            Error::Records(format!("{}: {error}", paths.data.join("state.db").display()))
+        })?;
+        let store = Arc::new(store);
+        let facts: BTreeMap<String, String> = left.facts.into_iter().collect();
+        let id = facts.get("id").cloned().unwrap_or_else(|| {
+            let id = crate::random::id().to_string();
+            store.leave(Write::Fact { key: "id", value: id.clone() });
+            id
+        });
+        let machine = Machine::look(&paths.data);
+        let layout = cgroup::Layout::detect()?;
+        let policy = host::policy(&options, &machine, &layout);
+        let images = image::Store::open(&paths.data)?;
+        images.builtin(BUILTIN, builtin::REPORT)?;
+        let networks = Networks::open(&options, &store, &facts)?;
+        let roster = Roster::new(first_slot(&paths.data));
+        let restored = restore(&roster, &left.containers);
+        let to_tell: Arc<Mutex<Weak<House>>> = Arc::default();
+        let telling = Arc::clone(&to_tell);
+        let watcher = Watcher::new(move |due| tell(&telling, due)).doing("start", "the watcher")?;
+        let house = Arc::new(House {
+            cgroup_parent: cgroup_parent(&paths.run),
+            journal: Arc::new(Journal::new(Arc::clone(&store), &left.events)),
+            volumes: Volumes::new(&left.volumes),
+            execs: Execs::default(),
+            workers: Workers::default(),
+            volume_use: RwLock::default(),
+            leaving: Mutex::default(),
+            options,
+            paths,
+            machine,
+            policy,
+            layout,
+            id,
+            store,
+            roster,
+            images,
+            networks,
+            watcher,
+        });
+        introduce(&to_tell, &house);
+        let engine = Self(house);
+        recover::begin(&engine, restored);
+        Ok(engine)
+    }
+}
+
+/// From now on the watcher tells this house.
+fn introduce(to: &Mutex<Weak<House>>, house: &Arc<House>) {
+    *to.lock().expect("nobody panics with it") = Arc::downgrade(house);
+}
+
+/// Has what is due done by a worker, as long as there is an engine.
+fn tell(house: &Mutex<Weak<House>>, due: Due) {
+    let house = house.lock().expect("nobody panics with it").upgrade();
+    if let Some(house) = house {
+        let engine = Engine(Arc::clone(&house));
+        house.workers.give(move || engine.due(due));
+    }
+}
+
+fn make_dirs(paths: &Paths) -> Result<(), Error> {
+    let private = [
+        paths.data.join("containers"),
+        paths.data.join("volumes"),
+        paths.run.join("containers"),
+        paths.root(),
+    ];
+    for dir in private {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(&dir);
+        made.doing("create", &dir)?;
+    }
+    Ok(())
+}
+
+/// The groups of an engine's containers are below a parent of its own.
+fn cgroup_parent(run_root: &Path) -> String {
+    if run_root == Path::new(DEFAULT_RUN) {
+        return "/cofferdam".into();
+    }
+    format!("/cofferdam-{:08x}", hash(run_root) & 0xffff_ffff)
+}
+
+/// Where an engine begins to hand out ranges of ids.
+fn first_slot(data_root: &Path) -> u32 {
+    if data_root == Path::new("/var/lib/cofferdam") {
+        return 0;
+    }
+    // 47 places besides the default's, spread by the path.
+    let place = hash(data_root) % 47 + 1;
+    u32::try_from(place).unwrap_or(1) * STRIDE
+}
+
+/// FNV-1a: the same on every day and in every version.
+fn hash(path: &Path) -> u64 {
+    path.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Takes in the containers of the records, and says in which boot each was
+/// last changed.
+fn restore(roster: &Roster, rows: &[Row]) -> HashMap<spec::Id, String> {
+    let mut boots = HashMap::new();
+    for row in rows {
+        match read(row) {
+            Ok((container, boot)) => {
+                boots.insert(container.id.clone(), boot);
+                roster.restore(Arc::new(Cell::restored(container, row.slot)));
+            }
+            Err(error) => {
+                tracing::error!(id = row.id, %error, "the record of a container cannot be read");
+            }
+        }
+    }
+    boots
+}
+
+fn read(row: &Row) -> Result<(Container, String), Error> {
+    let moving: Moving = serde_json::from_str(&row.moving).map_err(|e| Error::records(&e))?;
+    let mut container: Container =
+        serde_json::from_str(&row.fixed).map_err(|e| Error::records(&e))?;
+    let boot = moving.boot.clone();
+    container.set_moving(moving);
+    container.name.clone_from(&row.name);
+    container.execs.clear();
+    if container.id.as_str() != row.id {
+        return Err(Error::Below { kind: Kind::Host, message: "it bears another's id".into() });
+    }
+    Ok((container, boot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_beside_one_another_have_parents_and_ranges_of_their_own() {
+        let (one, two) = (Path::new("/run/a"), Path::new("/run/b"));
+        assert_ne!(cgroup_parent(one), cgroup_parent(two));
+        assert_ne!(first_slot(one), first_slot(two));
+        assert_eq!(cgroup_parent(Path::new(DEFAULT_RUN)), "/cofferdam");
+        assert_eq!(first_slot(Path::new("/var/lib/cofferdam")), 0);
+    }
+
+    #[test]
+    fn a_container_reads_back_from_its_record() {
+        let mut container = Container::blank(crate::random::id(), "one");
+        container.state = crate::State::Running { pid: 7 };
+        container.last.started = 5;
+        let row = Row {
+            id: container.id.to_string(),
+            name: "renamed".into(),
+            slot: 3,
+            fixed: serde_json::to_string(&container).expect("plain data"),
+            moving: serde_json::to_string(&container.moving("boot")).expect("plain data"),
+        };
+        let (read, boot) = read(&row).expect("reads back");
+        assert_eq!(boot, "boot");
+        assert_eq!(read, Container { name: "renamed".into(), ..container });
+    }
+}

@@ -1,0 +1,367 @@
+//! From a record to a program that runs.
+//!
+//! ```text
+//!   engine                                            monitor
+//!     | holds addresses and ports, writes /etc files
+//!     | mounts the root, resolves the user, decides
+//!     | writes sandbox.json ── Launch (+ root) ─────────> |
+//!     | <──────────────────────── Alive (+ netns) ─────── |
+//!     | plugs the network in, attaches who waits          |
+//!     | (the record is in by now) ── Go ────────────────> |
+//!     | <──────────────────────────────────── Running ─── |
+//! ```
+//!
+//! Whatever fails, all of it is taken back.
+
+use crate::{
+    Container, Engine, Error, State,
+    archive::read_in_root,
+    cell::{Cell, Link},
+    error::Doing,
+    files,
+    house::{House, replace},
+    networks::{Mode, Networks},
+    ports,
+    state::Step,
+    store::{Pending, Write},
+    undo::Undo,
+    watcher::Due,
+};
+use network::Endpoint;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use spec::{Digest, Sandbox, docker::EndpointSettings, wire::Request};
+use std::{
+    fs,
+    net::IpAddr,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::DirBuilderExt,
+    },
+    sync::Arc,
+    time::Duration,
+};
+
+/// How long a monitor may take for one step.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Docker's exit code for a start that failed for want of a better one.
+const FAILED: u8 = 128;
+
+/// What came of a start that succeeded.
+struct Began {
+    pid: i32,
+    init: OwnedFd,
+    running: watch::Running,
+}
+
+impl Engine {
+    /// Starts the program; returns once it runs.
+    ///
+    /// # Errors
+    /// `NotModified` if it runs; [`Error::Start`] if it could not be started.
+    pub fn start(&self, reference: &str) -> Result<(), Error> {
+        let cell = self.0.find(reference)?;
+        let _own = cell.own();
+        self.start_owned(&cell)
+    }
+
+    /// Starts a container whose `verb` lock is held.
+    pub(crate) fn start_owned(&self, cell: &Arc<Cell>) -> Result<(), Error> {
+        let container = cell.now();
+        match container.state {
+            State::Running { .. } => {
+                return Err(Error::NotModified(format!(
+                    "container {} is already running",
+                    container.id
+                )));
+            }
+            State::Paused { .. } => {
+                let words = "cannot start a paused container, try unpause instead";
+                return Err(Error::Conflict(words.into()));
+            }
+            State::Removing | State::Dead => {
+                let words = "container is marked for removal and cannot be started";
+                return Err(Error::Conflict(words.into()));
+            }
+            State::Created | State::Exited | State::Starting | State::Restarting { .. } => {}
+        }
+        cell.step(Step::Start, |_| {})?;
+        match self.0.bring_up(cell) {
+            Ok(began) => self.began(cell, began),
+            Err(error) => {
+                self.gave_up(cell, &error);
+                Err(error)
+            }
+        }
+    }
+
+    fn began(&self, cell: &Arc<Cell>, began: Began) -> Result<(), Error> {
+        let house = &self.0;
+        let now = crate::clock::now();
+        let container = cell.step(Step::Began { pid: began.pid }, |container| {
+            container.last = crate::Last { started: now, ..crate::Last::default() };
+            container.stopped_by_hand = false;
+        })?;
+        house.leave(&container);
+        if let Some(settings) =
+            container.endpoints.get("bridge").filter(|_| container.plug.is_some())
+        {
+            house.network_event(&container, settings, "connect");
+        }
+        house.journal.container(&container, "start", &[]);
+        let mut live = cell.live();
+        live.init = Some(Arc::new(began.init));
+        live.stopping = false;
+        let watched = house.watcher.watch(&began.running, Due::Container(cell.id.clone()));
+        live.link = Some(Link::Child(began.running));
+        let late = std::mem::take(&mut live.attaching);
+        drop(live);
+        // They came while it was starting, and see what it says from now on.
+        house.attach_all(cell, late);
+        watched.doing("watch", house.paths.run(&cell.id))
+    }
+
+    fn gave_up(&self, cell: &Arc<Cell>, error: &Error) {
+        let house = &self.0;
+        let ran_before = cell.now().last.started != 0;
+        let code =
+            if let Error::Start { code: code @ 126..=127, .. } = error { *code } else { FAILED };
+        let stepped = cell.step(Step::GaveUp { ran_before }, |container| {
+            container.last.code = code;
+            container.last.error = error.to_string();
+            house.withdraw(container);
+        });
+        match stepped {
+            Ok(container) => {
+                house.leave(&container);
+                if container.host.auto_remove
+                    && let Err(error) = self.remove_owned(cell, true)
+                {
+                    tracing::warn!(id = %cell.id, %error, "cannot remove what did not start");
+                }
+            }
+            Err(error) => tracing::error!(id = %cell.id, %error, "cannot give up a start"),
+        }
+    }
+}
+
+impl House {
+    /// Does all that can fail.
+    fn bring_up(&self, cell: &Arc<Cell>) -> Result<Began, Error> {
+        let mut undo = Undo::default();
+        let container = self.connect(cell, &mut undo)?;
+        let pending = self.announce(&container);
+        let id = cell.id.as_str();
+        let image: Digest = container.image.parse().map_err(|_| broken(&container))?;
+        let root = snapshot::Root::open(&self.paths.data, id, container.ids())?;
+        let mount = root.mount(&self.images.layers(&image)?)?;
+        let sandbox = self.decide_in(cell, &container, mount.as_fd())?;
+        let dir = self.run_dir(cell, &sandbox, &mut undo)?;
+        let mut launching = watch::launch(watch::Launch {
+            binary: &self.options.runtime_binary,
+            dir: &dir,
+            root: Some(mount.as_fd()),
+            open_stdin: container.config.open_stdin,
+            stdin_once: container.config.stdin_once,
+            patience: PATIENCE,
+        })?;
+        let alive = launching.alive()?;
+        let pid = Pid::from_raw(alive.pid).ok_or_else(|| broken(&container))?;
+        let init = pidfd_open(pid, PidfdFlags::empty()).doing("watch init in", &dir)?;
+        if let (Some(endpoint), Some(netns)) = (&container.plug, &alive.netns) {
+            self.networks.plug(netns.as_fd(), endpoint)?;
+        }
+        let waiting = std::mem::take(&mut cell.live().attaching);
+        self.attach_all(cell, waiting);
+        pending.wait().map_err(|e| Error::records(&e))?;
+        let running = launching.go()?;
+        undo.keep();
+        Ok(Began { pid: alive.pid, init, running })
+    }
+
+    /// Holds the container's place on the network and writes its files in
+    /// `/etc`; returns it as published with both.
+    fn connect<'a>(
+        &'a self,
+        cell: &'a Arc<Cell>,
+        undo: &mut Undo<'a>,
+    ) -> Result<Arc<Container>, Error> {
+        let container = cell.now();
+        let mode = Mode::parse(&container.host.network_mode)?;
+        let mut peer = None;
+        let mut plug = None;
+        match &mode {
+            Mode::Container(name) => peer = Some(self.find(name)?.now()),
+            Mode::Bridge => {
+                let wishes = ports::wishes(&container.config, &container.host)?;
+                let endpoint = self.networks.hold(&container, &wishes)?;
+                plug = Some(endpoint.clone());
+                undo.with("leave the network", move || self.networks.leave(&endpoint));
+            }
+            Mode::None | Mode::Host => {}
+        }
+        self.write_files(&container, &mode, plug.as_ref())?;
+        let ports = match &plug {
+            Some(endpoint) => Networks::shown_ports(&container, endpoint)?,
+            None => ports::Ports::new(),
+        };
+        Ok(cell.change(|container| {
+            if let Some(peer) = peer {
+                container.hosts_path.clone_from(&peer.hosts_path);
+                container.hostname_path.clone_from(&peer.hostname_path);
+                container.resolv_conf_path.clone_from(&peer.resolv_conf_path);
+            }
+            if let Some(endpoint) = &plug {
+                let asked = container.endpoints.remove("bridge").unwrap_or_default();
+                let settings = self.networks.settings(endpoint, asked);
+                container.endpoints.insert("bridge".into(), settings);
+            }
+            container.plug = plug;
+            container.ports = ports;
+        }))
+    }
+
+    fn write_files(
+        &self,
+        container: &Container,
+        mode: &Mode,
+        plug: Option<&Endpoint>,
+    ) -> Result<(), Error> {
+        if matches!(mode, Mode::Container(_)) {
+            // It uses those of the other one.
+            return Ok(());
+        }
+        let addresses: Vec<IpAddr> = plug
+            .into_iter()
+            .flat_map(|e| e.addr4.map(IpAddr::V4).into_iter().chain(e.addr6.map(IpAddr::V6)))
+            .collect();
+        let extra = container.host.extra_hosts.clone().unwrap_or_default();
+        let name = self.hostname(container)?;
+        let names = files::own_names(&name, &container.config.domainname);
+        let hosts = files::hosts(&names, &extra, &addresses, self.networks.gateway())?;
+        files::write(&container.hosts_path, &hosts)?;
+        files::write(&container.hostname_path, &format!("{name}\n"))?;
+        let shared = *mode == Mode::Host;
+        let resolv = files::resolv_conf(&files::hosts_resolv_conf(), &container.host, shared);
+        files::write(&container.resolv_conf_path, &resolv)
+    }
+
+    /// The record says where it will be before it is there.
+    fn announce(&self, container: &Container) -> Pending {
+        match serde_json::to_string(&container.moving(&self.machine.boot)) {
+            Ok(moving) => {
+                let id = container.id.to_string();
+                self.store.begin(Write::Moving { id, moving })
+            }
+            Err(error) => Pending::failed(error.to_string()),
+        }
+    }
+
+    /// Decides with the user that the image's own files name.
+    fn decide_in(
+        &self,
+        cell: &Arc<Cell>,
+        container: &Container,
+        root: BorrowedFd<'_>,
+    ) -> Result<Sandbox, Error> {
+        let user = user_in(root, &container.config.user, container.host.group_add.as_deref())?;
+        let points = self.points(container)?;
+        let sandbox = self.decide(container, cell.slot, &user, &points, false)?;
+        if sandbox.weakened != container.weakened {
+            cell.change(|container| container.weakened.clone_from(&sandbox.weakened));
+        }
+        Ok(sandbox)
+    }
+
+    /// The directory where the monitor will live, with what it is to apply.
+    fn run_dir<'a>(
+        &'a self,
+        cell: &'a Arc<Cell>,
+        sandbox: &Sandbox,
+        undo: &mut Undo<'a>,
+    ) -> Result<std::path::PathBuf, Error> {
+        let dir = self.paths.run(&cell.id);
+        match fs::DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                // Of an earlier run that was not cleared away.
+                fs::remove_dir_all(&dir).doing("remove", &dir)?;
+                fs::DirBuilder::new().mode(0o700).create(&dir).doing("create", &dir)?;
+            }
+            made => made.doing("create", &dir)?,
+        }
+        let taken_back = dir.clone();
+        undo.with("remove its run directory", move || {
+            fs::remove_dir_all(&taken_back).doing("remove", &taken_back)
+        });
+        let text = serde_json::to_vec(sandbox).map_err(|e| Error::records(&e))?;
+        let path = dir.join("sandbox.json");
+        replace(&path, &text).doing("write", &path)?;
+        Ok(dir)
+    }
+
+    /// Forgets where a container was on the network.
+    pub(crate) fn withdraw(&self, container: &mut Container) {
+        container.plug = None;
+        container.ports.clear();
+        for (name, settings) in &mut container.endpoints {
+            *settings = EndpointSettings {
+                ipam_config: settings.ipam_config.take(),
+                links: settings.links.take(),
+                aliases: settings.aliases.take(),
+                driver_opts: settings.driver_opts.take(),
+                network_id: self.networks.id(name).to_owned(),
+                ..EndpointSettings::default()
+            };
+        }
+    }
+
+    pub(crate) fn network_event(
+        &self,
+        container: &Container,
+        settings: &EndpointSettings,
+        action: &str,
+    ) {
+        let attributes =
+            [("container", container.id.as_str()), ("name", "bridge"), ("type", "bridge")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        self.journal.say("network", action, &settings.network_id, attributes.into());
+    }
+
+    /// Connects those who attached before the start.
+    fn attach_all(&self, cell: &Cell, waiting: Vec<(crate::Attach, crate::cell::Deliver)>) {
+        for (wish, deliver) in waiting {
+            match self.attach_now(cell, wish, true) {
+                Ok(stream) => deliver(stream),
+                // Its client learns of it by the drop.
+                Err(error) => tracing::warn!(id = %cell.id, %error, "cannot attach a client"),
+            }
+        }
+    }
+
+    /// Connects to the streams of a container whose monitor is up.
+    pub(crate) fn attach_now(
+        &self,
+        cell: &Cell,
+        wish: crate::Attach,
+        pace: bool,
+    ) -> Result<std::os::unix::net::UnixStream, Error> {
+        let crate::Attach { stdin, stdout, stderr } = wish;
+        let request = Request::Attach { stdin, stdout, stderr, pace };
+        let (_, stream) = watch::hand_over(&self.paths.run(&cell.id), &request)?;
+        Ok(stream)
+    }
+}
+
+/// Whom a container runs as, by the files in its root.
+pub(crate) fn user_in(
+    root: BorrowedFd<'_>,
+    user: &str,
+    group_add: Option<&[String]>,
+) -> Result<policy::user::Identity, Error> {
+    let passwd = read_in_root(root, "etc/passwd")?;
+    let group = read_in_root(root, "etc/group")?;
+    Ok(policy::user::resolve(user, &passwd, &group, group_add.unwrap_or_default())?)
+}
+
+fn broken(container: &Container) -> Error {
+    Error::records(&format!("the record of {} makes no sense", container.id))
+}

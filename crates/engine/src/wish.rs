@@ -1,0 +1,202 @@
+//! Everything that a decision about a container needs, gathered.
+//!
+//! `policy` is pure: here its questions are answered from the records, the
+//! host's devices and the containers that are to be joined.
+
+use crate::{
+    Container, Error, MountPoint, devices,
+    house::{House, Paths},
+    roster,
+};
+use policy::{
+    Files, Ids, Joined, Peer, Wish,
+    mounts::{Below, Point, Relabel, Source},
+    user::Identity,
+};
+use spec::Sandbox;
+use std::path::Path;
+
+impl House {
+    /// Decides a container's confinement: in earnest, with its user and
+    /// mounts, or on trial.
+    ///
+    /// # Errors
+    /// A refusal; or a container to be joined does not run.
+    pub fn decide(
+        &self,
+        container: &Container,
+        slot: u32,
+        user: &Identity,
+        points: &[Point],
+        trial: bool,
+    ) -> Result<Sandbox, Error> {
+        let nodes = devices::look_up(&policy::devices::wanted(&container.host))?;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let (hosts, hostname) = (text(&container.hosts_path), text(&container.hostname_path));
+        let resolv_conf = text(&container.resolv_conf_path);
+        let (root, log) = (text(&self.paths.root()), text(&log_path(&self.paths, container)));
+        let parent = self.group_path(container);
+        let parent = parent.strip_suffix(&format!("/{}", container.id)).unwrap_or(&parent);
+        let name = match container.config.hostname.as_str() {
+            "" => self.hostname(container)?,
+            _ => String::new(),
+        };
+        let level = self.policy.selinux.then(|| selinux_level(slot));
+        let wish = Wish {
+            id: container.id.as_str(),
+            config: &container.config,
+            host_config: &container.host,
+            range: roster::base(slot),
+            user,
+            hostname: &name,
+            root: &root,
+            mounts: points,
+            files: Files { hosts: &hosts, hostname: &hostname, resolv_conf: &resolv_conf },
+            joined: self.joined(container, trial)?,
+            cgroup_parent: parent,
+            devices: &nodes,
+            log_path: &log,
+            selinux_level: level.as_deref(),
+        };
+        Ok(policy::sandbox(&wish, &self.policy)?)
+    }
+
+    /// The name that a container has, or shares.
+    pub fn hostname(&self, container: &Container) -> Result<String, Error> {
+        let own = &container.config.hostname;
+        if !own.is_empty() {
+            return Ok(own.clone());
+        }
+        match container.host.network_mode.strip_prefix("container:") {
+            Some(peer) if container.host.uts_mode != "host" => {
+                let peer = self.find(peer)?.now();
+                // One that joins another in its turn shares that one's.
+                Ok(if peer.config.hostname.is_empty() {
+                    crate::host::name()
+                } else {
+                    peer.config.hostname.clone()
+                })
+            }
+            _ => Ok(crate::host::name()),
+        }
+    }
+
+    fn joined(&self, container: &Container, trial: bool) -> Result<Joined, Error> {
+        let peer = |mode: &str, what: &str| {
+            let Some(name) = mode.strip_prefix("container:") else { return Ok(None) };
+            let peer = self.find(name)?.now();
+            let ids = peer.id_base.map_or(Ids::Host, Ids::Range);
+            match peer.state.pid() {
+                Some(pid) => Ok(Some(Peer { pid, ids })),
+                // It has until the start to run.
+                None if trial => Ok(Some(Peer { pid: 0, ids })),
+                None => Err(Error::Conflict(format!(
+                    "cannot join {what} namespace of a non running container: container {} is {}",
+                    peer.id,
+                    peer.state.word()
+                ))),
+            }
+        };
+        Ok(Joined {
+            pid: peer(&container.host.pid_mode, "PID")?,
+            ipc: peer(&container.host.ipc_mode, "IPC")?,
+            network: peer(&container.host.network_mode, "network")?,
+        })
+    }
+
+    /// What is mounted into a container, from its words and its record.
+    ///
+    /// # Errors
+    /// Words that make no sense; a volume that is gone.
+    pub fn points(&self, container: &Container) -> Result<Vec<Point>, Error> {
+        let mut points = policy::mounts::points(&container.config, &container.host)?;
+        for point in &mut points {
+            if let Source::Volume(volume) = &point.source {
+                let known = container.mounts.iter().find(|m| m.destination == point.destination);
+                let name = known.map_or(volume.name.as_str(), |mount| &mount.name);
+                point.path = self.volume_path(name, &volume.subpath)?;
+            }
+        }
+        let others = container
+            .mounts
+            .iter()
+            .filter(|mount| !points.iter().any(|point| point.destination == mount.destination))
+            .map(inherited)
+            .collect::<Vec<_>>();
+        points.extend(others);
+        points.sort_by_key(|point| point.destination.matches('/').count());
+        Ok(points)
+    }
+
+    fn volume_path(&self, name: &str, subpath: &str) -> Result<String, Error> {
+        let volume = self.volumes.get(name).ok_or_else(|| Error::NoVolume(name.to_owned()))?;
+        if subpath.is_empty() {
+            return Ok(volume.mountpoint);
+        }
+        let sane = Path::new(subpath)
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_)));
+        let path = Path::new(&volume.mountpoint).join(subpath);
+        // A link in a volume is its containers' word, not ours to follow.
+        let real = path.canonicalize();
+        match real {
+            Ok(real) if sane && real == path => Ok(path.to_string_lossy().into_owned()),
+            _ => Err(Error::Invalid(format!(
+                "cannot access path {subpath} of volume {name}: it is not there, or a link"
+            ))),
+        }
+    }
+}
+
+/// What `--volumes-from` took over at creation.
+fn inherited(mount: &MountPoint) -> Point {
+    let source = match mount.kind.as_str() {
+        "volume" => Source::Volume(policy::mounts::Volume {
+            name: mount.name.clone(),
+            no_copy: true,
+            ..policy::mounts::Volume::default()
+        }),
+        _ => Source::Bind { create: false },
+    };
+    Point {
+        destination: mount.destination.clone(),
+        source,
+        path: mount.source.clone(),
+        read_only: !mount.rw,
+        below: Below::default(),
+        propagation: mount.propagation.clone(),
+        relabel: Relabel::default(),
+    }
+}
+
+/// Where the log of a container is, should it keep one.
+pub(crate) fn log_path(paths: &Paths, container: &Container) -> std::path::PathBuf {
+    paths.container(&container.id).join(format!("{}-json.log", container.id))
+}
+
+/// A pair of categories for this container alone: every slot has its own.
+fn selinux_level(slot: u32) -> String {
+    const CATEGORIES: u32 = 1024;
+    // Pairs (a, b) with a < b, counted row by row: there are 523,776, more
+    // than there are slots.
+    let (mut first, mut rest) = (0, slot);
+    while rest >= CATEGORIES - 1 - first {
+        rest -= CATEGORIES - 1 - first;
+        first += 1;
+    }
+    format!("s0:c{first},c{}", first + 1 + rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_slot_has_a_pair_of_categories_of_its_own() {
+        let pairs: BTreeSet<String> = (0..49_151).map(selinux_level).collect();
+        assert_eq!(pairs.len(), 49_151);
+        assert_eq!(selinux_level(0), "s0:c0,c1");
+        assert_eq!(selinux_level(1023), "s0:c1,c2");
+    }
+}
