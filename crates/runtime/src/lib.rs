@@ -25,12 +25,51 @@
 //! With [`Options::door`] init listens for *Go* on a socket of that name
 //! instead, so that the caller may end first and a later one [`knock`].
 
+mod caps;
+mod cgroupfs;
+mod command;
+mod console;
+mod copyup;
+mod devices;
+mod dialogue;
+mod door;
+mod exec;
+mod failure;
+mod filesystem;
+mod filter;
+/// Programs run around a container's life.
+pub mod hooks;
+mod ids;
+mod init;
+mod labels;
+mod landlock;
+mod launcher;
+mod limits;
+mod mask;
+mod mounts;
+mod namespaces;
+mod options;
+mod pid1;
+mod pidns;
+mod procfs;
+mod program;
+mod protect;
+mod sysctl;
+mod tree;
+mod userns;
+mod waiting;
+
+pub use door::knock;
+pub use exec::{Target, exec};
+pub use protect::protect_self;
+pub use waiting::{Running, Waiting, prepare};
+
 use spec::{
     Sandbox,
-    oci::{self, ConsoleSize},
-    wire::Failure,
+    oci::{ConsoleSize, State},
 };
 use std::{
+    collections::BTreeMap,
     os::fd::{BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -84,141 +123,55 @@ pub struct Options<'a> {
     pub door: Option<&'a Path>,
 }
 
-/// A process that waits in its namespaces for leave to begin.
-///
-/// Dropping it kills it.
-#[derive(Debug)]
-pub struct Waiting {
-    /// Init, as the host sees it; a child of the caller.
-    pub pid: i32,
-    /// The same, safe from reuse.
-    pub pidfd: OwnedFd,
-    /// Its network namespace, if it is a new one.
-    pub netns: Option<OwnedFd>,
-}
-
-/// A process that is, or will be, the program.
-#[derive(Debug)]
-pub struct Running {
-    /// As the host sees it; a child of the caller.
-    pub pid: i32,
-    /// The same, safe from reuse.
-    pub pidfd: OwnedFd,
-    /// The master side of its terminal, if one was asked for.
-    pub console: Option<OwnedFd>,
-    /// What the machine would not grant, one line each.
-    pub warnings: Vec<String>,
-}
-
-/// Begins to make the container; returns as soon as its namespaces exist,
-/// while its root is still being built.
-///
-/// # Errors
-/// One line for people: the step, its object and what the kernel said.
-pub fn prepare(
-    _sandbox: &Sandbox,
-    _bundle: &Path,
-    _root: Root<'_>,
-    _io: Io,
-    _options: &Options<'_>,
-) -> Result<Waiting, Failure> {
-    todo!()
-}
-
-impl Waiting {
-    /// Waits until everything but the last step is done; runs the `prestart`
-    /// and `createRuntime` hooks on the way. A missing or unfit command is
-    /// found here, as [`Failure::command`]. May be called more than once.
-    ///
-    /// # Errors
-    /// Why the program will never run; init is gone then.
-    pub fn ready(&mut self) -> Result<(), Failure> {
-        todo!()
-    }
-
-    /// [Gets ready](Self::ready) and lets the program begin: returns when
-    /// exec has succeeded.
-    ///
-    /// # Errors
-    /// Why it could not; init is gone then (not yet reaped).
-    pub fn go(self) -> Result<Running, Failure> {
-        todo!()
-    }
-
-    /// [Gets ready](Self::ready) and leaves init waiting at
-    /// [`Options::door`].
-    ///
-    /// # Errors
-    /// As [`Waiting::ready`].
-    pub fn leave(self) -> Result<Running, Failure> {
-        todo!()
-    }
-
-    /// Gives it up: init is killed and reaped.
-    pub fn abort(self) {
-        todo!()
+impl From<&cgroup::Cgroup> for Cgroup {
+    fn from(group: &cgroup::Cgroup) -> Self {
+        Self::from_paths(&group.paths())
     }
 }
 
-/// Lets the program begin that waits at `door`: returns when exec has
-/// succeeded.
-///
-/// # Errors
-/// Why it could not, or that nobody waits there.
-pub fn knock(_door: &Path) -> Result<(), Failure> {
-    todo!()
-}
-
-/// A running container, for [`exec`].
-#[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
-    /// Its init.
-    pub pidfd: BorrowedFd<'a>,
-    /// What confines it; an exec is confined alike.
-    pub sandbox: &'a Sandbox,
-}
-
-/// Runs another program in a container: returns when exec has succeeded.
-///
-/// The process is a child of the caller, in all namespaces of the container,
-/// in [`Options::cgroup`], and confined by the sandbox except where
-/// `process` says otherwise (capabilities, labels, `noNewPrivileges`).
-///
-/// # Errors
-/// Why it could not.
-pub fn exec(
-    _target: Target<'_>,
-    _process: &oci::Process,
-    _io: Io,
-    _options: &Options<'_>,
-) -> Result<Running, Failure> {
-    todo!()
-}
-
-/// Programs run around a container's life.
-pub mod hooks {
-    use spec::{
-        oci::{Hook, State},
-        wire::Failure,
-    };
-
-    /// Runs `hooks` in order with `state` on their input; the first that
-    /// fails, or takes longer than its timeout, ends it.
-    ///
-    /// # Errors
-    /// Which one failed, how, and what it said on standard error.
-    pub fn run(_kind: &str, _hooks: &[Hook], _state: &State) -> Result<(), Failure> {
-        todo!()
+impl Cgroup {
+    /// From each controller's directory; version 2's is called `""`.
+    fn from_paths(paths: &BTreeMap<String, PathBuf>) -> Self {
+        let mut group = Self::default();
+        for (controller, path) in paths {
+            let controller = controller.strip_prefix("name=").unwrap_or(controller);
+            if controller.is_empty() {
+                group.unified = Some(path.clone());
+            } else if let Some((name, _)) = group.v1.iter_mut().find(|(_, known)| known == path) {
+                // Two controllers of one hierarchy are mounted under both names.
+                name.push(',');
+                name.push_str(controller);
+            } else {
+                group.v1.push((controller.into(), path.clone()));
+            }
+        }
+        group
     }
 }
 
-/// Makes sure that the container cannot write to this program's file through
-/// `/proc/PID/exe` (CVE-2019-5736): unless it was executed from a read-only
-/// mount already, executes it again from one. To be called first thing in
-/// `main` by whoever makes containers without a user namespace.
-///
-/// # Errors
-/// What the kernel said; carrying on would leave the program exposed.
-pub fn protect_self() -> std::io::Result<()> {
-    todo!()
+/// The state that hooks and listeners are told.
+fn state(sandbox: &Sandbox, bundle: &Path, pid: i32, status: &str) -> State {
+    State {
+        oci_version: sandbox.config.oci_version.clone(),
+        id: sandbox.id.clone(),
+        status: status.into(),
+        pid: Some(pid),
+        bundle: bundle.to_string_lossy().into_owned(),
+        annotations: sandbox.config.annotations.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controllers_of_one_hierarchy_share_a_mount_point() {
+        let paths = [("", "/u"), ("cpu", "/c"), ("cpuacct", "/c"), ("name=systemd", "/s")];
+        let paths = paths.map(|(name, path)| (name.into(), path.into())).into();
+        let group = Cgroup::from_paths(&paths);
+        assert_eq!(group.unified.as_deref(), Some(Path::new("/u")));
+        let names: Vec<_> = group.v1.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["cpu,cpuacct", "systemd"]);
+    }
 }

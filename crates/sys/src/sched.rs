@@ -3,11 +3,9 @@
 use crate::checked;
 use std::{io, ptr};
 
-/// `struct sched_attr`, version 0, of `sched_setattr(2)`.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
+/// What `sched_setattr(2)` is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
-    size: u32,
     /// `SCHED_*`.
     pub policy: u32,
     /// `SCHED_FLAG_*`.
@@ -24,14 +22,28 @@ pub struct Schedule {
     pub period: u64,
 }
 
+/// `struct sched_attr`, version 0.
+#[repr(C)]
+struct Attr {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
 /// Changes how process `pid` (0 for the caller) is scheduled.
 ///
 /// # Errors
 /// As `sched_setattr(2)`.
 pub fn set_schedule(pid: i32, schedule: Schedule) -> io::Result<()> {
     const SIZE: u32 = 48;
-    const { assert!(size_of::<Schedule>() == SIZE as usize) };
-    let attr = Schedule { size: SIZE, ..schedule };
+    const { assert!(size_of::<Attr>() == SIZE as usize) };
+    let Schedule { policy, flags, nice, priority, runtime, deadline, period } = schedule;
+    let attr = Attr { size: SIZE, policy, flags, nice, priority, runtime, deadline, period };
     // SAFETY: the attribute outlives the call and names its own size.
     checked(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, ptr::from_ref(&attr), 0) })
         .map(drop)

@@ -1,0 +1,57 @@
+//! SELinux and AppArmor: the label that takes effect at exec.
+//!
+//! Written through the host's verified procfs, never through a `/proc` that
+//! the container's image or mounts could have made (CVE-2019-16884).
+
+use crate::{
+    failure::{Doing, refusal},
+    procfs::Proc,
+};
+use rustix::{fs::OFlags, io::Errno};
+use spec::{oci::Process, wire::Failure};
+
+/// When it is to take effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// When this process becomes the program.
+    Exec,
+    /// At once: it never will.
+    Now,
+}
+
+/// Asks for the labels that `process` names.
+pub(crate) fn apply(proc: &Proc, process: &Process, when: When) -> Result<(), Failure> {
+    if !process.selinux_label.is_empty() {
+        let file = if when == When::Exec { "exec" } else { "current" };
+        proc.write(&format!("thread-self/attr/{file}"), process.selinux_label.as_bytes())
+            .doing(|| format!("set the SELinux label {}", process.selinux_label))?;
+    }
+    let profile = process.apparmor_profile.as_str();
+    if !profile.is_empty() && profile != "unconfined" {
+        let (file, verb) = match when {
+            When::Exec => ("exec", "exec"),
+            When::Now => ("current", "changeprofile"),
+        };
+        let doing = || format!("apply the AppArmor profile {profile}");
+        // Beside another module only the named directory is AppArmor's.
+        let own = format!("thread-self/attr/apparmor/{file}");
+        match proc.write(&own, format!("{verb} {profile}").as_bytes()) {
+            Err(Errno::NOENT) if enabled(proc) => proc
+                .write(&format!("thread-self/attr/{file}"), format!("{verb} {profile}").as_bytes())
+                .doing(doing)?,
+            Err(Errno::NOENT) => {
+                return Err(refusal(format!(
+                    "cannot apply the AppArmor profile {profile}: this kernel has no AppArmor"
+                )));
+            }
+            other => other.doing(doing)?,
+        }
+    }
+    Ok(())
+}
+
+/// A kernel with AppArmor before 5.8 has no directory of its own for it.
+fn enabled(proc: &Proc) -> bool {
+    proc.file("thread-self/attr/exec", OFlags::WRONLY).is_ok()
+        && std::path::Path::new("/sys/module/apparmor").exists()
+}
