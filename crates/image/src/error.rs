@@ -1,7 +1,10 @@
 //! What can go wrong with images.
 
 use spec::Digest;
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why a call into the image store failed.
 #[derive(Debug, thiserror::Error)]
@@ -96,5 +99,16 @@ impl Error {
             },
             Self::Records { .. } | Self::Output(_) | Self::Host { .. } => Kind::Host,
         }
+    }
+}
+
+/// Adds the verb and the path where they are known: at the call.
+pub(crate) trait Doing<T> {
+    fn doing(self, verb: &'static str, path: impl AsRef<Path>) -> Result<T, Error>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, doing: &'static str, path: impl AsRef<Path>) -> Result<T, Error> {
+        self.map_err(|source| Error::Host { doing, path: path.as_ref().into(), source })
     }
 }

@@ -19,10 +19,21 @@
 //! kept once, unpacked, together with what is needed to write out its very
 //! tar again, byte for byte.
 
+mod archive;
+mod codec;
+mod content;
 mod error;
+mod instructions;
+mod load;
+mod make;
+mod pipe;
 mod record;
+mod records;
+mod removal;
+mod save;
 mod store;
 
 pub use error::{Error, Kind};
+pub use make::{Commit, Import};
 pub use record::{Deleted, Detail, HistoryItem, Pruned, Summary};
-pub use store::{Commit, Import, Store, Usage};
+pub use store::{Store, Usage};

@@ -14,7 +14,7 @@ pub enum EntryKind {
 }
 
 /// Extended attributes: names and values.
-pub(crate) type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A member's header, all extensions applied.
 #[derive(Clone, Debug, PartialEq, Eq)]

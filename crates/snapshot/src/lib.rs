@@ -41,10 +41,12 @@ mod unpack;
 mod xattrs;
 
 pub use changes::{Change, ChangeKind};
+pub use entry::{Entry, EntryKind};
 pub use error::{Error, Kind};
 pub use ids::IdRange;
 pub use limits::Limits;
-pub use recipe::repack;
+pub use reader::Reader;
+pub use recipe::{Recipe, repack};
 pub use root::{Root, mount_read_only, remove};
 pub use transfer::{PathStat, PutOptions, export, get, put, stat};
-pub use unpack::{Unpacked, unpack};
+pub use unpack::{ROOT as LAYER_ROOT, Unpacked, unpack};

@@ -112,9 +112,28 @@ impl<'a> Reader<'a> {
         Ok(&self.buffer[from..from + len])
     }
 
+    /// Copies some of the current entry's stored bytes; 0 at the end.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        if self.left == 0 || into.is_empty() {
+            return Ok(0);
+        }
+        if self.start == self.end && !self.fill()? {
+            return Err(malformed("it ends within a file"));
+        }
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let len = left.min(self.end - self.start).min(into.len());
+        into[..len].copy_from_slice(&self.buffer[self.start..self.start + len]);
+        self.start += len;
+        self.left -= len as u64;
+        Ok(len)
+    }
+
     /// Says where the current entry's stored bytes were put, so that they
     /// need not be kept a second time; without it, they are.
-    pub fn kept_at(&mut self, path: &[u8], entry: &Entry) -> Result<(), Error> {
+    pub(crate) fn kept_at(&mut self, path: &[u8], entry: &Entry) -> Result<(), Error> {
         match &entry.sparse {
             Some(map) => map.iter().try_for_each(|(at, len)| self.recipe.file(path, *at, *len)),
             None => self.recipe.file(path, 0, entry.size),
@@ -122,7 +141,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Says that what was kept at `path` has moved to a spare place.
-    pub fn moved(&mut self, path: &[u8], spare: u64) -> Result<(), Error> {
+    pub(crate) fn moved(&mut self, path: &[u8], spare: u64) -> Result<(), Error> {
         self.recipe.moved(path, spare)
     }
 

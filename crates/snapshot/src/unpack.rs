@@ -32,7 +32,7 @@ use std::{
 };
 
 /// The files of a layer, in its directory.
-pub(crate) const ROOT: &str = "root";
+pub const ROOT: &str = "root";
 /// What a later entry of the same name replaced, in the layer's directory.
 pub(crate) const SPARE: &str = "spare";
 

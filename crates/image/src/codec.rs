@@ -1,0 +1,173 @@
+//! Compressed streams: told by their first bytes, undone as they come.
+
+use flate2::bufread::MultiGzDecoder;
+use std::io::{self, BufRead, BufReader, Read};
+
+/// Largest window of a zstd frame that we make room for, as a power of two:
+/// what zstd(1) accepts without being asked (128 MiB).
+const ZSTD_WINDOW: u32 = 27;
+/// A stream may grow this much beyond what came in …
+const RATIO: u64 = 1024;
+/// … and this much in any case.
+const FREE: u64 = 1 << 30;
+/// Bytes asked of the source at a time.
+const BUFFER: usize = 128 << 10;
+
+/// A stream as it is without its compression.
+pub(crate) struct Plain<'a> {
+    inner: Inner<'a>,
+    out: u64,
+}
+
+enum Inner<'a> {
+    Plain(BufReader<Counted<'a>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Counted<'a>>>>),
+    Zstd(zstd::stream::read::Decoder<'a, BufReader<Counted<'a>>>),
+}
+
+/// The source, with a count of what it gave.
+struct Counted<'a> {
+    from: &'a mut dyn Read,
+    count: u64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let len = self.from.read(into)?;
+        self.count += len as u64;
+        Ok(len)
+    }
+}
+
+/// How a stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    Gzip,
+    Zstd,
+    /// Compressed in a way that is not carried.
+    Foreign(&'static str),
+    Other,
+}
+
+impl Begins {
+    pub fn with(bytes: &[u8]) -> Self {
+        const MAGIC: [(&[u8], Begins); 4] = [
+            (&[0x1f, 0x8b], Begins::Gzip),
+            (&[0x28, 0xb5, 0x2f, 0xfd], Begins::Zstd),
+            (&[0xfd, b'7', b'z', b'X', b'Z', 0], Begins::Foreign("xz")),
+            (b"BZh", Begins::Foreign("bzip2")),
+        ];
+        MAGIC
+            .iter()
+            .find(|(magic, _)| bytes.starts_with(magic))
+            .map_or(Begins::Other, |(_, kind)| *kind)
+    }
+}
+
+impl<'a> Plain<'a> {
+    /// Looks at the beginning of a stream.
+    ///
+    /// # Errors
+    /// What the source said; `Unsupported` for a compression that is not
+    /// carried.
+    pub fn of(from: &'a mut dyn Read) -> io::Result<Self> {
+        let mut from = BufReader::with_capacity(BUFFER, Counted { from, count: 0 });
+        let begins = loop {
+            match from.fill_buf() {
+                Ok(bytes) => break Begins::with(bytes),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        };
+        let inner = match begins {
+            Begins::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(from))),
+            Begins::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(from)?;
+                decoder.window_log_max(ZSTD_WINDOW)?;
+                Inner::Zstd(decoder)
+            }
+            Begins::Foreign(what) => {
+                let text = format!("{what} compression is not carried: use gzip, zstd or none");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
+            Begins::Other => Inner::Plain(from),
+        };
+        Ok(Self { inner, out: 0 })
+    }
+
+    fn taken(&self) -> u64 {
+        match &self.inner {
+            Inner::Plain(from) => from.get_ref().count,
+            Inner::Gzip(from) => from.get_ref().get_ref().count,
+            Inner::Zstd(from) => from.get_ref().get_ref().count,
+        }
+    }
+}
+
+impl Read for Plain<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let len = match &mut self.inner {
+            Inner::Plain(from) => from.read(into)?,
+            Inner::Gzip(from) => from.read(into)?,
+            Inner::Zstd(from) => from.read(into)?,
+        };
+        self.out += len as u64;
+        if self.out > FREE && self.out / RATIO > self.taken() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("it unpacks to more than {RATIO} times its size"),
+            ));
+        }
+        Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn plain(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut source = bytes;
+        let mut out = Vec::new();
+        Plain::of(&mut source)?.read_to_end(&mut out)?;
+        Ok(out)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(bytes).expect("memory");
+        out.finish().expect("memory")
+    }
+
+    #[test]
+    fn every_carried_form_gives_the_same() {
+        let text = b"some text, some text".repeat(1000);
+        assert_eq!(plain(&text).expect("plain"), text);
+        assert_eq!(plain(&gzip(&text)).expect("gzip"), text);
+        assert_eq!(plain(&zstd::encode_all(&text[..], 1).expect("zstd")).expect("zstd"), text);
+        let members = [gzip(&text[..5]), gzip(&text[5..])].concat();
+        assert_eq!(plain(&members).expect("two members"), text);
+        assert_eq!(plain(b"").expect("nothing"), b"");
+    }
+
+    #[test]
+    fn a_foreign_compression_is_named() {
+        let error = plain(b"\xfd7zXZ\0....").expect_err("xz");
+        assert!(error.to_string().contains("xz"), "{error}");
+    }
+
+    #[test]
+    fn a_bomb_goes_off_early() {
+        let mut bomb = zstd::stream::write::Encoder::new(Vec::new(), 1).expect("zstd");
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..2048 {
+            bomb.write_all(&zeros).expect("memory");
+        }
+        let bomb = bomb.finish().expect("memory");
+        assert!(bomb.len() < 1 << 20, "the test must be able to fail");
+        let mut source = &bomb[..];
+        let error = io::copy(&mut Plain::of(&mut source).expect("zstd"), &mut io::sink());
+        assert_eq!(error.expect_err("a bomb").kind(), io::ErrorKind::InvalidData);
+    }
+}

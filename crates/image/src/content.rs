@@ -1,0 +1,408 @@
+//! Files of the store: documents by digest, layers by diff id.
+//!
+//! ```text
+//!   DATA/blobs/sha256/<hex>        configurations and manifests, as they came
+//!   DATA/layers/<hex>/root         a layer's files, as overlayfs wants them
+//!                    /spare        content that its own tar replaced
+//!                    /recipe.zst   the rest of its tar
+//!                    /layer.json   its figures
+//!   DATA/layers/.new-<n>           a layer that is being unpacked
+//! ```
+//!
+//! What has its final name is complete. It becomes durable by one `syncfs`
+//! before the record that names it ([`Content::settle`]).
+
+use crate::{
+    Error,
+    codec::Plain,
+    error::Doing,
+    pipe::{PipeReader, PipeWriter, pipe},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use spec::Digest;
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::{self, BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+const NEW: &str = ".new-";
+/// Level of the recipes' compression: they are mostly zeros.
+const RECIPE_LEVEL: i32 = 1;
+
+/// Figures of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    /// Bytes of its files.
+    pub size: u64,
+    /// Bytes of its tar.
+    pub tar: u64,
+    /// Members of its tar.
+    pub entries: u64,
+}
+
+/// The directories.
+pub(crate) struct Content {
+    data: PathBuf,
+    next: AtomicU64,
+    /// Layers that a running operation relies on, and how many of them do.
+    leases: Mutex<HashMap<Digest, u32>>,
+}
+
+/// Keeps layers from being removed while an operation relies on them.
+pub(crate) struct Lease<'a> {
+    content: &'a Content,
+    held: Vec<Digest>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let mut leases = self.content.leases();
+        for diff_id in self.held.drain(..) {
+            if let Some(count) = leases.get_mut(&diff_id) {
+                *count -= 1;
+                if *count == 0 {
+                    leases.remove(&diff_id);
+                }
+            }
+        }
+    }
+}
+
+impl Lease<'_> {
+    /// What it holds.
+    pub fn held(&self) -> &[Digest] {
+        &self.held
+    }
+
+    /// The layer's figures, if it is here; it stays until the lease ends.
+    pub fn take(&mut self, diff_id: &Digest) -> Result<Option<Figures>, Error> {
+        let mut leases = self.content.leases();
+        let figures = self.content.figures(diff_id)?;
+        if figures.is_some() {
+            *leases.entry(diff_id.clone()).or_default() += 1;
+            self.held.push(diff_id.clone());
+        }
+        Ok(figures)
+    }
+}
+
+/// A layer that was taken in.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub diff_id: Digest,
+    pub figures: Figures,
+}
+
+impl Content {
+    /// Opens the directories, and makes them where they are missing.
+    pub fn open(data: &Path) -> Result<Self, Error> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        for dir in ["blobs/sha256", "layers"] {
+            let path = data.join(dir);
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&path)
+                .doing("make the directory", &path)?;
+        }
+        Ok(Self {
+            data: data.to_owned(),
+            next: AtomicU64::new(0),
+            leases: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// Holds nothing yet.
+    pub fn lease(&self) -> Lease<'_> {
+        Lease { content: self, held: Vec::new() }
+    }
+
+    fn leases(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, u32>> {
+        self.leases.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Directory of a layer.
+    pub fn layer(&self, diff_id: &Digest) -> PathBuf {
+        self.data.join("layers").join(diff_id.hex())
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.data.join("blobs/sha256").join(digest.hex())
+    }
+
+    fn figures(&self, diff_id: &Digest) -> Result<Option<Figures>, Error> {
+        let path = self.layer(diff_id).join("layer.json");
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(io::Error::from)
+                .doing("understand", path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).doing("read", path),
+        }
+    }
+
+    /// Keeps a document under its digest.
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest, Error> {
+        let digest = Digest::from_sha256(Sha256::digest(bytes).into());
+        let path = self.blob(&digest);
+        if !path.exists() {
+            let new = path.with_file_name(self.new_name());
+            fs::write(&new, bytes).doing("write", &new)?;
+            fs::rename(&new, &path).doing("rename into place", &path)?;
+        }
+        Ok(digest)
+    }
+
+    /// A document, and only if it is what its digest says.
+    pub fn get(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        let path = self.blob(digest);
+        let bytes = fs::read(&path).doing("read", path)?;
+        let found = Digest::from_sha256(Sha256::digest(&bytes).into());
+        if found == *digest {
+            Ok(bytes)
+        } else {
+            Err(Error::Digest { expected: digest.clone(), found })
+        }
+    }
+
+    /// Removes a document; missing is no error.
+    pub fn drop_blob(&self, digest: &Digest) -> Result<(), Error> {
+        let path = self.blob(digest);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).doing("remove", path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes in a layer from a stream (gzip, zstd or plain), under `lease`.
+    pub fn take(&self, from: &mut dyn Read, lease: &mut Lease<'_>) -> Result<Taken, Error> {
+        self.take_by(lease, |writer, hash, size| {
+            let mut plain = Plain::of(from).map_err(Error::Input)?;
+            writer
+                .fill(&mut plain, |bytes| {
+                    hash.update(bytes);
+                    *size += bytes.len() as u64;
+                })
+                .map_err(Error::Input)
+        })
+    }
+
+    /// Takes in a layer that `pack` writes, under `lease`.
+    pub fn take_packed(
+        &self,
+        lease: &mut Lease<'_>,
+        pack: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+    ) -> Result<Taken, Error> {
+        self.take_by(lease, |writer, hash, size| pack(&mut Hashing { writer, hash, size }))
+    }
+
+    /// One thread produces and hashes, another unpacks.
+    fn take_by(
+        &self,
+        lease: &mut Lease<'_>,
+        produce: impl FnOnce(&mut PipeWriter, &mut Sha256, &mut u64) -> Result<(), Error>,
+    ) -> Result<Taken, Error> {
+        let dir = self.data.join("layers").join(self.new_name());
+        let rubbish = Rubbish(&dir);
+        let mut hash = Sha256::new();
+        let mut tar = 0;
+        let (mut writer, reader) = pipe();
+        let unpacked = std::thread::scope(|scope| {
+            let unpacking = scope.spawn(|| unpack(reader, &dir));
+            let produced = produce(&mut writer, &mut hash, &mut tar)
+                .and_then(|()| writer.finish().map_err(Error::Input));
+            let unpacked = unpacking.join().expect("it returns its errors");
+            match (produced, unpacked) {
+                (Ok(()), unpacked) => unpacked,
+                // Each side fails when the other gives up: tell the cause.
+                (Err(Error::Input(e)), Err(cause)) if e.kind() == io::ErrorKind::BrokenPipe => {
+                    Err(cause)
+                }
+                (Err(cause), _) => Err(cause),
+            }
+        })?;
+        let diff_id = Digest::from_sha256(hash.finalize().into());
+        let figures = Figures { size: unpacked.bytes, tar, entries: unpacked.entries };
+        let text = crate::archive::json(&figures);
+        let path = dir.join("layer.json");
+        fs::write(&path, text).doing("write", &path)?;
+        // Another may have taken in the same meanwhile: then that one stays.
+        let place = self.layer(&diff_id);
+        match fs::rename(&dir, &place) {
+            Ok(()) => std::mem::forget(rubbish),
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+                ) => {}
+            Err(e) => return Err(e).doing("rename into place", place),
+        }
+        match lease.take(&diff_id)? {
+            Some(figures) => Ok(Taken { diff_id, figures }),
+            // Removed between the rename and the lease: nothing named it.
+            None => Err(Error::Conflict(format!("layer {diff_id} was removed meanwhile"))),
+        }
+    }
+
+    /// Writes a layer's tar.
+    pub fn repack(&self, diff_id: &Digest, out: &mut dyn Write) -> Result<(), Error> {
+        let dir = self.layer(diff_id);
+        let path = dir.join("recipe.zst");
+        let mut hash = Sha256::new();
+        let mut recipe = || -> Result<Box<dyn io::BufRead>, snapshot::Error> {
+            let opened =
+                File::open(&path).and_then(zstd::stream::read::Decoder::new).map_err(|source| {
+                    snapshot::Error::Host { doing: "open", path: path.clone(), source }
+                })?;
+            Ok(Box::new(BufReader::new(opened)))
+        };
+        snapshot::repack(&dir, &mut recipe, &mut Tee { out, hash: &mut hash }).map_err(
+            |e| match e {
+                snapshot::Error::Output(e) => Error::Output(e),
+                source => Error::Snapshot { doing: "write out a layer", source },
+            },
+        )?;
+        let found = Digest::from_sha256(hash.finalize().into());
+        if found == *diff_id {
+            Ok(())
+        } else {
+            Err(Error::Digest { expected: diff_id.clone(), found })
+        }
+    }
+
+    /// Everything with its final name is on the disk after this.
+    pub fn settle(&self) -> Result<(), Error> {
+        let dir = File::open(&self.data).doing("open", &self.data)?;
+        rustix::fs::syncfs(&dir).map_err(io::Error::from).doing("flush", &self.data)
+    }
+
+    /// Removes layers, unless an operation relies on one or `needed` says
+    /// that a record does.
+    pub fn drop_layers(
+        &self,
+        layers: &[Digest],
+        needed: impl Fn(&Digest) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let mut doomed = Vec::new();
+        {
+            // All under the lock. Whoever takes a lease after finds nothing;
+            // whoever gave one back before has written its record.
+            let leases = self.leases();
+            for diff_id in layers.iter().filter(|diff_id| !leases.contains_key(diff_id)) {
+                if needed(diff_id)? {
+                    continue;
+                }
+                let place = self.layer(diff_id);
+                let new = place.with_file_name(self.new_name());
+                match fs::rename(&place, &new) {
+                    Ok(()) => doomed.push(new),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    Err(e) => return Err(e).doing("move away", place),
+                }
+            }
+        }
+        doomed.iter().try_for_each(|dir| {
+            snapshot::remove(dir)
+                .map_err(|source| Error::Snapshot { doing: "remove a layer", source })
+        })
+    }
+
+    /// Removes what no record names.
+    pub fn sweep(
+        &self,
+        layers: &std::collections::HashSet<String>,
+        blobs: &std::collections::HashSet<String>,
+    ) -> Result<(), Error> {
+        for (dir, known) in [("layers", layers), ("blobs/sha256", blobs)] {
+            let dir = self.data.join(dir);
+            for entry in fs::read_dir(&dir).doing("list", &dir)? {
+                let entry = entry.doing("list", &dir)?;
+                if entry.file_name().to_str().is_none_or(|name| !known.contains(name)) {
+                    snapshot::remove(&entry.path())
+                        .map_err(|source| Error::Snapshot { doing: "sweep", source })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn new_name(&self) -> String {
+        format!("{NEW}{}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Unpacks what comes out of a pipe, and compresses the recipe.
+fn unpack(mut reader: PipeReader, dir: &Path) -> Result<snapshot::Unpacked, Error> {
+    let doing = |source| Error::Snapshot { doing: "unpack the layer", source };
+    // Beside the layer until that has a directory.
+    let path = dir.with_extension("recipe");
+    let rubbish = Rubbish(&path);
+    let file = File::create(&path).doing("make", &path)?;
+    let mut recipe = zstd::stream::write::Encoder::new(BufWriter::new(file), RECIPE_LEVEL)
+        .doing("write", &path)?;
+    let unpacked = snapshot::unpack(&mut reader, dir, snapshot::Limits::default(), &mut recipe);
+    let unpacked = unpacked.map_err(|e| match e {
+        snapshot::Error::Input(e) => Error::Input(e),
+        e => doing(e),
+    })?;
+    recipe.finish().and_then(|mut file| file.flush()).doing("write", &path)?;
+    let place = dir.join("recipe.zst");
+    fs::rename(&path, &place).doing("rename into place", place)?;
+    std::mem::forget(rubbish);
+    Ok(unpacked)
+}
+
+/// Removed when dropped; what cannot be is left to the next sweep.
+struct Rubbish<'a>(&'a Path);
+
+impl Drop for Rubbish<'_> {
+    fn drop(&mut self) {
+        let _ = snapshot::remove(self.0);
+    }
+}
+
+/// Into a pipe, hashed and counted.
+struct Hashing<'a> {
+    writer: &'a mut PipeWriter,
+    hash: &'a mut Sha256,
+    size: &'a mut u64,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.writer.write(bytes)?;
+        self.hash.update(&bytes[..len]);
+        *self.size += len as u64;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Out, and hashed.
+struct Tee<'a> {
+    out: &'a mut dyn Write,
+    hash: &'a mut Sha256,
+}
+
+impl Write for Tee<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.out.write(bytes)?;
+        self.hash.update(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,433 @@
+//! What is known of images: tables of the data root's data base, all named
+//! `image_…`, on a connection of the store's own.
+//!
+//! A change is one transaction, flushed before it returns
+//! (`synchronous=FULL`): an image that was named stays named.
+
+use crate::{Error, content::Figures};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use spec::{Digest, Reference};
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS image_layers (
+        diff_id TEXT PRIMARY KEY,
+        size    INTEGER NOT NULL,
+        tar     INTEGER NOT NULL,
+        entries INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS image_records (
+        id      TEXT PRIMARY KEY,
+        parent  TEXT,
+        created INTEGER NOT NULL,
+        tagged  INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS image_stacks (
+        id      TEXT NOT NULL,
+        place   INTEGER NOT NULL,
+        diff_id TEXT NOT NULL,
+        PRIMARY KEY (id, place)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS image_stacks_by_layer ON image_stacks (diff_id);
+    CREATE TABLE IF NOT EXISTS image_names (
+        name TEXT PRIMARY KEY,
+        id   TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS image_names_by_id ON image_names (id);
+    CREATE TABLE IF NOT EXISTS image_manifests (
+        repository TEXT NOT NULL,
+        digest     TEXT NOT NULL,
+        id         TEXT NOT NULL,
+        PRIMARY KEY (repository, digest)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS image_manifests_by_id ON image_manifests (id);
+";
+/// How long the engine's own connection may keep us waiting.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The tables.
+pub(crate) struct Records(Mutex<Connection>);
+
+/// One image, as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub id: Digest,
+    pub parent: Option<Digest>,
+    /// Nanoseconds since the epoch.
+    pub created: u64,
+    /// Nanoseconds since the epoch.
+    pub tagged: u64,
+}
+
+/// An image to be written down.
+pub(crate) struct New<'a> {
+    pub row: Row,
+    /// Lowest first.
+    pub layers: &'a [(Digest, Figures)],
+    pub names: &'a [Reference],
+}
+
+impl Records {
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let open = || {
+            let connection = Connection::open(path)?;
+            connection.busy_timeout(PATIENCE)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.execute_batch(SCHEMA)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|source| Error::Records { doing: "begin", source })?;
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A statement that panicked was rolled back by its drop.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        read(&self.connection()).map_err(|source| Error::Records { doing, source })
+    }
+
+    fn change<T>(
+        &self,
+        doing: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        let all = |connection: &mut Connection| {
+            let behaviour = rusqlite::TransactionBehavior::Immediate;
+            let transaction = connection.transaction_with_behavior(behaviour)?;
+            let done = change(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        all(&mut self.connection()).map_err(|source| Error::Records { doing, source })
+    }
+
+    /// Writes an image down, with its layers and names; true if it is new.
+    pub fn add(&self, new: &New<'_>) -> Result<bool, Error> {
+        self.change("add an image", |t| {
+            for (place, (diff_id, figures)) in (0i64..).zip(new.layers) {
+                t.execute(
+                    "INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?, ?)",
+                    params![
+                        diff_id.as_str(),
+                        figures.size.cast_signed(),
+                        figures.tar.cast_signed(),
+                        figures.entries.cast_signed()
+                    ],
+                )?;
+                t.execute(
+                    "INSERT OR IGNORE INTO image_stacks VALUES (?, ?, ?)",
+                    params![new.row.id.as_str(), place, diff_id.as_str()],
+                )?;
+            }
+            let added = t.execute(
+                "INSERT OR IGNORE INTO image_records VALUES (?, ?, ?, ?)",
+                params![
+                    new.row.id.as_str(),
+                    new.row.parent.as_ref().map(Digest::as_str),
+                    new.row.created.cast_signed(),
+                    new.row.tagged.cast_signed()
+                ],
+            )?;
+            for name in new.names {
+                set_name(t, name, &new.row)?;
+            }
+            Ok(added > 0)
+        })
+    }
+
+    /// Gives an image a name; says whose it was before.
+    pub fn tag(&self, name: &Reference, row: &Row) -> Result<Option<Digest>, Error> {
+        self.change("tag an image", |t| {
+            let before = t
+                .query_row("SELECT id FROM image_names WHERE name = ?", [name.to_string()], |r| {
+                    digest(r, 0)
+                })
+                .optional()?;
+            set_name(t, name, row)?;
+            Ok(before)
+        })
+    }
+
+    /// Remembers that a registry calls the image so.
+    pub fn add_manifest(
+        &self,
+        repository: &str,
+        manifest: &Digest,
+        id: &Digest,
+    ) -> Result<(), Error> {
+        self.change("note a manifest", |t| {
+            t.execute(
+                "INSERT OR REPLACE INTO image_manifests VALUES (?, ?, ?)",
+                [repository, manifest.as_str(), id.as_str()],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Takes names away.
+    pub fn untag(&self, names: &[Name]) -> Result<(), Error> {
+        self.change("untag an image", |t| names.iter().try_for_each(|name| drop_name(t, name)))
+    }
+
+    /// Takes an image's record away, with all its names; says which layers no
+    /// image needs any more, topmost first.
+    pub fn remove(&self, id: &Digest) -> Result<Vec<(Digest, u64)>, Error> {
+        self.change("remove an image", |t| {
+            for table in ["image_names", "image_manifests"] {
+                t.execute(&format!("DELETE FROM {table} WHERE id = ?"), [id.as_str()])?;
+            }
+            let mut free = t.prepare(
+                "SELECT diff_id, size FROM image_stacks AS own JOIN image_layers USING (diff_id)
+                 WHERE id = ?1 AND NOT EXISTS (
+                     SELECT 1 FROM image_stacks AS other
+                     WHERE other.diff_id = own.diff_id AND other.id <> ?1)
+                 GROUP BY diff_id ORDER BY max(place) DESC",
+            )?;
+            let free: Vec<(Digest, u64)> = free
+                .query_map([id.as_str()], |r| Ok((digest(r, 0)?, unsigned(r, 1)?)))?
+                .collect::<Result<_, _>>()?;
+            t.execute("DELETE FROM image_stacks WHERE id = ?", [id.as_str()])?;
+            t.execute("DELETE FROM image_records WHERE id = ?", [id.as_str()])?;
+            for (diff_id, _) in &free {
+                t.execute("DELETE FROM image_layers WHERE diff_id = ?", [diff_id.as_str()])?;
+            }
+            Ok(free)
+        })
+    }
+
+    /// One image's row.
+    pub fn row(&self, id: &Digest) -> Result<Option<Row>, Error> {
+        self.read("find an image", |c| {
+            c.query_row("SELECT * FROM image_records WHERE id = ?", [id.as_str()], row).optional()
+        })
+    }
+
+    /// All images, newest first.
+    pub fn rows(&self) -> Result<Vec<Row>, Error> {
+        self.read("list the images", |c| {
+            c.prepare("SELECT * FROM image_records ORDER BY created DESC, id")?
+                .query_map([], row)?
+                .collect()
+        })
+    }
+
+    /// Ids that begin so: two are enough to know.
+    pub fn by_prefix(&self, hex: &str) -> Result<Vec<Digest>, Error> {
+        self.read("find an image", |c| {
+            c.prepare("SELECT id FROM image_records WHERE id >= ?1 AND id < ?2 LIMIT 2")?
+                .query_map([format!("sha256:{hex}"), format!("sha256:{hex}g")], |r| digest(r, 0))?
+                .collect()
+        })
+    }
+
+    /// The image of that name.
+    pub fn by_name(&self, name: &Reference) -> Result<Option<Digest>, Error> {
+        self.read("find an image", |c| {
+            let find = |sql, values: &[&str]| {
+                c.query_row(sql, rusqlite::params_from_iter(values), |r| digest(r, 0)).optional()
+            };
+            match name.digest() {
+                Some(manifest) => find(
+                    "SELECT id FROM image_manifests WHERE repository = ? AND digest = ?",
+                    &[&name.repository(), manifest.as_str()],
+                ),
+                None => find("SELECT id FROM image_names WHERE name = ?", &[&name.to_string()]),
+            }
+        })
+    }
+
+    /// An image's names, sorted: with tags, then by digests.
+    pub fn names(&self, id: &Digest) -> Result<Vec<Name>, Error> {
+        self.read("list an image's names", |c| {
+            let mut names: Vec<Name> = c
+                .prepare_cached("SELECT name FROM image_names WHERE id = ? ORDER BY name")?
+                .query_map([id.as_str()], |r| Ok(Name::Tag(reference(r, 0)?)))?
+                .collect::<Result<_, _>>()?;
+            let manifests: Vec<Name> = c
+                .prepare_cached(
+                    "SELECT repository, digest FROM image_manifests WHERE id = ?
+                     ORDER BY repository, digest",
+                )?
+                .query_map([id.as_str()], |r| {
+                    Ok(Name::Manifest(reference(r, 0)?.with_digest(digest(r, 1)?)))
+                })?
+                .collect::<Result<_, _>>()?;
+            names.extend(manifests);
+            Ok(names)
+        })
+    }
+
+    /// Names with a tag in one repository.
+    pub fn names_in(&self, repository: &str) -> Result<Vec<(Reference, Digest)>, Error> {
+        self.read("list a repository", |c| {
+            c.prepare("SELECT name, id FROM image_names WHERE name >= ?1 AND name < ?2")?
+                // `;` comes after `:`.
+                .query_map([format!("{repository}:"), format!("{repository};")], |r| {
+                    Ok((reference(r, 0)?, digest(r, 1)?))
+                })?
+                .collect()
+        })
+    }
+
+    /// An image's layers, lowest first.
+    pub fn layers(&self, id: &Digest) -> Result<Vec<(Digest, Figures)>, Error> {
+        self.read("list an image's layers", |c| {
+            c.prepare_cached(
+                "SELECT diff_id, size, tar, entries
+                 FROM image_stacks JOIN image_layers USING (diff_id) WHERE id = ? ORDER BY place",
+            )?
+            .query_map([id.as_str()], |r| {
+                let figures = Figures {
+                    size: unsigned(r, 1)?,
+                    tar: unsigned(r, 2)?,
+                    entries: unsigned(r, 3)?,
+                };
+                Ok((digest(r, 0)?, figures))
+            })?
+            .collect()
+        })
+    }
+
+    /// Whether some image has that layer.
+    pub fn needs(&self, diff_id: &Digest) -> Result<bool, Error> {
+        self.read("find a layer", |c| {
+            c.prepare_cached("SELECT 1 FROM image_layers WHERE diff_id = ?")?
+                .exists([diff_id.as_str()])
+        })
+    }
+
+    /// Bytes of all layers, each counted once.
+    pub fn size(&self) -> Result<u64, Error> {
+        self.read("add up the layers", |c| {
+            c.query_row("SELECT coalesce(sum(size), 0) FROM image_layers", [], |r| unsigned(r, 0))
+        })
+    }
+
+    /// Bytes of an image's layers that other images have, too.
+    pub fn shared(&self, id: &Digest) -> Result<u64, Error> {
+        self.read("add up the layers", |c| {
+            c.query_row(
+                "SELECT coalesce(sum(size), 0) FROM image_stacks AS own
+                 JOIN image_layers USING (diff_id)
+                 WHERE id = ?1 AND EXISTS (
+                     SELECT 1 FROM image_stacks AS other
+                     WHERE other.diff_id = own.diff_id AND other.id <> ?1)",
+                [id.as_str()],
+                |r| unsigned(r, 0),
+            )
+        })
+    }
+
+    /// Images that were made from this one.
+    pub fn children(&self, id: &Digest) -> Result<Vec<Digest>, Error> {
+        self.read("list an image's children", |c| {
+            c.prepare_cached("SELECT id FROM image_records WHERE parent = ?")?
+                .query_map([id.as_str()], |r| digest(r, 0))?
+                .collect()
+        })
+    }
+
+    /// Names of all directories and files that some record needs: of layers,
+    /// and of documents.
+    pub fn content(&self) -> Result<(HashSet<String>, HashSet<String>), Error> {
+        self.read("list the content", |c| {
+            let all = |sql| {
+                c.prepare(sql)?
+                    .query_map([], |r| Ok(digest(r, 0)?.hex().to_owned()))?
+                    .collect::<Result<HashSet<_>, _>>()
+            };
+            Ok((
+                all("SELECT diff_id FROM image_layers")?,
+                all("SELECT id FROM image_records UNION SELECT digest FROM image_manifests")?,
+            ))
+        })
+    }
+}
+
+/// What an image is called by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// `repository:tag`.
+    Tag(Reference),
+    /// `repository@digest` of a registry's manifest.
+    Manifest(Reference),
+}
+
+impl Name {
+    pub fn reference(&self) -> &Reference {
+        match self {
+            Self::Tag(reference) | Self::Manifest(reference) => reference,
+        }
+    }
+
+    pub fn is_tag(&self) -> bool {
+        matches!(self, Self::Tag(_))
+    }
+}
+
+fn set_name(t: &Transaction<'_>, name: &Reference, row: &Row) -> rusqlite::Result<()> {
+    t.execute(
+        "INSERT OR REPLACE INTO image_names VALUES (?, ?)",
+        [name.to_string(), row.id.to_string()],
+    )?;
+    t.execute(
+        "UPDATE image_records SET tagged = ? WHERE id = ?",
+        params![row.tagged.cast_signed(), row.id.as_str()],
+    )
+    .map(drop)
+}
+
+fn drop_name(t: &Transaction<'_>, name: &Name) -> rusqlite::Result<()> {
+    match name {
+        Name::Tag(name) => t.execute("DELETE FROM image_names WHERE name = ?", [name.to_string()]),
+        Name::Manifest(name) => t.execute(
+            "DELETE FROM image_manifests WHERE repository = ? AND digest = ?",
+            [name.repository(), name.digest().map(ToString::to_string).unwrap_or_default()],
+        ),
+    }
+    .map(drop)
+}
+
+fn row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let parent: Option<String> = r.get(1)?;
+    Ok(Row {
+        id: digest(r, 0)?,
+        parent: parent.map(|text| parsed(&text, 1)).transpose()?,
+        created: unsigned(r, 2)?,
+        tagged: unsigned(r, 3)?,
+    })
+}
+
+fn parsed<T: std::str::FromStr>(text: &str, column: usize) -> rusqlite::Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e))
+    })
+}
+
+fn digest(r: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+    parsed(r.get_ref(column)?.as_str()?, column)
+}
+
+fn reference(r: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Reference> {
+    parsed(r.get_ref(column)?.as_str()?, column)
+}
+
+fn unsigned(r: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    r.get::<_, i64>(column).map(i64::cast_unsigned)
+}

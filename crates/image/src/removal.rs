@@ -1,0 +1,220 @@
+//! `rmi` and `prune`: names go, then what only they kept.
+//!
+//! The rules and words are Docker's. A name that is given goes, and the image
+//! with its last; an id that is given takes all names of one repository with
+//! it. Running containers and images made from it forbid the end of an image;
+//! stopped containers and names in several repositories only without `force`.
+
+use crate::{Deleted, Error, Pruned, Store, Summary, records::Name, store::chain_ids};
+use spec::{Digest, Reference};
+use std::collections::HashSet;
+
+/// Gives each container of an image: its id, and whether it runs.
+type Users<'a> = &'a dyn Fn(&Digest) -> Vec<(String, bool)>;
+
+/// What stands against the end of an image.
+struct Objection {
+    text: String,
+    /// Not even `force` helps.
+    hard: bool,
+    /// A container uses it.
+    used: bool,
+}
+
+/// What may stand against it.
+#[derive(Clone, Copy)]
+struct Mind {
+    stopped: bool,
+    names: bool,
+}
+
+/// One removal: what was done, and what was freed.
+struct Work<'a> {
+    store: &'a Store,
+    users: Users<'a>,
+    done: Vec<Deleted>,
+    freed: Vec<(Digest, u64)>,
+}
+
+impl Store {
+    /// Takes a name away, and the image with its last. `users` gives each
+    /// container of an image: its id, and whether it runs.
+    ///
+    /// # Errors
+    /// [`Error::Missing`]; [`Error::Conflict`] by Docker's rules.
+    pub fn remove(
+        &self,
+        text: &str,
+        force: bool,
+        prune: bool,
+        users: Users<'_>,
+    ) -> Result<Vec<Deleted>, Error> {
+        let id = self.lookup(text)?;
+        let mut work = Work { store: self, users, done: Vec::new(), freed: Vec::new() };
+        work.remove(&id, text, force, prune)?;
+        work.finish().map(|pruned| pruned.deleted)
+    }
+
+    /// Removes the images that `go` says may go, and that neither a container
+    /// (`users`) nor another image needs.
+    ///
+    /// # Errors
+    /// The records or files cannot be written.
+    pub fn prune(&self, go: &dyn Fn(&Summary) -> bool, users: Users<'_>) -> Result<Pruned, Error> {
+        let mut work = Work { store: self, users, done: Vec::new(), freed: Vec::new() };
+        for image in self.list(true)? {
+            let needed =
+                !users(&image.id).is_empty() || !self.records.children(&image.id)?.is_empty();
+            // It may have gone with a child.
+            if needed || !go(&image) || self.records.row(&image.id)?.is_none() {
+                continue;
+            }
+            let names = self.records.names(&image.id)?;
+            work.untag(&names)?;
+            work.end(&image.id, false, true, true)?;
+        }
+        work.finish()
+    }
+}
+
+impl Work<'_> {
+    fn remove(&mut self, id: &Digest, text: &str, force: bool, prune: bool) -> Result<(), Error> {
+        let names = self.store.records.names(id)?;
+        if is_id(id, text) {
+            if is_single(&names) {
+                let mind = Mind { stopped: !force, names: false };
+                if let Some(objection) = self.objection(id, mind)? {
+                    return Err(objection.about(id));
+                }
+                self.untag(&names)?;
+            }
+            return self.end(id, force, prune, false);
+        }
+        if !force
+            && is_single(&names)
+            && let Some((container, _)) = (self.users)(id).first()
+        {
+            return Err(Error::Conflict(format!(
+                "unable to remove repository reference {text:?} (must force) - container {} is using its referenced image {}",
+                short(container),
+                id.short()
+            )));
+        }
+        let name = text.parse::<Reference>()?.or_latest();
+        let name = match name.digest() {
+            Some(digest) => name.with_digest(digest.clone()),
+            None => name,
+        };
+        let gone: Vec<Name> =
+            names.iter().filter(|own| *own.reference() == name).cloned().collect();
+        self.untag(&gone)?;
+        let mut left: Vec<Name> = names.into_iter().filter(|own| !gone.contains(own)).collect();
+        let same = |own: &Name| own.reference().repository() == name.repository();
+        if name.digest().is_none() && !left.iter().any(|own| own.is_tag() && same(own)) {
+            // The last tag of a repository takes its digests along.
+            let (digests, rest): (Vec<Name>, Vec<Name>) = left.into_iter().partition(same);
+            self.untag(&digests)?;
+            left = rest;
+        }
+        if left.is_empty() { self.end(id, force, prune, true) } else { Ok(()) }
+    }
+
+    /// Removes the image itself. With `quiet`, what stands against it is no
+    /// error while something still has a use for it.
+    fn end(&mut self, id: &Digest, force: bool, prune: bool, quiet: bool) -> Result<(), Error> {
+        let mind = Mind { stopped: !force, names: !force };
+        if let Some(objection) = self.objection(id, mind)? {
+            let dangling = self.store.records.names(id)?.is_empty()
+                && self.store.records.children(id)?.is_empty();
+            if quiet && (!dangling || objection.used) {
+                return Ok(());
+            }
+            return Err(objection.about(id));
+        }
+        let row = self.store.row(id)?;
+        let layers = self.store.records.layers(id)?;
+        let names = self.store.records.names(id)?;
+        self.untag(&names)?;
+        let freed = self.store.records.remove(id)?;
+        self.done.push(Deleted::Deleted(id.to_string()));
+        let mut kept = HashSet::new();
+        for other in self.store.records.rows()? {
+            kept.extend(chain_ids(&self.store.records.layers(&other.id)?));
+        }
+        let chain = chain_ids(&layers);
+        let gone = chain.iter().rev().filter(|chain| !kept.contains(*chain));
+        self.done.extend(gone.map(|chain| Deleted::Deleted(chain.to_string())));
+        self.freed.extend(freed);
+        self.store.content.drop_blob(id)?;
+        match row.parent {
+            Some(parent) if prune && self.store.records.row(&parent)?.is_some() => {
+                self.end(&parent, false, true, true)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn objection(&self, id: &Digest, mind: Mind) -> Result<Option<Objection>, Error> {
+        let because = |text: String, hard, used| Ok(Some(Objection { text, hard, used }));
+        if !self.store.records.children(id)?.is_empty() {
+            return because("image has dependent child images".into(), true, false);
+        }
+        let users = (self.users)(id);
+        if let Some((container, _)) = users.iter().find(|(_, runs)| *runs) {
+            let text = format!("image is being used by running container {}", short(container));
+            return because(text, true, true);
+        }
+        if mind.names && !self.store.records.names(id)?.is_empty() {
+            return because("image is referenced in multiple repositories".into(), false, false);
+        }
+        if mind.stopped
+            && let Some((container, _)) = users.first()
+        {
+            let text = format!("image is being used by stopped container {}", short(container));
+            return because(text, false, true);
+        }
+        Ok(None)
+    }
+
+    fn untag(&mut self, names: &[Name]) -> Result<(), Error> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.store.records.untag(names)?;
+        self.done.extend(names.iter().map(|n| Deleted::Untagged(n.reference().familiar())));
+        Ok(())
+    }
+
+    /// Removes the files that no record needs any more.
+    fn finish(self) -> Result<Pruned, Error> {
+        let layers: Vec<Digest> = self.freed.iter().map(|(diff_id, _)| diff_id.clone()).collect();
+        self.store.content.drop_layers(&layers, |diff_id| self.store.records.needs(diff_id))?;
+        let reclaimed = self.freed.iter().map(|(_, size)| size).sum();
+        Ok(Pruned { deleted: self.done, reclaimed })
+    }
+}
+
+impl Objection {
+    fn about(self, id: &Digest) -> Error {
+        let way = if self.hard { "cannot be forced" } else { "must be forced" };
+        Error::Conflict(format!("unable to delete {} ({way}) - {}", id.short(), self.text))
+    }
+}
+
+/// Whether the image was named by its id, or the beginning of it.
+fn is_id(id: &Digest, text: &str) -> bool {
+    id.as_str().starts_with(text) || id.hex().starts_with(text)
+}
+
+/// Whether the names are all one repository's, with one tag at most.
+fn is_single(names: &[Name]) -> bool {
+    let Some(first) = names.first() else { return true };
+    let repository = first.reference().repository();
+    names.len() == 1
+        || (names.iter().all(|name| name.reference().repository() == repository)
+            && names.iter().filter(|name| name.is_tag()).count() <= 1)
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
