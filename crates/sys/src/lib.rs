@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod confine;
 pub mod heap;
 pub mod mount;
+pub mod packet;
 pub mod probe;
 pub mod process;
 pub mod sched;
