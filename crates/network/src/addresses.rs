@@ -20,7 +20,7 @@ pub fn next_free(
     taken: impl Fn(IpAddr) -> bool,
 ) -> Option<IpAddr> {
     let within = range.unwrap_or(subnet);
-    let (low, high) = usable(subnet)?;
+    let (low, high) = usable(subnet);
     let low = low.max(number(within.network()));
     let high = high.min(number(within.broadcast()));
     if low > high {
@@ -31,14 +31,14 @@ pub fn next_free(
     (start..=high).chain(low..start).map(|n| address(n, v4)).find(|a| !taken(*a))
 }
 
-/// First and last address that a host may bear; none if there is no room.
-fn usable(subnet: IpNet) -> Option<(u128, u128)> {
+/// First and last address that a host may bear.
+fn usable(subnet: IpNet) -> (u128, u128) {
     let (first, last) = (number(subnet.network()), number(subnet.broadcast()));
     match subnet {
-        IpNet::V4(net) if net.prefix_len() >= 31 => Some((first, last)),
-        IpNet::V4(_) => Some((first + 1, last - 1)),
-        IpNet::V6(net) if net.prefix_len() >= 127 => Some((first, last)),
-        IpNet::V6(_) => Some((first + 1, last)),
+        IpNet::V4(net) if net.prefix_len() >= 31 => (first, last),
+        IpNet::V4(_) => (first + 1, last - 1),
+        IpNet::V6(net) if net.prefix_len() >= 127 => (first, last),
+        IpNet::V6(_) => (first + 1, last),
     }
 }
 

@@ -1,20 +1,99 @@
 //! One network.
+//!
+//! A plugged-in container has, outside: the port (one end of the veth pair,
+//! named after the container), an entry of the bridge's forwarding table for
+//! its MAC address, neighbour entries of the host for its addresses, and its
+//! elements in the realm's tables. The first two die with the interface, that
+//! is with the container's network namespace. The others are removed by
+//! [`Bridge::unplug`], or by [`Bridge::sweep`] if nobody was there to do it.
 
-use crate::{BridgeConfig, Endpoint, Error};
+use crate::{
+    BridgeConfig, Endpoint, Error, Mac, Realm, addresses,
+    book::{self, Owner},
+    error::Doing,
+    forwarding, inside,
+    netlink::{
+        Message, Socket,
+        link::{self, Link, Pair},
+    },
+    realm::unless_gone,
+    rules,
+};
+use ipnet::{IpNet, Ipv6Net};
 use spec::Id;
-use std::{collections::BTreeSet, os::fd::BorrowedFd};
+use std::{collections::BTreeSet, io, net::IpAddr, os::fd::BorrowedFd, sync::Arc};
+
+/// What the names of our ports begin with.
+const PORT: &str = "cv";
+
+/// How many digits of the container's identifier, and of the endpoint's,
+/// follow: an interface's name has 15 bytes.
+const OF_CONTAINER: usize = 8;
+const OF_ENDPOINT: usize = 5;
 
 /// One network: a guarded bridge, and a handle on it. Dropping the handle
 /// changes nothing on the host.
 #[derive(Debug)]
 pub struct Bridge {
+    realm: Arc<Realm>,
     config: BridgeConfig,
+    index: u32,
+    mac: Mac,
 }
 
 impl Bridge {
+    /// Makes or adopts the bridge, and everything that it needs of the host.
+    pub(crate) fn ensure(realm: Arc<Realm>, config: BridgeConfig) -> Result<Self, Error> {
+        check(&config)?;
+        let mac = addresses::bridge_mac(&config.name);
+        let index = interface(&mut realm.route(), &config, mac, &realm.mark())?;
+        let v6 = config.subnet6.is_some();
+        forwarding::set_up_bridge(&config.name, v6)?;
+        let bridge = Self { realm, config, index, mac };
+        // Before it has an address, so that nothing passes unjudged.
+        let elements = rules::of_network(&bridge.config);
+        bridge.realm.book().enter(&Owner::Network(bridge.config.name.clone()), elements)?;
+        bridge.set_addresses()?;
+        if !bridge.config.internal {
+            if bridge.config.subnet4.is_some() {
+                bridge.realm.forward(false)?;
+            }
+            if v6 {
+                bridge.realm.forward(true)?;
+            }
+        }
+        Ok(bridge)
+    }
+
     /// As it was asked for.
     pub fn config(&self) -> &BridgeConfig {
         &self.config
+    }
+
+    /// Makes the bridge's addresses those of the configuration.
+    fn set_addresses(&self) -> Result<(), Error> {
+        let name = &self.config.name;
+        let mut route = self.realm.route();
+        let answers = route.dump(link::list_addresses()).doing("list addresses of", name)?;
+        let is = answers.iter().filter_map(link::read_address);
+        let is: BTreeSet<IpNet> =
+            is.filter(|(index, _)| *index == self.index).map(|(_, address)| address).collect();
+        let wanted = self.addresses();
+        let mut requests: Vec<_> =
+            is.difference(&wanted).map(|a| link::remove_address(self.index, *a)).collect();
+        requests.extend(wanted.difference(&is).map(|a| link::add_address(self.index, *a)));
+        if self.config.subnet6.is_some() && self.realm.answers_on_loopback6() {
+            requests.push(link::add_loopback_route6(self.index));
+        }
+        talk(&mut route, &requests, "address bridge", name)
+    }
+
+    fn addresses(&self) -> BTreeSet<IpNet> {
+        let link_local =
+            self.config.subnet6.map(|_| Ipv6Net::new_assert(self.mac.link_local(), 64).into());
+        let v4 = self.config.subnet4.map(IpNet::from);
+        let v6 = self.config.subnet6.map(IpNet::from);
+        [v4, v6, link_local].into_iter().flatten().collect()
     }
 
     /// Puts an interface into a network namespace, addressed and up, guards
@@ -24,8 +103,61 @@ impl Bridge {
     /// A published port is taken, the name inside is taken, or what the
     /// kernel said.
     pub fn plug(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> Result<(), Error> {
-        let _ = (netns, endpoint);
-        unimplemented!("follows in the next commits")
+        self.check_endpoint(endpoint)?;
+        let host = port_name(endpoint);
+        let done = self
+            .admit(&host, endpoint)
+            .and_then(|()| self.connect(netns, &host, endpoint))
+            .and_then(|()| inside::set_up(netns, endpoint, &self.config, self.mac));
+        if let Err(error) = done {
+            // What failed is what the caller must hear of; what could not be
+            // undone is swept later.
+            let _ = delete(&mut self.realm.route(), &host);
+            let _ = self.unplug(&endpoint.container);
+            return Err(error.of(endpoint));
+        }
+        Ok(())
+    }
+
+    /// Enters the endpoint's rights and ports.
+    fn admit(&self, host: &str, endpoint: &Endpoint) -> Result<(), Error> {
+        let mut book = self.realm.book();
+        for published in &endpoint.ports {
+            book.ports.hold(published, endpoint)?;
+        }
+        book.enter(&self.owner(&endpoint.container), rules::of_endpoint(host, endpoint))
+    }
+
+    /// Makes the pair and its port.
+    fn connect(&self, netns: BorrowedFd<'_>, host: &str, endpoint: &Endpoint) -> Result<(), Error> {
+        let mut route = self.realm.route();
+        let pair = link::new_pair(&Pair {
+            host,
+            bridge: self.index,
+            inside: &endpoint.ifname,
+            mac: endpoint.mac,
+            netns,
+            mtu: self.config.mtu,
+        });
+        let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+        match route.talk(std::slice::from_ref(&pair)) {
+            // Of the same container's last life, and not quite gone.
+            Err(error) if exists(&error) && route.index(host).is_ok() => {
+                delete(&mut route, host)?;
+                talk(&mut route, &[pair], "create interface", host)?;
+            }
+            other => other.doing("create interface", host)?,
+        }
+        let index = route.index(host).doing("find interface", host)?;
+        let mut requests = vec![
+            link::guard_port(index, !self.config.icc, forwarding::has_ipv6()),
+            link::forward_to(index, endpoint.mac),
+            link::up(index),
+        ];
+        requests.extend(
+            addresses_of(endpoint).map(|a| link::add_neighbour(self.index, a, endpoint.mac)),
+        );
+        talk(&mut route, &requests, "set up interface", host)
     }
 
     /// Withdraws a container that has ended: its published ports and its
@@ -35,8 +167,23 @@ impl Bridge {
     /// # Errors
     /// What the kernel said. Not for a container that was never plugged.
     pub fn unplug(&self, container: &Id) -> Result<(), Error> {
-        let _ = container;
-        unimplemented!("follows in the next commits")
+        self.withdraw(&self.owner(container))
+    }
+
+    fn withdraw(&self, owner: &Owner) -> Result<(), Error> {
+        let had = {
+            let mut book = self.realm.book();
+            if let Owner::Endpoint { container, .. } = owner {
+                book.ports.release(container);
+            }
+            book.strike(owner)?
+        };
+        let mut route = self.realm.route();
+        for address in book::addresses_of(&had) {
+            let forgotten = route.talk(&[link::remove_neighbour(self.index, address)]);
+            unless_gone(forgotten).doing("forget neighbour", &address.to_string())?;
+        }
+        Ok(())
     }
 
     /// Takes the interface out of a container that lives on; returns when it
@@ -44,18 +191,53 @@ impl Bridge {
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn disconnect(&self, container: &Id) -> Result<(), Error> {
-        let _ = container;
-        unimplemented!("follows in the next commits")
+    pub fn disconnect(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        delete(&mut self.realm.route(), &port_name(endpoint))?;
+        self.unplug(&endpoint.container)
     }
 
-    /// Removes everything of containers that are not `known`; says whose.
+    /// Enters a plugged-in endpoint's rights and ports again, after somebody
+    /// emptied the host's nftables.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn restore(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        let elements = rules::of_endpoint(&port_name(endpoint), endpoint);
+        self.realm.book().restore(&self.owner(&endpoint.container), elements)
+    }
+
+    /// Removes everything of containers that are not `known`; says whose, as
+    /// far as their names were still written somewhere.
     ///
     /// # Errors
     /// What the kernel said.
     pub fn sweep(&self, known: &BTreeSet<Id>) -> Result<Vec<String>, Error> {
-        let _ = known;
-        unimplemented!("follows in the next commits")
+        let known: BTreeSet<&str> = known.iter().map(Id::as_str).collect();
+        for port in self.ports()? {
+            let of_known = |id: &&str| port.name[PORT.len()..].starts_with(&id[..OF_CONTAINER]);
+            if !known.iter().any(of_known) {
+                delete(&mut self.realm.route(), &port.name)?;
+            }
+        }
+        let owners = self.realm.book().owners();
+        let mut swept = Vec::new();
+        for owner in owners {
+            let Owner::Endpoint { bridge, container } = &owner else { continue };
+            if *bridge == self.config.name && !known.contains(container.as_str()) {
+                self.withdraw(&owner)?;
+                swept.push(container.clone());
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Our ports of this bridge.
+    fn ports(&self) -> Result<Vec<Link>, Error> {
+        let answers =
+            self.realm.route().dump(link::list()).doing("list ports of", &self.config.name)?;
+        let links = answers.iter().filter_map(Link::read);
+        let of_this = links.filter(|link| link.master == Some(self.index));
+        Ok(of_this.filter(|link| link.name.starts_with(PORT) && link.kind == "veth").collect())
     }
 
     /// Removes the network; interfaces still plugged in are removed with it.
@@ -63,6 +245,104 @@ impl Bridge {
     /// # Errors
     /// What the kernel said.
     pub fn remove(self) -> Result<(), Error> {
-        unimplemented!("follows in the next commits")
+        self.sweep(&BTreeSet::new())?;
+        delete(&mut self.realm.route(), &self.config.name)?;
+        self.realm.book().strike(&Owner::Network(self.config.name.clone()))?;
+        Ok(())
     }
+
+    fn owner(&self, container: &Id) -> Owner {
+        Owner::endpoint(&self.config.name, container)
+    }
+
+    fn check_endpoint(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        let refuse = |text: String| Err(Error::Invalid(text));
+        if !endpoint.mac.is_station() {
+            return refuse(format!("invalid MAC address {} for an interface", endpoint.mac));
+        }
+        let inside = |address: IpAddr, subnet: Option<IpNet>| match subnet {
+            Some(subnet) => subnet.contains(&address) && subnet.addr() != address,
+            None => false,
+        };
+        if let Some(address) = endpoint.addr4
+            && !inside(address.into(), self.config.subnet4.map(Into::into))
+        {
+            return refuse(format!("address {address} does not fit network {}", self.config.name));
+        }
+        if let Some(address) = endpoint.addr6
+            && !inside(address.into(), self.config.subnet6.map(Into::into))
+        {
+            return refuse(format!("address {address} does not fit network {}", self.config.name));
+        }
+        Ok(())
+    }
+}
+
+fn check(config: &BridgeConfig) -> Result<(), Error> {
+    // Source: IPv6 asks for 1280 bytes, IPv4 for 68; RFC 8200, RFC 791.
+    let least = if config.subnet6.is_some() { 1280 } else { 68 };
+    if !(least..=65535).contains(&config.mtu) {
+        let text = format!("invalid MTU {}: from {least} to 65535 for this network", config.mtu);
+        return Err(Error::Invalid(text));
+    }
+    if let Some(net) = config.subnet4
+        && net.prefix_len() < 31
+        && (net.addr() == net.network() || net.addr() == net.broadcast())
+    {
+        return Err(Error::Invalid(format!("{net} names no gateway address")));
+    }
+    Ok(())
+}
+
+/// The bridge's number, made if need be.
+fn interface(
+    route: &mut Socket,
+    config: &BridgeConfig,
+    mac: Mac,
+    mark: &str,
+) -> Result<u32, Error> {
+    let name = &config.name;
+    if route.index(name).is_ok() {
+        let answer = route.ask(&link::get(name)).doing("look at interface", name)?;
+        let found = Link::read(&answer).unwrap_or_default();
+        if found.kind != "bridge" || found.alias != mark {
+            return Err(Error::Foreign(name.clone()));
+        }
+    } else {
+        talk(route, &[link::new_bridge(name, mac, config.mtu, mark)], "create bridge", name)?;
+    }
+    let index = route.index(name).doing("find bridge", name)?;
+    let mut requests = vec![link::set_bridge(index, mac, config.mtu)];
+    if forwarding::has_ipv6() {
+        requests.push(link::without_own_address(index));
+    }
+    requests.push(link::up(index));
+    talk(route, &requests, "set up bridge", name)?;
+    Ok(index)
+}
+
+fn talk(
+    route: &mut Socket,
+    requests: &[Message],
+    doing: &'static str,
+    object: &str,
+) -> Result<(), Error> {
+    route.talk(requests).doing(doing, object)
+}
+
+/// Removes an interface, if it is there.
+fn delete(route: &mut Socket, name: &str) -> Result<(), Error> {
+    let deleted = route.talk(&[link::delete(name)]);
+    unless_gone(deleted).doing("remove interface", name)
+}
+
+/// What the host's end of an endpoint's pair is called.
+fn port_name(endpoint: &Endpoint) -> String {
+    let container = &endpoint.container.as_str()[..OF_CONTAINER];
+    let endpoint = &endpoint.id.as_str()[..OF_ENDPOINT];
+    format!("{PORT}{container}{endpoint}")
+}
+
+fn addresses_of(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
+    endpoint.addr4.map(IpAddr::from).into_iter().chain(endpoint.addr6.map(IpAddr::from))
 }

@@ -50,8 +50,8 @@ pub enum Error {
     /// The wish makes no sense.
     #[error("{0}")]
     Invalid(String),
-    /// An interface of that name exists and is no bridge of ours.
-    #[error("interface {0} exists and is not a bridge")]
+    /// An interface of that name exists, and somebody else made it.
+    #[error("interface {0} exists and is not this engine's: remove it or choose another name")]
     Foreign(String),
 }
 

@@ -16,17 +16,24 @@
 //! container's network namespace, published ports are the kernel's, and what
 //! bears the name of a container that no record knows is [swept](Bridge::sweep).
 //!
-//! - [`addresses`]: which address, subnet and MAC is next. Pure.
-//! - [`ports`]: which host ports are spoken for.
+//! Which address, subnet and MAC is next is said by [`addresses`], which is
+//! pure: the engine keeps what was given in its records.
 
 pub mod addresses;
+mod book;
 mod bridge;
 mod error;
-pub mod ports;
+mod forwarding;
+mod inside;
+mod netlink;
+mod nft;
+mod ports;
 mod realm;
+mod rules;
 mod wish;
 
 pub use bridge::Bridge;
 pub use error::{Error, Kind};
+pub use inside::loopback_up;
 pub use realm::Realm;
 pub use wish::{BridgeConfig, Endpoint, Mac, PortWish, Proto, Published};

@@ -1,37 +1,61 @@
 //! Everything that one daemon owns in the host's network namespace.
 
-use crate::{Bridge, BridgeConfig, Endpoint, Error, PortWish, Published};
+use crate::{
+    Bridge, BridgeConfig, Endpoint, Error, PortWish, Published,
+    book::{Book, Owner},
+    error::Doing,
+    forwarding,
+    netlink::{Socket, link},
+    ports, rules,
+};
 use ipnet::IpNet;
-use std::sync::Arc;
+use std::{
+    fs, io,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+/// Where the host's programs get ports that they do not name.
+const RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// One daemon's part of the host's network: see the crate's page.
 #[derive(Debug)]
-pub struct Realm {}
+pub struct Realm {
+    name: String,
+    loopback6: bool,
+    route: Mutex<Socket>,
+    book: Mutex<Book>,
+}
 
 impl Realm {
     /// Takes possession of the tables called after `name` (the default
-    /// bridge), making them or bringing their rules up to date.
+    /// bridge), making them or bringing their rules up to date. What is
+    /// plugged in and published stays so, without a gap.
     ///
     /// # Errors
     /// The kernel lacks nftables or a part of it, or the daemon the rights.
     pub fn open(name: &str) -> Result<Arc<Self>, Error> {
-        let _ = name;
-        unimplemented!("follows in the next commits")
+        check_name(name)?;
+        let loopback6 = forwarding::loopback6();
+        let route = Socket::route().doing("open a socket to", "the kernel's interfaces")?;
+        let book = Book::open(&format!("cofferdam-{name}"), loopback6)?;
+        let (route, book) = (Mutex::new(route), Mutex::new(book));
+        Ok(Arc::new(Self { name: name.to_owned(), loopback6, route, book }))
     }
 
-    /// Makes a bridge, or adopts the one of that name that is there.
+    /// Makes a bridge, or adopts the one of that name that this realm made.
     ///
     /// # Errors
-    /// A bad configuration, an interface of that name that is no bridge, or
-    /// what the kernel said.
+    /// A bad configuration, an interface of that name that is not of this
+    /// realm, or what the kernel said.
     pub fn bridge(self: &Arc<Self>, config: &BridgeConfig) -> Result<Bridge, Error> {
-        let _ = config;
-        unimplemented!("follows in the next commits")
+        check_name(&config.name)?;
+        Bridge::ensure(Arc::clone(self), config.clone())
     }
 
     /// Finds and holds ports of the host for an endpoint (its `ports` are
     /// ignored); all or none. A wish without an address gives one entry for
-    /// each family the endpoint has.
+    /// each family the endpoint has. Given back by [`Bridge::unplug`] or
+    /// [`release`](Self::release).
     ///
     /// # Errors
     /// A port is taken by a container or by a program of the host.
@@ -40,8 +64,17 @@ impl Realm {
         endpoint: &Endpoint,
         wishes: &[PortWish],
     ) -> Result<Vec<Published>, Error> {
-        let _ = (endpoint, wishes);
-        unimplemented!("follows in the next commits")
+        if wishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let any = ports::any_range(&fs::read_to_string(RANGE).doing("read", RANGE)?);
+        self.book().ports.reserve(endpoint, wishes, &any).map_err(|error| error.of(endpoint))
+    }
+
+    /// Gives back the ports that were reserved for a container that is not to
+    /// be plugged in after all.
+    pub fn release(&self, container: &spec::Id) {
+        self.book().ports.release(container.as_str());
     }
 
     /// What the host routes or bears itself, the default routes left out: for
@@ -50,11 +83,82 @@ impl Realm {
     /// # Errors
     /// What the kernel said.
     pub fn host_routes(&self) -> Result<Vec<IpNet>, Error> {
-        unimplemented!("follows in the next commits")
+        let mut route = self.route();
+        let routes = route.dump(link::list_routes()).doing("list", "routes")?;
+        let addresses = route.dump(link::list_addresses()).doing("list", "addresses")?;
+        let mut nets: Vec<_> = routes.iter().filter_map(link::read_route).collect();
+        nets.extend(addresses.iter().filter_map(link::read_address).map(|(_, net)| net.trunc()));
+        nets.sort();
+        nets.dedup();
+        Ok(nets)
     }
 
     /// Has the host IPv6 at all?
     pub fn has_ipv6(&self) -> bool {
-        std::path::Path::new("/proc/sys/net/ipv6").exists()
+        forwarding::has_ipv6()
+    }
+
+    /// Do published ports answer under `::1` on this host? Not where
+    /// `br_netfilter` shows bridged packets to the IPv6 hooks.
+    pub fn answers_on_loopback6(&self) -> bool {
+        self.loopback6
+    }
+
+    /// Removes the tables, when nothing is plugged in any more: for tests and
+    /// for good-byes.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn remove(&self) -> Result<(), Error> {
+        self.book().burn()
+    }
+
+    /// The realm's name, which its bridges bear as their alias.
+    pub(crate) fn mark(&self) -> String {
+        format!("cofferdam {}", self.name)
+    }
+
+    pub(crate) fn route(&self) -> MutexGuard<'_, Socket> {
+        self.route.lock().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().expect("no holder of this lock panics")
+    }
+
+    /// Lets the host forward packets of a family, for us alone if it did not.
+    pub(crate) fn forward(&self, v6: bool) -> Result<(), Error> {
+        if forwarding::is_on(v6)? {
+            return Ok(());
+        }
+        self.book().add(&Owner::Realm, rules::of_closed(v6))?;
+        forwarding::turn_on(v6)
+    }
+}
+
+/// Is it a name that an interface may have, and a path and a table hold?
+fn check_name(name: &str) -> Result<(), Error> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let starts = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    if starts && name.len() <= 15 && name.bytes().all(plain) {
+        Ok(())
+    } else {
+        let rule =
+            "up to 15 letters, digits, dots, dashes and underscores, the first a letter or digit";
+        Err(Error::Invalid(format!("invalid bridge name {name:?}: {rule}")))
+    }
+}
+
+/// Was it only that there was nothing to remove?
+pub(crate) fn unless_gone(result: io::Result<()>) -> io::Result<()> {
+    const NO_DEVICE: i32 = 19;
+    match result {
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound
+                || error.raw_os_error() == Some(NO_DEVICE) =>
+        {
+            Ok(())
+        }
+        other => other,
     }
 }

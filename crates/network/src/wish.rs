@@ -159,15 +159,18 @@ impl Mac {
     ///
     /// Source: RFC 4291, appendix A (modified EUI-64).
     pub fn link_local(self) -> Ipv6Addr {
-        let [a, b, c, d, e, f] = self.0;
-        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+        let mut bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0];
+        bytes[8..11].copy_from_slice(&self.0[..3]);
+        bytes[13..].copy_from_slice(&self.0[3..]);
+        bytes[8] ^= 2;
+        bytes.into()
     }
 }
 
 impl fmt::Display for Mac {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, f] = self.0;
-        write!(out, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+        let pairs = self.0.map(|byte| format!("{byte:02x}"));
+        out.write_str(&pairs.join(":"))
     }
 }
 

@@ -1,0 +1,190 @@
+//! Who has which elements in the kernel's sets, and which ports of the host.
+//!
+//! The kernel keeps it: every element bears its owner's name as its comment,
+//! so a daemon that starts reads the book back and forgets nothing. An owner
+//! is a network, or a container on a network.
+
+use crate::{
+    error::{Doing, Error},
+    netlink::{Message, Socket},
+    nft::{self, Element, Family, Table},
+    ports::Ports,
+    rules,
+};
+use spec::Id;
+use std::{collections::BTreeMap, fmt, io, net::IpAddr};
+
+/// Whose an element is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    /// The daemon as a whole.
+    Realm,
+    /// A network, by its bridge.
+    Network(String),
+    /// A container on a network.
+    Endpoint {
+        /// The network's bridge.
+        bridge: String,
+        /// The container's identifier.
+        container: String,
+    },
+}
+
+impl Owner {
+    pub(crate) fn endpoint(bridge: &str, container: &Id) -> Self {
+        Self::Endpoint { bridge: bridge.to_owned(), container: container.as_str().to_owned() }
+    }
+
+    fn read(comment: &str) -> Self {
+        match comment.split_once(' ') {
+            Some((bridge, container)) => {
+                Self::Endpoint { bridge: bridge.to_owned(), container: container.to_owned() }
+            }
+            None if comment.is_empty() => Self::Realm,
+            None => Self::Network(comment.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Realm => Ok(()),
+            Self::Network(bridge) => f.write_str(bridge),
+            Self::Endpoint { bridge, container } => write!(f, "{bridge} {container}"),
+        }
+    }
+}
+
+/// The book, and the socket by which it is kept.
+#[derive(Debug)]
+pub(crate) struct Book {
+    socket: Socket,
+    table: String,
+    entries: BTreeMap<Owner, Vec<Element>>,
+    /// Ports whose container has ended and whose interface was still there
+    /// when last looked at: they stay under guard, with no right to anything.
+    condemned: Vec<Element>,
+    /// Ports of the host.
+    pub(crate) ports: Ports,
+}
+
+impl Book {
+    /// Installs the rules and reads what elements there are.
+    pub(crate) fn open(table: &str, loopback6: bool) -> Result<Self, Error> {
+        let socket = Socket::netfilter().doing("open a socket to", "nftables")?;
+        socket.make_room().doing("enlarge the socket to", "nftables")?;
+        let mut book = Self {
+            socket,
+            table: table.to_owned(),
+            entries: BTreeMap::new(),
+            condemned: Vec::new(),
+            ports: Ports::default(),
+        };
+        book.transact(rules::install(table, loopback6)).doing("install nftables table", table)?;
+        book.read().doing("read nftables table", table)?;
+        Ok(book)
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        for set in &rules::SETS {
+            for answer in self.socket.dump(nft::get_elements(&self.table, set))? {
+                for (element, comment) in nft::read_elements(set, &answer) {
+                    let owner = Owner::read(&comment);
+                    if let Owner::Endpoint { container, .. } = &owner
+                        && let Some(published) = rules::published_of(&element)
+                    {
+                        self.ports.recall(&published, container);
+                    }
+                    self.entries.entry(owner).or_default().push(element);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn transact(&mut self, messages: Vec<Message>) -> io::Result<()> {
+        self.socket.transact(&nft::transaction(messages))
+    }
+
+    /// Gives an owner exactly these elements, in one transaction.
+    pub(crate) fn enter(&mut self, owner: &Owner, elements: Vec<Element>) -> Result<(), Error> {
+        let old = self.entries.get(owner).cloned().unwrap_or_default();
+        let mut messages = nft::remove_elements(&self.table, &old);
+        messages.extend(nft::add_elements(&self.table, &elements, &owner.to_string()));
+        self.transact(messages).doing("enter in nftables", &owner.to_string())?;
+        self.entries.insert(owner.clone(), elements);
+        Ok(())
+    }
+
+    /// Gives an owner one more element.
+    pub(crate) fn add(&mut self, owner: &Owner, element: Element) -> Result<(), Error> {
+        let mut elements = self.entries.get(owner).cloned().unwrap_or_default();
+        if !elements.contains(&element) {
+            elements.push(element);
+        }
+        self.enter(owner, elements)
+    }
+
+    /// Enters them again after somebody else emptied or removed the tables;
+    /// what is still there stays.
+    pub(crate) fn restore(&mut self, owner: &Owner, elements: Vec<Element>) -> Result<(), Error> {
+        let kept: Vec<_> =
+            elements.iter().map(|e| Element { exclusive: false, ..e.clone() }).collect();
+        self.transact(nft::add_elements(&self.table, &kept, &owner.to_string()))
+            .doing("restore in nftables", &owner.to_string())?;
+        self.entries.insert(owner.clone(), elements);
+        Ok(())
+    }
+
+    /// Strikes an owner out, and says what it had. A port whose interface is
+    /// still there stays under guard until a later call finds it gone.
+    pub(crate) fn strike(&mut self, owner: &Owner) -> Result<Vec<Element>, Error> {
+        let had = self.entries.get(owner).cloned().unwrap_or_default();
+        let condemned = std::mem::take(&mut self.condemned);
+        let (stay, go): (Vec<_>, Vec<_>) =
+            had.iter().cloned().chain(condemned).partition(|element| self.is_there(element));
+        self.remove(&go).doing("strike from nftables", &owner.to_string())?;
+        self.condemned = stay;
+        self.entries.remove(owner);
+        Ok(had)
+    }
+
+    /// Is it a guarded port whose interface exists?
+    fn is_there(&self, element: &Element) -> bool {
+        rules::port_of(element).is_some_and(|port| self.socket.index(&port).is_ok())
+    }
+
+    fn remove(&mut self, elements: &[Element]) -> io::Result<()> {
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        match self.transact(nft::remove_elements(&self.table, elements)) {
+            // Somebody else emptied a set or two: go one by one.
+            Err(error) if gone(&error) => elements.iter().try_for_each(|element| {
+                let one = nft::remove_elements(&self.table, std::slice::from_ref(element));
+                match self.transact(one) {
+                    Err(error) if gone(&error) => Ok(()),
+                    other => other,
+                }
+            }),
+            other => other,
+        }
+    }
+
+    /// Everyone in the book.
+    pub(crate) fn owners(&self) -> Vec<Owner> {
+        self.entries.keys().cloned().collect()
+    }
+
+    /// Removes the tables.
+    pub(crate) fn burn(&mut self) -> Result<(), Error> {
+        let tables = [Family::Bridge, Family::Inet]
+            .map(|family| nft::delete_table(Table { family, name: &self.table }))
+            .to_vec();
+        self.transact(tables).doing("remove nftables table", &self.table)
+    }
+}
+
+/// The addresses that an owner's elements let it use.
+pub(crate) fn addresses_of(elements: &[Element]) -> Vec<IpAddr> {
+    elements.iter().filter_map(rules::address_of).collect()
+}

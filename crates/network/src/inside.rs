@@ -1,0 +1,97 @@
+//! What is done inside a container's network namespace.
+//!
+//! A thread of its own enters the namespace and ends there, so that no thread
+//! of the caller can be left behind in it.
+
+use crate::{
+    BridgeConfig, Endpoint, Mac,
+    error::{Doing, Error},
+    forwarding,
+    netlink::{Message, Socket, link},
+};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::{io, net::IpAddr, os::fd::BorrowedFd, thread};
+
+/// Runs `work` in a network namespace.
+fn enter<T: Send>(
+    netns: BorrowedFd<'_>,
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("inside".into()).stack_size(128 << 10);
+        let worker = thread
+            .spawn_scoped(scope, || {
+                move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
+                    .map_err(io::Error::from)
+                    .doing("enter", "the container's network namespace")?;
+                work()
+            })
+            .doing("start", "a thread")?;
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Brings the loopback interface up: all the network of a container that has
+/// none.
+///
+/// # Errors
+/// What the kernel said.
+pub fn loopback_up(netns: BorrowedFd<'_>) -> Result<(), Error> {
+    enter(netns, || {
+        let mut socket = Socket::route().doing("open a socket to", "the container's interfaces")?;
+        talk(&mut socket, &[link::up(link::LOOPBACK)], "lo")
+    })
+}
+
+/// Gives an endpoint's interface, which is there and down, its addresses, its
+/// way out and its gateway's MAC address, and brings it up.
+pub(crate) fn set_up(
+    netns: BorrowedFd<'_>,
+    endpoint: &Endpoint,
+    config: &BridgeConfig,
+    gateway_mac: Mac,
+) -> Result<(), Error> {
+    let ifname = &endpoint.ifname;
+    enter(netns, || {
+        let mut socket = Socket::route().doing("open a socket to", "the container's interfaces")?;
+        let index = socket.index(ifname).doing("find interface", ifname)?;
+        forwarding::set_up_inside(ifname, endpoint.addr6.is_some())
+            .doing("set up IPv6 of interface", ifname)?;
+        talk(&mut socket, &requests(index, endpoint, config, gateway_mac), ifname)
+    })
+}
+
+fn requests(
+    index: u32,
+    endpoint: &Endpoint,
+    config: &BridgeConfig,
+    gateway_mac: Mac,
+) -> Vec<Message> {
+    let mut requests = vec![link::up(link::LOOPBACK)];
+    if endpoint.addr6.is_some() {
+        requests.push(link::without_own_address(index));
+    }
+    requests.push(link::up(index));
+    let mut gateways: Vec<IpAddr> = Vec::new();
+    if let (Some(address), Some(subnet)) = (endpoint.addr4, config.subnet4) {
+        requests.push(link::add_address(index, link::within4(address, subnet)));
+        gateways.push(subnet.addr().into());
+    }
+    if let (Some(address), Some(subnet)) = (endpoint.addr6, config.subnet6) {
+        requests.push(link::add_address(index, link::within6(address, subnet)));
+        let link_local = ipnet::Ipv6Net::new_assert(endpoint.mac.link_local(), 64);
+        requests.push(link::add_address(index, link_local.into()));
+        gateways.push(subnet.addr().into());
+    }
+    for gateway in gateways {
+        requests.push(link::add_neighbour(index, gateway, gateway_mac));
+        if endpoint.default_route && !config.internal {
+            requests.push(link::add_default_route(index, gateway));
+        }
+    }
+    requests
+}
+
+fn talk(socket: &mut Socket, requests: &[Message], ifname: &str) -> Result<(), Error> {
+    socket.talk(requests).doing("set up interface", ifname)
+}

@@ -1,0 +1,205 @@
+//! The sets that the rules look things up in, and what is in them.
+
+use crate::{
+    BridgeConfig, Endpoint, Mac, Proto, Published,
+    nft::{Element, Family, Part, Set, expr::Ip},
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+const fn bridge_set(name: &'static str, key: &'static [Part]) -> Set {
+    Set { family: Family::Bridge, name, key, data: &[], limit: None }
+}
+
+const fn inet_set(name: &'static str, key: &'static [Part]) -> Set {
+    Set { family: Family::Inet, name, key, data: &[], limit: None }
+}
+
+const fn inet_map(name: &'static str, key: &'static [Part], data: &'static [Part]) -> Set {
+    Set { family: Family::Inet, name, key, data, limit: None }
+}
+
+/// Ports under guard. A port leaves it only once the interface is gone.
+pub(super) const PORTS: Set = bridge_set("ports", &[Part::Ifname]);
+
+/// Ports that have not sent too many broadcasts and multicasts just now: 200
+/// a second is far beyond what address resolution and service discovery need.
+pub(super) const CALM: Set = Set { limit: Some((200, 400)), ..bridge_set("calm", &[Part::Ifname]) };
+
+/// The MAC address of each port, twice: a frame bears one, and claims another
+/// in ARP or neighbour discovery.
+pub(super) const OWN: Set = bridge_set("own", &[Part::Ifname, Part::Mac, Part::Mac]);
+
+/// The IPv4 address of each port.
+pub(super) const FROM4: Set = bridge_set("from4", &[Part::Ifname, Part::Mac, Part::Ipv4]);
+
+/// The IPv6 addresses of each port.
+pub(super) const FROM6: Set = bridge_set("from6", &[Part::Ifname, Part::Mac, Part::Ipv6]);
+
+/// Our bridges.
+pub(super) const BRIDGES: Set = inet_set("bridges", &[Part::Ifname]);
+
+/// Those of them that have a way out.
+pub(super) const OPEN: Set = inet_set("open", &[Part::Ifname]);
+
+/// Those of them whose containers go out under the host's address.
+pub(super) const HIDDEN: Set = inet_set("hidden", &[Part::Ifname]);
+
+/// Every bridge with itself.
+pub(super) const SAME: Set = inet_set("same", &[Part::Ifname, Part::Ifname]);
+
+/// Bridges between which packets may be forwarded: each with itself, if its
+/// containers may talk to one another.
+pub(super) const PAIRS: Set = inet_set("pairs", &[Part::Ifname, Part::Ifname]);
+
+/// Families that this host forwards for us alone: it did not before.
+pub(super) const CLOSED: Set = inet_set("closed", &[Part::Ip]);
+
+/// Published on one address of the host.
+pub(super) const TO4: Set =
+    inet_map("to4", &[Part::Proto, Part::Ipv4, Part::Port], &[Part::Ipv4, Part::Port]);
+pub(super) const TO6: Set =
+    inet_map("to6", &[Part::Proto, Part::Ipv6, Part::Port], &[Part::Ipv6, Part::Port]);
+
+/// Published on all addresses of the host.
+pub(super) const ANY4: Set =
+    inet_map("any4", &[Part::Proto, Part::Port], &[Part::Ipv4, Part::Port]);
+pub(super) const ANY6: Set =
+    inet_map("any6", &[Part::Proto, Part::Port], &[Part::Ipv6, Part::Port]);
+
+/// Every set there is.
+pub(crate) const SETS: [Set; 15] = [
+    PORTS, CALM, OWN, FROM4, FROM6, BRIDGES, OPEN, HIDDEN, SAME, PAIRS, CLOSED, TO4, TO6, ANY4,
+    ANY6,
+];
+
+/// An interface's name as a key.
+fn ifname(name: &str) -> Vec<u8> {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.resize(16, 0);
+    bytes
+}
+
+/// What a network is to the rules.
+pub(crate) fn of_network(config: &BridgeConfig) -> Vec<Element> {
+    let name = ifname(&config.name);
+    let with_itself = [&name[..], &name[..]].concat();
+    let mut elements =
+        vec![Element::of(&BRIDGES, name.clone()), Element::of(&SAME, with_itself.clone())];
+    if config.icc {
+        elements.push(Element::of(&PAIRS, with_itself));
+    }
+    if !config.internal {
+        elements.push(Element::of(&OPEN, name.clone()));
+        if config.masquerade {
+            elements.push(Element::of(&HIDDEN, name));
+        }
+    }
+    elements
+}
+
+/// What a host's family, forwarded for us alone, is to the rules.
+pub(crate) fn of_closed(v6: bool) -> Element {
+    Element::of(&CLOSED, vec![if v6 { Ip::V6 } else { Ip::V4 } as u8])
+}
+
+/// The element that keeps a port under guard; the last to go.
+pub(crate) fn of_port(host: &str) -> Element {
+    Element::of(&PORTS, ifname(host))
+}
+
+/// The port that such an element guards.
+pub(crate) fn port_of(element: &Element) -> Option<String> {
+    if element.set != PORTS.name {
+        return None;
+    }
+    let end = element.key.iter().position(|b| *b == 0).unwrap_or(element.key.len());
+    String::from_utf8(element.key[..end].to_vec()).ok()
+}
+
+/// The address that such an element lets a port use, link-local ones left out.
+pub(crate) fn address_of(element: &Element) -> Option<IpAddr> {
+    let address = element.key.get(24..)?;
+    match element.set {
+        set if set == FROM4.name => Some(Ipv4Addr::from(*address.first_chunk::<4>()?).into()),
+        set if set == FROM6.name => {
+            let address = Ipv6Addr::from(*address.first_chunk::<16>()?);
+            (!address.is_unicast_link_local()).then_some(address.into())
+        }
+        _ => None,
+    }
+}
+
+/// The port of the host that such an element publishes; the container's port
+/// is not read back.
+pub(crate) fn published_of(element: &Element) -> Option<Published> {
+    let map = [TO4, TO6, ANY4, ANY6].into_iter().find(|map| map.name == element.set)?;
+    let key = &element.key;
+    let proto = match key.first()? {
+        6 => Proto::Tcp,
+        17 => Proto::Udp,
+        132 => Proto::Sctp,
+        _ => return None,
+    };
+    let host_ip: IpAddr = match map.name {
+        name if name == ANY4.name => Ipv4Addr::UNSPECIFIED.into(),
+        name if name == ANY6.name => Ipv6Addr::UNSPECIFIED.into(),
+        name if name == TO4.name => Ipv4Addr::from(*key.get(4..)?.first_chunk::<4>()?).into(),
+        _ => Ipv6Addr::from(*key.get(4..)?.first_chunk::<16>()?).into(),
+    };
+    let port = key.get(key.len().checked_sub(4)?..)?.first_chunk()?;
+    Some(Published { proto, host_ip, host_port: u16::from_be_bytes(*port), container_port: 0 })
+}
+
+/// What an endpoint behind a port is to the rules.
+pub(crate) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
+    let port = ifname(host);
+    let mac = padded(endpoint.mac);
+    let key = |address: &[u8]| [&port[..], &mac, address].concat();
+    let mut elements =
+        vec![of_port(host), Element::of(&CALM, port.clone()), Element::of(&OWN, key(&mac))];
+    elements.extend(endpoint.addr4.map(|a| Element::of(&FROM4, key(&a.octets()))));
+    for address in endpoint.addr6.into_iter().flat_map(|a| [a, endpoint.mac.link_local()]) {
+        elements.push(Element::of(&FROM6, key(&address.octets())));
+    }
+    let mut ports: Vec<_> =
+        endpoint.ports.iter().filter_map(|p| of_published(p, endpoint)).collect();
+    // Side by side with those of the same map, so that they share messages.
+    ports.sort_by_key(|element| element.set);
+    elements.extend(ports);
+    elements
+}
+
+fn padded(mac: Mac) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..6].copy_from_slice(&mac.0);
+    bytes
+}
+
+/// The map's element for one port; none if the container has no address of
+/// the port's family.
+fn of_published(published: &Published, endpoint: &Endpoint) -> Option<Element> {
+    let proto = [published.proto.number(), 0, 0, 0];
+    let word = |port: u16| {
+        let [high, low] = port.to_be_bytes();
+        [high, low, 0, 0]
+    };
+    let (from, to) = (word(published.host_port), word(published.container_port));
+    Some(match published.host_ip {
+        IpAddr::V4(on) => {
+            let data = [&endpoint.addr4?.octets()[..], &to].concat();
+            if on.is_unspecified() {
+                Element::mapping(&ANY4, [proto, from].concat(), data)
+            } else {
+                Element::mapping(&TO4, [&proto[..], &on.octets(), &from].concat(), data)
+            }
+        }
+        IpAddr::V6(on) => {
+            let data = [&endpoint.addr6?.octets()[..], &to].concat();
+            if on.is_unspecified() {
+                Element::mapping(&ANY6, [proto, from].concat(), data)
+            } else {
+                Element::mapping(&TO6, [&proto[..], &on.octets(), &from].concat(), data)
+            }
+        }
+    })
+}

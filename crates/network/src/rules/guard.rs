@@ -1,0 +1,174 @@
+//! The guard: a table of the bridge family.
+//!
+//! A frame that a bridge port of ours receives must be IPv4, IPv6 or ARP,
+//! untagged, from the port's one MAC address and one of its addresses, or it
+//! is dropped. What could mislead a neighbour is dropped too: router
+//! advertisements and redirects, answers of DHCP servers, ARP and neighbour
+//! discovery that name somebody else. Group membership reports are dropped
+//! since the bridge floods groups anyway. Broadcasts and multicasts are
+//! limited in number for each port. Ports of other bridges are not touched.
+
+use super::{
+    FIRST, Writer, bytes, deny,
+    elements::{CALM, FROM4, FROM6, OWN, PORTS},
+    filter, go, pass, port_in, protocol,
+};
+use crate::nft::{
+    Family, INPUT, PREROUTING,
+    expr::{Base, Expr, Is, Meta, Verdict, cmp, lookup, lookup_not, mask, meta, payload, verdict},
+};
+
+fn ethertype(value: u16) -> [Expr; 2] {
+    // Read from the frame, where a VLAN tag shows, not from the packet's
+    // description, which leaves the tag out.
+    bytes(Base::Link, 12, &value.to_be_bytes())
+}
+
+/// Loads who sent the frame: its port and its MAC address.
+fn sender() -> [Expr; 2] {
+    [meta(Meta::Iifname, 0), payload(Base::Link, 6, 6, 4)]
+}
+
+/// Looks the sender up, together with bytes at an offset.
+fn sender_and(base: Base, offset: u32, length: u32, lookup: Expr) -> [Expr; 4] {
+    let [port, mac] = sender();
+    [port, mac, payload(base, offset, length, 6), lookup]
+}
+
+fn is_group() -> [Expr; 3] {
+    [payload(Base::Link, 0, 1, 0), mask(0, &[1]), cmp(0, Is::Eq, &[1])]
+}
+
+/// The bridge's own group addresses, 01:80:c2:00:00:00 to 0f: spanning tree,
+/// LLDP, 802.1X. Source: IEEE 802.1D, table 7-10.
+fn is_bridge_group() -> [Expr; 3] {
+    [
+        payload(Base::Link, 0, 6, 0),
+        mask(0, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xf0]),
+        cmp(0, Is::Eq, &[0x01, 0x80, 0xc2, 0, 0, 0]),
+    ]
+}
+
+fn dhcp_port(offset: u32, port: u16) -> [Expr; 2] {
+    bytes(Base::Transport, offset, &port.to_be_bytes())
+}
+
+/// Goes on for the types, first to last, of an ICMP message.
+fn types(first: u8, last: u8) -> [Expr; 3] {
+    let load = payload(Base::Transport, 0, 1, 0);
+    [load, cmp(0, Is::AtLeast, &[first]), cmp(0, Is::AtMost, &[last])]
+}
+
+/// Goes on if the packet's protocol could be found.
+fn whole() -> [Expr; 1] {
+    [meta(Meta::L4proto, 0)]
+}
+
+pub(super) fn write(w: &mut Writer<'_>) {
+    w.declare(
+        Family::Bridge,
+        &[
+            "guard",
+            "crowd",
+            "from_arp",
+            "from_ip",
+            "from_udp",
+            "from_icmp",
+            "from_ip6",
+            "from_udp6",
+            "from_icmp6",
+            "solicit",
+            "advertise",
+        ],
+    );
+    w.enter("arriving", filter(PREROUTING, FIRST));
+    w.rule("what our ports receive", &[&port_in(&PORTS), &go("guard")]);
+    w.enter("to_host", filter(INPUT, FIRST));
+    w.rule("spanning tree, LLDP, 802.1X", &[&is_bridge_group(), &port_in(&PORTS), &deny()]);
+
+    w.begin("guard");
+    w.rule("storms", &[&is_group(), &[verdict(Verdict::Jump("crowd"))]]);
+    w.rule("", &[&ethertype(0x0800), &go("from_ip")]);
+    w.rule("", &[&ethertype(0x86dd), &go("from_ip6")]);
+    w.rule("", &[&ethertype(0x0806), &go("from_arp")]);
+    w.rule("VLANs and all else", &[&deny()]);
+    w.begin("crowd");
+    w.rule("", &[&port_in(&CALM), &[verdict(Verdict::Return)]]);
+    w.rule("too many", &[&deny()]);
+
+    arp_and_ipv4(w);
+    ipv6(w);
+}
+
+fn arp_and_ipv4(w: &mut Writer<'_>) {
+    // Ethernet, IPv4, the lengths of their addresses; question or answer.
+    let arp = [
+        payload(Base::Network, 0, 8, 0),
+        cmp(0, Is::AtLeast, &[0, 1, 8, 0, 6, 4, 0, 1]),
+        cmp(0, Is::AtMost, &[0, 1, 8, 0, 6, 4, 0, 2]),
+    ];
+    let own_mac = sender_and(Base::Network, 8, 6, lookup(OWN.name));
+    let own_address = sender_and(Base::Network, 14, 4, lookup(FROM4.name));
+    w.begin("from_arp");
+    w.rule("of itself", &[&arp, &own_mac, &own_address, &pass()]);
+    w.rule("of others", &[&deny()]);
+
+    w.begin("from_ip");
+    let false_address = sender_and(Base::Network, 12, 4, lookup_not(FROM4.name));
+    w.rule("false addresses", &[&false_address, &deny()]);
+    w.rule("", &[&protocol(17), &go("from_udp")]);
+    w.rule("", &[&protocol(1), &go("from_icmp")]);
+    w.rule("group membership", &[&protocol(2), &deny()]);
+    w.rule("whole headers", &[&whole(), &pass()]);
+    w.rule("cut headers", &[&deny()]);
+    w.begin("from_udp");
+    w.rule("a DHCP server", &[&dhcp_port(0, 67), &deny()]);
+    w.rule("to a DHCP client", &[&dhcp_port(2, 68), &deny()]);
+    w.rule("", &[&pass()]);
+    w.begin("from_icmp");
+    w.rule("redirects", &[&types(5, 5), &deny()]);
+    w.rule("routers", &[&types(9, 9), &deny()]);
+    w.rule("", &[&pass()]);
+}
+
+/// Types of ICMPv6: RFC 4861, 2710, 3810, 2894, 3122, 3971, 4286.
+fn ipv6(w: &mut Writer<'_>) {
+    w.begin("from_ip6");
+    let false_address = sender_and(Base::Network, 8, 16, lookup_not(FROM6.name));
+    w.rule("false addresses", &[&false_address, &deny()]);
+    w.rule("", &[&protocol(17), &go("from_udp6")]);
+    w.rule("", &[&protocol(58), &go("from_icmp6")]);
+    w.rule("whole headers", &[&whole(), &pass()]);
+    w.rule("cut headers", &[&deny()]);
+    w.begin("from_udp6");
+    w.rule("a DHCP server", &[&dhcp_port(0, 547), &deny()]);
+    w.rule("to a DHCP client", &[&dhcp_port(2, 546), &deny()]);
+    w.rule("", &[&pass()]);
+    w.begin("from_icmp6");
+    w.rule("group membership, routers", &[&types(130, 134), &deny()]);
+    w.rule("", &[&types(135, 135), &go("solicit")]);
+    w.rule("", &[&types(136, 136), &go("advertise")]);
+    w.rule("redirects, renumbering", &[&types(137, 138), &deny()]);
+    w.rule("inverse discovery, group membership", &[&types(141, 143), &deny()]);
+    w.rule("certification paths, multicast routers", &[&types(148, 153), &deny()]);
+    w.rule("", &[&pass()]);
+
+    // Payload length and next header of the packet: an option that followed
+    // those we look at would be read by the neighbour and not by us, and a
+    // header that came before would hide them.
+    let plain = bytes(Base::Network, 4, &[0, 24, 58]);
+    let with_one_option = bytes(Base::Network, 4, &[0, 32, 58]);
+    let sender_mac = bytes(Base::Transport, 24, &[1, 1]);
+    let target_mac = bytes(Base::Transport, 24, &[2, 1]);
+    let own_mac = sender_and(Base::Transport, 26, 6, lookup(OWN.name));
+    let own_target = sender_and(Base::Transport, 8, 16, lookup(FROM6.name));
+    w.begin("solicit");
+    w.rule("", &[&plain, &pass()]);
+    w.rule("from its own MAC", &[&with_one_option, &sender_mac, &own_mac, &pass()]);
+    w.rule("of others", &[&deny()]);
+    w.begin("advertise");
+    w.rule("", &[&plain, &own_target, &pass()]);
+    let itself: [&[Expr]; 5] = [&with_one_option, &target_mac, &own_mac, &own_target, &pass()];
+    w.rule("itself at its own MAC", &itself);
+    w.rule("others", &[&deny()]);
+}

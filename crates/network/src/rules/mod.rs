@@ -1,0 +1,107 @@
+//! What may pass: the rules, which never change while containers come and
+//! go, and the sets that they look things up in, which do.
+//!
+//! - [`elements`]: the sets, and what is in them for a network or a container.
+//! - [`guard`]: what a container may say on its port.
+//! - [`roads`]: between networks, the outside and the host's ports.
+
+mod elements;
+mod guard;
+mod roads;
+
+pub(crate) use elements::{
+    SETS, address_of, of_closed, of_endpoint, of_network, port_of, published_of,
+};
+
+use crate::{
+    netlink::Message,
+    nft::{
+        self, Family, Hook, Set, Table,
+        expr::{Base, Expr, Is, Meta, Verdict, cmp, lookup, meta, payload, verdict},
+    },
+};
+
+/// Before anything else of this hook that a host is likely to have.
+const FIRST: i32 = -300;
+
+/// The messages that bring both tables to the state of this program, as one
+/// transaction's content. Elements stay.
+///
+/// `loopback6`: published ports answer under `::1`; see
+/// [`forwarding::loopback6`](crate::forwarding::loopback6).
+pub(crate) fn install(table: &str, loopback6: bool) -> Vec<Message> {
+    let mut writer = Writer { messages: Vec::new(), table, family: Family::Bridge, chain: "" };
+    for family in [Family::Bridge, Family::Inet] {
+        writer.messages.push(nft::table(Table { family, name: table }));
+        writer.messages.push(nft::flush(Table { family, name: table }));
+    }
+    writer.messages.extend((1..).zip(&SETS).map(|(id, set)| nft::set(table, set, id)));
+    guard::write(&mut writer);
+    roads::write(&mut writer, loopback6);
+    writer.messages
+}
+
+/// Rules being written, chain by chain.
+struct Writer<'a> {
+    messages: Vec<Message>,
+    table: &'a str,
+    family: Family,
+    chain: &'static str,
+}
+
+impl Writer<'_> {
+    /// Makes chains that others go to, before any rule says so.
+    fn declare(&mut self, family: Family, chains: &[&str]) {
+        self.family = family;
+        let table = Table { family, name: self.table };
+        self.messages.extend(chains.iter().map(|chain| nft::chain(table, chain, None)));
+    }
+
+    /// The rules that follow are of a chain that packets enter.
+    fn enter(&mut self, chain: &'static str, hook: Hook) {
+        self.chain = chain;
+        let table = Table { family: self.family, name: self.table };
+        self.messages.push(nft::chain(table, chain, Some(hook)));
+    }
+
+    /// The rules that follow are of a declared chain.
+    fn begin(&mut self, chain: &'static str) {
+        self.chain = chain;
+    }
+
+    /// A rule, with a word for who lists it.
+    fn rule(&mut self, word: &str, pieces: &[&[Expr]]) {
+        let table = Table { family: self.family, name: self.table };
+        self.messages.push(nft::rule(table, self.chain, &pieces.concat(), word));
+    }
+}
+
+fn filter(number: u32, priority: i32) -> Hook {
+    Hook { kind: "filter", number, priority }
+}
+
+fn pass() -> [Expr; 1] {
+    [verdict(Verdict::Accept)]
+}
+
+fn deny() -> [Expr; 1] {
+    [verdict(Verdict::Drop)]
+}
+
+fn go(chain: &'static str) -> [Expr; 1] {
+    [verdict(Verdict::Goto(chain))]
+}
+
+/// Goes on for one value at one place of the frame.
+fn bytes(base: Base, offset: u32, value: &[u8]) -> [Expr; 2] {
+    let length = u32::try_from(value.len()).expect("a few bytes");
+    [payload(base, offset, length, 0), cmp(0, Is::Eq, value)]
+}
+
+fn protocol(number: u8) -> [Expr; 2] {
+    [meta(Meta::L4proto, 0), cmp(0, Is::Eq, &[number])]
+}
+
+fn port_in(set: &Set) -> [Expr; 2] {
+    [meta(Meta::Iifname, 0), lookup(set.name)]
+}
