@@ -166,7 +166,13 @@ fn make(
     way: Way,
 ) -> Result<(Waiting, Option<Foreground>), Problem> {
     let process = bundle.config.process.as_ref().expect("a bundle without one was refused");
-    let sandbox = sandbox(&container.record.id, &bundle.config);
+    let mut sandbox = sandbox(&container.record.id, &bundle.config);
+    let listening = listening()?;
+    if listening > 0 {
+        let env = sandbox.config.process.as_mut().map(|process| &mut process.env);
+        let words = [format!("LISTEN_FDS={listening}"), "LISTEN_PID=1".into()];
+        env.expect("it was there above").extend(words);
+    }
     let group = limited_group(app, &container.record.id, &sandbox.config)?;
     container.record.cgroup_paths = group.paths();
     container.save()?;
@@ -182,7 +188,7 @@ fn make(
     let door = container.door();
     let options = Options {
         cgroup: Some(&places),
-        preserve_fds: given.number("preserve-fds")?.unwrap_or(0),
+        preserve_fds: listening + given.number("preserve-fds")?.unwrap_or(0),
         no_pivot: given.has("no-pivot"),
         no_new_keyring: given.has("no-new-keyring"),
         door: (way == Way::Create).then_some(door.as_path()),
@@ -203,6 +209,20 @@ pub fn sandbox(id: &str, config: &Config) -> Sandbox {
     let resources = config.linux.get_or_insert_default().resources.get_or_insert_default();
     resources.devices.extend(cgroup::devices::standard());
     Sandbox::from_config(id.into(), config)
+}
+
+/// How many sockets the caller's supervisor has opened for the program, from
+/// descriptor 3 on.
+///
+/// Source: `sd_listen_fds(3)`.
+fn listening() -> Result<u32, Problem> {
+    let own = std::process::id().to_string();
+    match (std::env::var("LISTEN_PID"), std::env::var("LISTEN_FDS")) {
+        (Ok(pid), Ok(count)) if pid == own => {
+            count.parse().map_err(|_| Problem::BadValue { flag: "LISTEN_FDS", value: count })
+        }
+        _ => Ok(0),
+    }
 }
 
 fn limited_group(app: &App, id: &str, config: &Config) -> Result<Cgroup, Problem> {

@@ -1,0 +1,378 @@
+//! A container's life, verb by verb, as containerd and Podman drive it.
+
+mod common;
+
+use common::{Scratch, finish};
+use serde_json::json;
+use std::{fs, path::Path};
+
+#[test]
+fn the_whole_life_of_a_container() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    assert_eq!(scratch.launch("create", &[]).code, Some(0));
+    assert_eq!(scratch.status(), "created");
+    assert_eq!(scratch.verb("start", &[]).code, Some(0));
+    assert_eq!(scratch.status(), "running");
+    assert_eq!(scratch.verb("pause", &[]).code, Some(0));
+    assert_eq!(scratch.status(), "paused");
+    assert_eq!(scratch.verb("resume", &[]).code, Some(0));
+    assert_eq!(scratch.status(), "running");
+    assert_eq!(scratch.verb("kill", &["KILL"]).code, Some(0));
+    scratch.until("stopped");
+    assert_eq!(scratch.verb("delete", &[]).code, Some(0));
+    assert_eq!(scratch.verb("state", &[]).message(), "container does not exist");
+    assert_eq!(scratch.groups(), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn the_state_has_the_fields_that_callers_read() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.change(|config| config["annotations"] = json!({ "org.example": "yes" }));
+    scratch.launch("create", &[]);
+    let state = scratch.state();
+    let keys: Vec<&String> = state.as_object().expect("an object").keys().collect();
+    let mut wanted = [
+        "ociVersion",
+        "id",
+        "pid",
+        "status",
+        "bundle",
+        "rootfs",
+        "created",
+        "annotations",
+        "owner",
+    ];
+    wanted.sort_unstable();
+    assert_eq!(keys, wanted);
+    assert_eq!(state["bundle"], json!(scratch.bundle()));
+    assert_eq!(state["rootfs"], json!(format!("{}/rootfs", scratch.bundle())));
+    assert_eq!(state["annotations"]["org.example"], "yes");
+    scratch.verb("kill", &["KILL"]);
+    scratch.until("stopped");
+    assert_eq!(scratch.state()["pid"], 0);
+}
+
+#[test]
+fn a_run_in_the_foreground_ends_with_the_programs_code_and_leaves_nothing() {
+    let scratch = Scratch::new(&["sh", "-c", "echo out; echo err >&2; exit 7"]);
+    let said = scratch.launch("run", &[]);
+    assert_eq!((said.code, &*said.out, &*said.err), (Some(7), "out\n", "err\n"));
+    assert_eq!(scratch.verb("state", &[]).message(), "container does not exist");
+}
+
+#[test]
+fn a_run_that_keeps_leaves_a_stopped_container() {
+    let scratch = Scratch::new(&["true"]);
+    assert_eq!(scratch.launch("run", &["--keep"]).code, Some(0));
+    assert_eq!(scratch.status(), "stopped");
+}
+
+#[test]
+fn a_program_killed_by_a_signal_ends_with_128_and_its_number() {
+    let scratch = Scratch::new(&["sh", "-c", "sleep 100"]);
+    let mut run = scratch.command(&["run", "--bundle", &scratch.bundle(), &scratch.id]);
+    let mut run = run.spawn().expect("the binary runs");
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while scratch.verb("kill", &["KILL"]).code != Some(0) {
+        assert!(std::time::Instant::now() < end, "it never began");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(run.wait().expect("wait").code(), Some(137));
+}
+
+#[test]
+fn a_signal_to_the_caller_reaches_the_program() {
+    let script = "trap 'exit 9' TERM; touch /tmp/ready; while :; do sleep 0.01; done";
+    let scratch = Scratch::new(&["sh", "-c", script]);
+    fs::copy("/bin/busybox", scratch.dir.join("rootfs/bin/touch")).expect("copy");
+    let mut run = scratch.command(&["run", "--bundle", &scratch.bundle(), &scratch.id]);
+    let mut run = run.spawn().expect("the binary runs");
+    let ready = scratch.dir.join("rootfs/tmp/ready");
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !ready.exists() {
+        assert!(std::time::Instant::now() < end, "it never began");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let pid = i32::try_from(run.id()).expect("a pid is an int");
+    sys::signal::send(pid, 15).expect("it lives");
+    assert_eq!(run.wait().expect("wait").code(), Some(9));
+}
+
+#[test]
+fn one_name_is_one_container() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.launch("run", &["--detach"]);
+    let again = scratch.launch("create", &[]);
+    assert_eq!(again.code, Some(1));
+    assert_eq!(
+        again.message(),
+        "cofferdam-run create failed: container with given ID already exists"
+    );
+    assert_eq!(scratch.status(), "running", "the first is not hurt");
+}
+
+#[test]
+fn verbs_that_come_at_the_wrong_time_say_so() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.launch("run", &["--detach"]);
+    let message = |verb: &str, more: &[&str]| {
+        let said = scratch.verb(verb, more);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        said.message().to_owned()
+    };
+    assert_eq!(message("start", &[]), "cannot start an already running container");
+    assert_eq!(message("resume", &[]), "container not paused");
+    assert_eq!(message("kill", &["FOO"]), "unknown signal \\\"FOO\\\"");
+    let id = &scratch.id;
+    let refused = format!("cannot delete container {id} that is not stopped: ");
+    assert_eq!(message("delete", &[]), refused.clone() + "running");
+    scratch.verb("pause", &[]);
+    assert_eq!(message("pause", &[]), "container not running");
+    assert_eq!(message("delete", &[]), refused + "paused");
+    let said = scratch.verb("exec", &["true"]);
+    assert_eq!(said.code, Some(255));
+    assert_eq!(
+        said.message(),
+        "exec failed: cannot exec in a paused container (use --ignore-paused to override)"
+    );
+    scratch.verb("kill", &["KILL"]);
+    scratch.until("stopped");
+    assert_eq!(message("start", &[]), "cannot start a container that has stopped");
+    assert_eq!(message("kill", &["KILL"]), "container not running");
+    assert_eq!(message("pause", &[]), "container not running");
+    assert_eq!(message("events", &["--stats"]), format!("container with id {id} is not running"));
+    let said = scratch.verb("exec", &["true"]);
+    assert_eq!(said.message(), "exec failed: cannot exec in a stopped container");
+}
+
+#[test]
+fn a_paused_container_can_be_killed_and_deleted_by_force() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.launch("run", &["--detach"]);
+    scratch.verb("pause", &[]);
+    let said = scratch.verb("delete", &["--force"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(scratch.groups(), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn a_missing_command_is_found_before_the_start_and_nothing_stays() {
+    let scratch = Scratch::new(&["nocmd"]);
+    let said = scratch.launch("run", &[]);
+    assert_eq!(said.code, Some(1));
+    assert_eq!(
+        said.message(),
+        "cofferdam-run run failed: unable to start container process: exec: \\\"nocmd\\\": \
+         executable file not found in $PATH"
+    );
+    assert_eq!(scratch.run(&["list", "-q"]).out, "");
+    assert_eq!(scratch.groups(), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_is_told_from_a_missing_one() {
+    let scratch = Scratch::new(&["/etc/passwd"]);
+    let said = scratch.launch("run", &[]);
+    assert!(said.message().ends_with("exec: \\\"/etc/passwd\\\": permission denied"), "{said:?}");
+}
+
+#[test]
+fn the_pid_file_is_relative_to_the_caller_and_names_init() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    let bundle = scratch.bundle();
+    let mut create =
+        scratch.command(&["create", "--bundle", &bundle, "--pid-file", "pid", &scratch.id]);
+    create.current_dir(&scratch.dir);
+    let said = finish(create, &scratch.dir);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let pid = fs::read_to_string(scratch.dir.join("pid")).expect("the pid file");
+    assert_eq!(pid, scratch.pid().to_string());
+}
+
+#[test]
+fn a_list_has_a_row_for_each_container() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.launch("run", &["--detach"]);
+    assert_eq!(scratch.run(&["list", "-q"]).out, format!("{}\n", scratch.id));
+    let rows = scratch.run(&["list", "--format", "json"]).json();
+    assert_eq!(rows[0]["status"], "running");
+    assert_eq!(rows[0]["owner"], "root");
+    let table = scratch.run(&["list"]).out;
+    assert!(table.lines().nth(1).expect("a row").starts_with(&scratch.id), "{table}");
+}
+
+#[test]
+fn ps_shows_the_processes_of_the_container_alone() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.launch("run", &["--detach"]);
+    let pid = scratch.pid();
+    assert_eq!(scratch.run(&["ps", "--format", "json", &scratch.id]).json(), json!([pid]));
+    let table = scratch.verb("ps", &["-o", "pid,args"]).out;
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert!(table.contains("sleep 100"), "{table}");
+}
+
+#[test]
+fn limits_of_the_bundle_are_set_and_can_be_changed() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.change(|config| {
+        config["linux"]["resources"]["pids"] = json!({ "limit": 50 });
+        config["linux"]["resources"]["memory"] = json!({ "limit": 64 << 20, "swap": 64 << 20 });
+    });
+    scratch.launch("run", &["--detach"]);
+    let record = fs::read_to_string(scratch.dir.join("state").join(&scratch.id).join("state.json"));
+    let record: serde_json::Value =
+        serde_json::from_str(&record.expect("state.json")).expect("JSON");
+    let file = |controller: &str, file: &str| {
+        let dir = record["cgroup_paths"][controller].as_str().expect("this machine has it");
+        fs::read_to_string(Path::new(dir).join(file)).expect("readable").trim().to_owned()
+    };
+    assert_eq!(file("pids", "pids.max"), "50");
+    assert_eq!(file("memory", "memory.limit_in_bytes"), (64 << 20).to_string());
+    let said = scratch.run(&["update", "--memory", "33554432", "--pids-limit", "9", &scratch.id]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(file("memory", "memory.limit_in_bytes"), "33554432");
+    assert_eq!(file("memory", "memory.memsw.limit_in_bytes"), (64 << 20).to_string());
+    assert_eq!(file("pids", "pids.max"), "9");
+    let path = scratch.dir.join("limits.json");
+    fs::write(&path, r#"{"cpu":{"shares":512}}"#).expect("write");
+    let said = scratch.run(&["update", "-r", &path.to_string_lossy(), &scratch.id]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(file("cpu", "cpu.shares"), "512");
+    let said = scratch.run(&["update", "--cpu-share", "1", &scratch.id]);
+    assert!(said.message().ends_with("the minimum allowed cpu-shares is 2"), "{said:?}");
+    assert_eq!(file("cpu", "cpu.shares"), "512");
+}
+
+#[test]
+fn a_limit_that_this_machine_cannot_set_fails_the_create_and_leaves_nothing() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.change(|config| {
+        config["linux"]["resources"]["network"] = json!({ "classID": 7 });
+    });
+    let said = scratch.launch("create", &[]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.message().contains("no net_cls controller"), "{said:?}");
+    assert_eq!(scratch.groups(), [] as [std::path::PathBuf; 0]);
+    assert_eq!(scratch.run(&["list", "-q"]).out, "");
+}
+
+#[test]
+fn figures_are_one_json_object() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.launch("run", &["--detach"]);
+    let event = scratch.verb("events", &["--stats"]).json();
+    assert_eq!(event["type"], "stats");
+    assert_eq!(event["id"], json!(scratch.id));
+    assert!(event["data"]["cpu"]["usage"]["total"].as_u64() > Some(0));
+    assert_eq!(event["data"]["pids"]["current"], 1);
+}
+
+#[test]
+fn events_tell_of_memory_running_out_and_end_with_the_container() {
+    let script = "a=xxxxxxxx; while :; do a=$a$a; done";
+    let scratch = Scratch::new(&["sh", "-c", script]);
+    scratch.change(|config| {
+        config["linux"]["resources"]["memory"] = json!({ "limit": 8 << 20, "swap": 8 << 20 });
+    });
+    assert_eq!(scratch.launch("create", &[]).code, Some(0));
+    let out = fs::File::create(scratch.dir.join("events")).expect("create");
+    let mut events = scratch.command(&["events", "--interval", "1h", &scratch.id]);
+    let mut events = events.stdout(out).spawn().expect("the binary runs");
+    // It is listening once it sleeps in ppoll (x86, ARM).
+    let listens = |text: &str| text.starts_with("271 ") || text.starts_with("73 ");
+    let syscall = format!("/proc/{}/syscall", events.id());
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !fs::read_to_string(&syscall).is_ok_and(|text| listens(&text)) {
+        assert!(std::time::Instant::now() < end, "it never listened");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(scratch.verb("start", &[]).code, Some(0));
+    assert!(events.wait().expect("wait").success());
+    let said = fs::read_to_string(scratch.dir.join("events")).expect("UTF-8");
+    assert!(said.contains(r#""type":"oom""#), "{said:?}");
+}
+
+#[test]
+fn hooks_run_at_their_points_with_the_state_on_their_input() {
+    let scratch = Scratch::new(&["true"]);
+    let log = scratch.dir.join("hooks");
+    let hook = |name: &str| {
+        let script = format!("read -r state; echo \"{name} $state\" >> {}", log.display());
+        json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }])
+    };
+    scratch.change(|config| {
+        config["hooks"] = json!({
+            "prestart": hook("prestart"),
+            "createRuntime": hook("createRuntime"),
+            "poststart": hook("poststart"),
+            "poststop": hook("poststop"),
+        });
+    });
+    let said = scratch.launch("run", &[]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let log = fs::read_to_string(log).expect("the log");
+    let lines: Vec<(&str, serde_json::Value)> = log
+        .lines()
+        .map(|line| line.split_once(' ').expect("two words"))
+        .map(|(name, state)| (name, serde_json::from_str(state).expect("JSON")))
+        .collect();
+    let statuses: Vec<(&str, &str)> = lines
+        .iter()
+        .map(|(name, state)| (*name, state["status"].as_str().expect("a word")))
+        .collect();
+    assert_eq!(
+        statuses,
+        [
+            ("prestart", "creating"),
+            ("createRuntime", "creating"),
+            ("poststart", "running"),
+            ("poststop", "stopped")
+        ]
+    );
+    assert!(lines.iter().all(|(_, state)| state["id"] == json!(scratch.id)));
+}
+
+#[test]
+fn a_hook_that_fails_fails_the_create() {
+    let scratch = Scratch::new(&["true"]);
+    scratch.change(|config| {
+        let script = "echo the reason >&2; exit 3";
+        let hook = json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }]);
+        config["hooks"] = json!({ "createRuntime": hook });
+    });
+    let said = scratch.launch("create", &[]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.message().contains("createRuntime"), "{said:?}");
+    assert!(said.message().contains("the reason"), "{said:?}");
+    assert_eq!(scratch.groups(), [] as [std::path::PathBuf; 0]);
+}
+
+#[test]
+fn a_poststart_hook_that_fails_ends_the_container() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    scratch.change(|config| {
+        config["hooks"] = json!({ "poststart": [{ "path": "/bin/false" }] });
+    });
+    assert_eq!(scratch.launch("create", &[]).code, Some(0));
+    let said = scratch.verb("start", &[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.message().contains("poststart"), "{said:?}");
+    scratch.until("stopped");
+}
+
+#[test]
+fn a_program_without_a_terminal_needs_no_console_socket_and_takes_none() {
+    let scratch = Scratch::new(&["true"]);
+    let said = scratch.launch("create", &["--console-socket", "/nowhere"]);
+    assert!(
+        said.message()
+            .ends_with("cannot use console socket if runtime will not detach or allocate tty")
+    );
+    scratch.change(|config| config["process"]["terminal"] = json!(true));
+    let said = scratch.launch("create", &[]);
+    assert!(
+        said.message()
+            .ends_with("cannot allocate tty if runtime will detach without setting console socket")
+    );
+}
