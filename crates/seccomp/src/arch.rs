@@ -43,19 +43,35 @@ impl Arch {
 
     /// The number of the call named `name`, if there is one.
     pub fn number(self, name: &str) -> Option<u32> {
-        let at = CALLS.binary_search_by(|(call, _)| (*call).cmp(name)).ok()?;
-        Some(CALLS[at].1[self as usize]).filter(|number| *number != NONE)
+        numbers(name).and_then(|numbers| self.of(numbers))
     }
 
-    /// All numbers that have a name.
-    pub fn numbers(self) -> impl Iterator<Item = u32> {
-        CALLS.iter().map(move |(_, numbers)| numbers[self as usize]).filter(|n| *n != NONE)
+    /// This architecture's among the numbers of one call.
+    pub(crate) fn of(self, numbers: &Numbers) -> Option<u32> {
+        Some(numbers[self as usize]).filter(|number| *number != NONE)
+    }
+
+    /// All numbers that have a name, in order.
+    pub(crate) fn all(self) -> Vec<u32> {
+        let mut all: Vec<u32> = CALLS.iter().filter_map(|(_, numbers)| self.of(numbers)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Whether `number` tells how new a call is: the larger, the newer.
-    pub fn counts_up(self, number: u32) -> bool {
+    pub(crate) fn counts_up(self, number: u32) -> bool {
         self != Self::Arm || number < ARM
     }
+}
+
+/// One call's numbers, in the order of [`Arch`].
+pub type Numbers = [u32; 5];
+
+/// All numbers of the call named `name`.
+pub fn numbers(name: &str) -> Option<&'static Numbers> {
+    let at = CALLS.binary_search_by(|(call, _)| (*call).cmp(name)).ok()?;
+    Some(&CALLS[at].1)
 }
 
 /// What an OCI document calls an architecture: ours, or one of a machine that
@@ -104,50 +120,54 @@ pub fn family(native: Arch, named: &[Arch]) -> Vec<Arch> {
     all
 }
 
-/// i386 has calls that hide others behind their first argument. The name of
-/// one hidden: behind what, and as which number.
+/// A call that i386 hides behind the first argument of another.
+#[derive(Clone, Copy, Debug)]
+pub struct Hidden {
+    /// The other's name.
+    pub behind: &'static str,
+    /// The argument.
+    pub number: u32,
+}
+
+/// What `name` is hidden behind on i386, if it is.
 ///
 /// Source: `linux/net.h` (`SYS_*`) and `linux/ipc.h`. `ipc` keeps a version
 /// in the upper half of the argument.
-pub fn hidden(name: &str) -> Option<(&'static str, u32)> {
-    const SOCKETCALL: [&str; 20] = [
-        "socket",
-        "bind",
-        "connect",
-        "listen",
-        "accept",
-        "getsockname",
-        "getpeername",
-        "socketpair",
-        "send",
-        "recv",
-        "sendto",
-        "recvfrom",
-        "shutdown",
-        "setsockopt",
-        "getsockopt",
-        "sendmsg",
-        "recvmsg",
-        "accept4",
-        "recvmmsg",
-        "sendmmsg",
-    ];
-    const IPC: [(&str, u32); 12] = [
-        ("semop", 1),
-        ("semget", 2),
-        ("semctl", 3),
-        ("semtimedop", 4),
-        ("msgsnd", 11),
-        ("msgrcv", 12),
-        ("msgget", 13),
-        ("msgctl", 14),
-        ("shmat", 21),
-        ("shmdt", 22),
-        ("shmget", 23),
-        ("shmctl", 24),
-    ];
-    if let Some(at) = SOCKETCALL.iter().position(|call| *call == name) {
-        return Some(("socketcall", u32::try_from(at).expect("twenty") + 1));
-    }
-    IPC.iter().find(|(call, _)| *call == name).map(|(_, number)| ("ipc", *number))
+pub fn hidden(name: &str) -> Option<Hidden> {
+    let (behind, number) = match name {
+        "socket" => ("socketcall", 1),
+        "bind" => ("socketcall", 2),
+        "connect" => ("socketcall", 3),
+        "listen" => ("socketcall", 4),
+        "accept" => ("socketcall", 5),
+        "getsockname" => ("socketcall", 6),
+        "getpeername" => ("socketcall", 7),
+        "socketpair" => ("socketcall", 8),
+        "send" => ("socketcall", 9),
+        "recv" => ("socketcall", 10),
+        "sendto" => ("socketcall", 11),
+        "recvfrom" => ("socketcall", 12),
+        "shutdown" => ("socketcall", 13),
+        "setsockopt" => ("socketcall", 14),
+        "getsockopt" => ("socketcall", 15),
+        "sendmsg" => ("socketcall", 16),
+        "recvmsg" => ("socketcall", 17),
+        "accept4" => ("socketcall", 18),
+        "recvmmsg" => ("socketcall", 19),
+        "sendmmsg" => ("socketcall", 20),
+        "semop" => ("ipc", 1),
+        "semget" => ("ipc", 2),
+        "semctl" => ("ipc", 3),
+        "semtimedop" => ("ipc", 4),
+        "msgsnd" => ("ipc", 11),
+        "msgrcv" => ("ipc", 12),
+        "msgget" => ("ipc", 13),
+        "msgctl" => ("ipc", 14),
+        "shmat" => ("ipc", 21),
+        "shmdt" => ("ipc", 22),
+        "shmget" => ("ipc", 23),
+        "shmctl" => ("ipc", 24),
+        _ => return None,
+    };
+    Some(Hidden { behind, number })
 }

@@ -114,7 +114,7 @@ pub enum Error {
 /// Compiles `rules` for the architecture that this crate was built for and
 /// those of its kin that the rules name.
 ///
-/// Costs some 100 µs for a list of 400 names and three architectures.
+/// Costs some 0.3 ms for a list of 400 names and three architectures.
 ///
 /// # Errors
 /// [`Error`] for a word that is unknown or a rule that cannot be expressed.
@@ -134,11 +134,11 @@ pub fn compile_for(native: Arch, rules: &Seccomp) -> Result<Program, Error> {
     // Sections are written last to first: a jump only ever goes forward.
     let mut sections: Vec<(u32, Label)> = Vec::new();
     for &arch in arches.iter().filter(|arch| **arch != Arch::X32).rev() {
-        let own = plan::ranges(arch, &rules).emit(&mut code);
+        let own = plan::emit(arch, &rules, &mut code);
         let start = if arch == Arch::X86_64 {
             // x32 calls come under x86_64's name, with a bit in their number.
             let x32 = if arches.contains(&Arch::X32) {
-                plan::ranges(Arch::X32, &rules).emit(&mut code)
+                plan::emit(Arch::X32, &rules, &mut code)
             } else if words::lets_through(rules.default) {
                 foreign
             } else {

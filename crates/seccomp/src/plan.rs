@@ -2,67 +2,65 @@
 //! search for a number's range.
 
 use crate::{
-    Arch, arch,
+    Arch,
+    arch::Hidden,
     code::{self, Code, Label},
     words::{self, Action, Op, Rule, Rules, Test},
 };
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+
+/// A rule as it concerns one number.
+struct Case<'a> {
+    number: u32,
+    action: Action,
+    tests: Cow<'a, [Test]>,
+}
 
 /// What happens to a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Decision {
+#[derive(Clone, Copy)]
+struct Decision<'a> {
     /// Tried in order.
-    cases: Vec<(Action, Vec<Test>)>,
+    cases: &'a [Case<'a>],
     /// If none of them holds.
     otherwise: Action,
 }
 
-/// What happens to every number: each range reaches from its first number to
-/// where the next begins; the first begins at 0.
-pub struct Ranges {
-    wide: bool,
-    list: Vec<(u32, Decision)>,
+impl PartialEq for Decision<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Case, &Case)| a.action == b.action && a.tests == b.tests;
+        self.otherwise == other.otherwise
+            && self.cases.len() == other.cases.len()
+            && self.cases.iter().zip(other.cases).all(same)
+    }
 }
 
-/// Sorts out what happens to every number of `arch`.
-pub fn ranges(arch: Arch, rules: &Rules) -> Ranges {
-    let mut calls: BTreeMap<u32, Vec<(Action, Vec<Test>)>> = BTreeMap::new();
+/// Writes the search for what happens to every number of `arch`; the number is
+/// in the accumulator.
+pub fn emit(arch: Arch, rules: &Rules, code: &mut Code) -> Label {
+    let cases = cases(arch, rules);
+    let ranges = ranges(arch, rules, &cases);
+    Search { wide: arch.wide(), written: Vec::new() }.over(code, &ranges)
+}
+
+/// All rules of the architecture, by number, else in their order.
+fn cases(arch: Arch, rules: &Rules) -> Vec<Case<'_>> {
+    let mut cases = Vec::new();
     for rule in &rules.list {
-        for name in &rule.names {
-            if let Some(number) = arch.number(name) {
-                calls.entry(number).or_default().push((rule.action, rule.tests.clone()));
+        for call in &rule.calls {
+            if let Some(number) = arch.of(call.numbers) {
+                let tests = Cow::Borrowed(&rule.tests[..]);
+                cases.push(Case { number, action: rule.action, tests });
             }
             if arch == Arch::I386
-                && let Some((number, test)) = behind(name, rule, rules.default)
+                && let Some(hidden) = call.hidden
+                && let Some(case) = behind(hidden, rule, rules.default)
             {
-                calls.entry(number).or_default().push((rule.action, vec![test]));
+                cases.push(case);
             }
         }
     }
-    let refusal = !words::lets_through(rules.default);
-    let newest = rules.names.iter().filter_map(|name| arch.number(name));
-    let newest = newest.filter(|number| arch.counts_up(*number)).max();
-    // Numbers without a rule, at which the answer may change.
-    let fixed = |otherwise| Decision { cases: Vec::new(), otherwise };
-    let unknown = fixed(if refusal { words::NO_SUCH_CALL } else { rules.default });
-    let mut edges: BTreeMap<u32, Decision> = BTreeMap::from([(0, unknown.clone())]);
-    for number in arch.numbers() {
-        let newer = newest.is_some_and(|newest| number > newest) && arch.counts_up(number);
-        let decision = match calls.get(&number) {
-            Some(cases) => decide(cases, rules.default),
-            None if newer => unknown.clone(),
-            None => fixed(rules.default),
-        };
-        edges.insert(number, decision);
-        edges.entry(number + 1).or_insert_with(|| unknown.clone());
-    }
-    let mut list: Vec<(u32, Decision)> = Vec::new();
-    for (first, decision) in edges {
-        if list.last().is_none_or(|(_, before)| *before != decision) {
-            list.push((first, decision));
-        }
-    }
-    Ranges { wide: arch.wide(), list }
+    cases.sort_by_key(|case| case.number);
+    cases
 }
 
 /// What a rule for a call means for the one that hides it on i386.
@@ -70,60 +68,84 @@ pub fn ranges(arch: Arch, rules: &Rules) -> Ranges {
 /// A rule with tests cannot be applied there, for the arguments are behind a
 /// pointer: where it forbids something, the hidden call is forbidden
 /// altogether; where it allows something, nothing is.
-fn behind(name: &str, rule: &Rule, default: Action) -> Option<(u32, Test)> {
-    let (host, value) = arch::hidden(name)?;
+fn behind(hidden: Hidden, rule: &Rule, default: Action) -> Option<Case<'static>> {
     if !rule.tests.is_empty() && !words::lets_through(default) {
         return None;
     }
-    let mask = if host == "ipc" { 0xffff } else { u64::from(u32::MAX) };
-    let test = Test { index: 0, op: Op::Equal, value: value.into(), mask };
-    Some((Arch::I386.number(host)?, test))
+    let mask = if hidden.behind == "ipc" { 0xffff } else { u64::from(u32::MAX) };
+    let test = Test { index: 0, op: Op::Equal, value: hidden.number.into(), mask };
+    let number = Arch::I386.number(hidden.behind)?;
+    Some(Case { number, action: rule.action, tests: Cow::Owned(vec![test]) })
 }
 
-/// A case without tests outranks all others.
-fn decide(cases: &[(Action, Vec<Test>)], default: Action) -> Decision {
-    match cases.iter().find(|(_, tests)| tests.is_empty()) {
-        Some((action, _)) => Decision { cases: Vec::new(), otherwise: *action },
-        None => Decision { cases: cases.to_vec(), otherwise: default },
+/// Ranges of numbers that are answered alike: each reaches from its first
+/// number to where the next begins; the first begins at 0.
+fn ranges<'a>(arch: Arch, rules: &Rules, cases: &'a [Case<'a>]) -> Vec<(u32, Decision<'a>)> {
+    let fixed = |otherwise| Decision { cases: &[], otherwise };
+    let refusal = !words::lets_through(rules.default);
+    let unknown = fixed(if refusal { words::NO_SUCH_CALL } else { rules.default });
+    let newest = rules.newest[arch as usize];
+    let mut list: Vec<(u32, Decision<'a>)> = vec![(0, unknown)];
+    let mut add = |first, decision| match list.last_mut() {
+        Some((_, before)) if *before == decision => {}
+        Some((start, before)) if *start == first => *before = decision,
+        _ => list.push((first, decision)),
+    };
+    let (mut rest, mut next) = (cases, 0);
+    for number in arch.all() {
+        if number > next {
+            add(next, unknown);
+        }
+        next = number + 1;
+        let count = rest.iter().take_while(|case| case.number == number).count();
+        let (own, others) = rest.split_at(count);
+        rest = others;
+        let newer = newest.is_some_and(|newest| number > newest) && arch.counts_up(number);
+        // A case without tests outranks all others.
+        let always = own.iter().find(|case| case.tests.is_empty());
+        let decision = match always {
+            Some(case) => fixed(case.action),
+            None if count > 0 => Decision { cases: own, otherwise: rules.default },
+            None if newer => unknown,
+            None => fixed(rules.default),
+        };
+        add(number, decision);
     }
+    add(next, unknown);
+    list
 }
 
-impl Ranges {
-    /// Writes the search; the number is in the accumulator.
-    pub fn emit(&self, code: &mut Code) -> Label {
-        self.search(code, &self.list, &mut Vec::new())
-    }
+struct Search<'a> {
+    wide: bool,
+    /// What arguments decide is written once, however many calls are decided
+    /// alike.
+    written: Vec<(Decision<'a>, Label)>,
+}
 
-    /// `written`: what arguments decide is written once, however many calls
-    /// are decided alike.
-    fn search<'a>(
-        &'a self,
-        code: &mut Code,
-        list: &'a [(u32, Decision)],
-        written: &mut Vec<(&'a Decision, Label)>,
-    ) -> Label {
+impl<'a> Search<'a> {
+    fn over(&mut self, code: &mut Code, list: &[(u32, Decision<'a>)]) -> Label {
         let [(_, only)] = list else {
             let (left, right) = list.split_at(list.len() / 2);
-            let no = self.search(code, left, written);
-            let yes = self.search(code, right, written);
+            let no = self.over(code, left);
+            let yes = self.over(code, right);
             return code.jump(code::JGE, right[0].0, yes, no);
         };
         if only.cases.is_empty() {
             return code.answer(only.otherwise);
         }
-        if let Some((_, label)) = written.iter().find(|(decision, _)| *decision == only) {
+        if let Some((_, label)) = self.written.iter().find(|(decision, _)| decision == only) {
             return *label;
         }
         let label = self.compare(code, only);
-        written.push((only, label));
+        self.written.push((*only, label));
         label
     }
 
-    fn compare(&self, code: &mut Code, only: &Decision) -> Label {
+    fn compare(&self, code: &mut Code, only: &Decision<'_>) -> Label {
         let mut next = code.answer(only.otherwise);
-        for (action, tests) in only.cases.iter().rev() {
-            let mut yes = code.answer(*action);
-            for test in tests.iter().rev() {
+        for case in only.cases.iter().rev() {
+            let mut yes = code.answer(case.action);
+            for test in case.tests.iter().rev() {
                 yes = self.test(code, *test, yes, next);
             }
             next = yes;

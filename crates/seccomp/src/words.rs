@@ -1,6 +1,9 @@
 //! The words of an OCI document, read: actions, operators, flags.
 
-use crate::{Arch, Error, NEW_LISTENER, arch};
+use crate::{
+    Arch, Error, NEW_LISTENER,
+    arch::{self, Hidden, Numbers},
+};
 use spec::oci;
 
 /// `SECCOMP_RET_*` of `linux/seccomp.h`, with an errno or a tracer's message
@@ -32,8 +35,9 @@ pub struct Rules {
     pub default: Action,
     /// In the order of the document, those that repeat the default left out.
     pub list: Vec<Rule>,
-    /// All names that the document speaks of, known or not.
-    pub names: Vec<String>,
+    /// The largest number that the document speaks of, in the order of
+    /// [`Arch`].
+    pub newest: [Option<u32>; 5],
     /// Those of ours that it names.
     pub arches: Vec<Arch>,
     /// `SECCOMP_FILTER_FLAG_*`.
@@ -45,12 +49,21 @@ pub struct Rules {
 /// One rule for some calls. All of its tests must hold.
 #[derive(Debug)]
 pub struct Rule {
-    /// Of the calls.
-    pub names: Vec<String>,
+    /// For which: names that no architecture knows are left out.
+    pub calls: Vec<Named>,
     /// The answer.
     pub action: Action,
     /// None: it holds always.
     pub tests: Vec<Test>,
+}
+
+/// One call, looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Named {
+    /// On each architecture.
+    pub numbers: &'static Numbers,
+    /// What hides it on i386.
+    pub hidden: Option<Hidden>,
 }
 
 /// One comparison with an argument.
@@ -96,13 +109,13 @@ pub fn read(from: &oci::Seccomp) -> Result<Rules, Error> {
     let mut rules = Rules {
         default,
         list: Vec::with_capacity(from.syscalls.len()),
-        names: Vec::new(),
+        newest: [None; 5],
         arches: Vec::new(),
         flags: 0,
         notify: false,
     };
     for rule in &from.syscalls {
-        rules.names.extend(rule.names.iter().cloned());
+        let calls = look_up(&rule.names, &mut rules.newest);
         let action = action(&rule.action, rule.errno_ret)?;
         if action == USER_NOTIF {
             if rule.names.iter().any(|name| name == "write") {
@@ -116,12 +129,12 @@ pub fn read(from: &oci::Seccomp) -> Result<Rules, Error> {
         }
         if doubled(&tests) {
             rules.list.extend(tests.into_iter().map(|test| Rule {
-                names: rule.names.clone(),
+                calls: calls.clone(),
                 action,
                 tests: vec![test],
             }));
         } else {
-            rules.list.push(Rule { names: rule.names.clone(), action, tests });
+            rules.list.push(Rule { calls, action, tests });
         }
     }
     for word in &from.architectures {
@@ -130,6 +143,19 @@ pub fn read(from: &oci::Seccomp) -> Result<Rules, Error> {
     }
     rules.flags = flags(&from.flags, rules.notify)?;
     Ok(rules)
+}
+
+fn look_up(names: &[String], newest: &mut [Option<u32>; 5]) -> Vec<Named> {
+    const ALL: [Arch; 5] = [Arch::X86_64, Arch::I386, Arch::X32, Arch::Aarch64, Arch::Arm];
+    let mut calls = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(numbers) = arch::numbers(name) else { continue };
+        for (arch, newest) in ALL.into_iter().zip(newest.iter_mut()) {
+            *newest = arch.of(numbers).filter(|n| arch.counts_up(*n)).max(*newest);
+        }
+        calls.push(Named { numbers, hidden: arch::hidden(name) });
+    }
+    calls
 }
 
 /// Several tests of one argument are alternatives, as in runc, which has kept
