@@ -37,7 +37,7 @@ pub fn run() -> Result<()> {
 }
 
 fn measure_all(host: &Host, all: &[Contender]) -> Result<()> {
-    for contender in all.iter() {
+    for contender in all {
         contender.prepare()?;
     }
     for (title, verb, rounds) in [

@@ -26,6 +26,7 @@ pub fn test(filter: &[&str]) -> Result<()> {
     let mut tests = cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--"]);
     tests.args(filter);
     tests.env("COFFERDAM_BINARIES", &binaries).env("COFFERDAM_DOCKER", docker_client()?);
+    tests.env("COFFERDAM_DEBIAN", debian_root()?);
     run(&mut tests)
 }
 
@@ -68,4 +69,26 @@ fn docker_client() -> Result<std::path::PathBuf> {
         run(Command::new("sh").args(["-ec", unpack]).current_dir(&folder))?;
     }
     Ok(client)
+}
+
+/// What the root of the tests with real programs holds.
+const DEBIAN: &str =
+    "nginx-light,postgresql,openssh-server,iputils-ping,python3-minimal,adduser,apt";
+
+/// A Debian root file system as a tar archive, made once.
+fn debian_root() -> Result<std::path::PathBuf> {
+    let tar = crate::root().join("target/debian-root.tar");
+    if !tar.is_file() {
+        println!("making a Debian root for the tests");
+        let unfinished = tar.with_extension("unfinished.tar");
+        let mut command = Command::new("mmdebstrap");
+        command.args(["--quiet", "--variant=minbase", "--include", DEBIAN]);
+        for option in ["doc", "man", "locale", "info"] {
+            command.arg(format!("--dpkgopt=path-exclude=/usr/share/{option}/*"));
+        }
+        run(command.arg("bookworm").arg(&unfinished))?;
+        std::fs::rename(&unfinished, &tar)
+            .with_context(|| format!("cannot make {}", tar.display()))?;
+    }
+    Ok(tar)
 }

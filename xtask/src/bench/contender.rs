@@ -11,7 +11,7 @@ use std::{
 };
 
 /// How long a daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A container engine, or the floor.
 pub struct Contender {
