@@ -292,7 +292,8 @@ impl Engine {
             owner: owner.map(|user| (user.uid, user.gid)),
         };
         let ids = container.ids();
-        snapshot::put(root.as_fd(), path, ids, options, input)
+        let mut plain = image::Plain::of(input).map_err(image::Error::Input)?;
+        snapshot::put(root.as_fd(), path, ids, options, &mut plain)
             .map_err(|e| no_file(e, path, reference))?;
         self.0.journal.container(&container, "extract-to-dir", &[("path", path.to_owned())]);
         Ok(())

@@ -14,7 +14,7 @@ const FREE: u64 = 1 << 30;
 const BUFFER: usize = 128 << 10;
 
 /// A stream as it is without its compression.
-pub(crate) struct Plain<'a> {
+pub struct Plain<'a> {
     inner: Inner<'a>,
     out: u64,
 }

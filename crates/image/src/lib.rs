@@ -33,6 +33,7 @@ mod removal;
 mod save;
 mod store;
 
+pub use codec::Plain;
 pub use error::{Error, Kind};
 pub use make::{Commit, Import};
 pub use record::{Deleted, Detail, HistoryItem, Pruned, Summary};

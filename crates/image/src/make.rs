@@ -153,7 +153,8 @@ impl Store {
     ///
     /// # Errors
     /// What the host said.
-    pub fn builtin(&self, name: &Reference, program: &[u8]) -> Result<Digest, Error> {
+    pub fn builtin(&self, name: &str, program: &[u8]) -> Result<Digest, Error> {
+        let name = &name.parse::<Reference>()?;
         let tar = root_of(program);
         let diff_id = Digest::from_sha256(Sha256::digest(&tar).into());
         let Platform { architecture, os, .. } = host();
