@@ -34,6 +34,8 @@ pub struct Receiver {
     buffer: Vec<u8>,
     /// What of the buffer is still to be given out.
     pending: std::ops::Range<usize>,
+    /// Nothing after a failure can be understood.
+    broken: bool,
 }
 
 /// One frame from a monitor.
@@ -57,7 +59,8 @@ impl Connection {
         let receiving = stream.try_clone().doing("duplicate a socket")?;
         let mut sender = Sender(stream);
         sender.request(request)?;
-        let receiver = Receiver { stream: receiving, buffer: Vec::new(), pending: 0..0 };
+        let receiver =
+            Receiver { stream: receiving, buffer: Vec::new(), pending: 0..0, broken: false };
         Ok(Self { sender, receiver })
     }
 
@@ -192,12 +195,17 @@ impl Receiver {
     }
 }
 
-/// The frames, until the monitor closes.
+/// The frames, until the monitor closes, or one cannot be had.
 impl Iterator for Receiver {
     type Item = Result<Message, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.frame().transpose()
+        if self.broken {
+            return None;
+        }
+        let next = self.frame().transpose();
+        self.broken = matches!(next, Some(Err(_)));
+        next
     }
 }
 
