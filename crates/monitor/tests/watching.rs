@@ -6,7 +6,7 @@ mod scratch;
 use logs::Stream;
 use scratch::{Scratch, end, hear, hear_until, process};
 use spec::{
-    oci::ConsoleSize,
+    oci::{self, ConsoleSize, IdMapping, Namespace},
     sandbox::Log,
     wire::{Reply, Request},
 };
@@ -394,4 +394,139 @@ fn what_makes_no_sense_is_refused_and_harms_nobody() {
     }
     drop(scratch.attach(true));
     assert_eq!(end(running).code, 0);
+}
+
+/// In a group of its own, named after the test's process.
+fn grouped(mut scratch: Scratch, memory: Option<i64>) -> (Scratch, String) {
+    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = format!("/monitor-test-{}-{number}", std::process::id());
+    let linux = scratch.sandbox.config.linux.as_mut().expect("set by new");
+    linux.cgroups_path.clone_from(&path);
+    if memory.is_some() {
+        let memory = oci::Memory { limit: memory, swap: memory, ..Default::default() };
+        linux.resources = Some(oci::Resources { memory: Some(memory), ..Default::default() });
+    }
+    (scratch, path)
+}
+
+/// Does the group exist in any hierarchy?
+fn exists(path: &str) -> bool {
+    let layout = cgroup::Layout::detect().expect("an arrangement");
+    cgroup::Cgroup::open(&layout, path).is_ok()
+}
+
+#[test]
+fn want_of_memory_is_told_and_the_group_goes() {
+    let script = "busybox tail /dev/zero || exit 9";
+    let (scratch, path) = grouped(Scratch::new(script), Some(32 << 20));
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    assert!(exists(&path));
+    let exit = end(launching.go().expect("runs"));
+    assert!(exit.oom, "{exit:?} {}", scratch.complaints());
+    assert!(!exists(&path), "{}", scratch.complaints());
+}
+
+#[test]
+fn nothing_survives_its_init() {
+    let script = "busybox setsid busybox sleep 1000 & busybox sleep 1000 & exit 5";
+    let (mut scratch, path) = grouped(Scratch::new(script), None);
+    // In the host's process namespace nobody but the monitor ends the others.
+    let linux = scratch.sandbox.config.linux.as_mut().expect("set by new");
+    linux.namespaces.retain(|namespace| namespace.kind != "pid");
+    assert_eq!(end(scratch.run()).code, 5);
+    assert!(!exists(&path), "{}", scratch.complaints());
+    assert_eq!(scratch.complaints(), "");
+}
+
+#[test]
+fn what_is_aborted_or_fails_leaves_no_group() {
+    let (mut scratch, path) = grouped(Scratch::new(""), None);
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    launching.abort().expect("gives up");
+    assert!(!exists(&path));
+    let process = scratch.sandbox.config.process.as_mut().expect("set by new");
+    process.args = vec!["/no/such/program".to_owned()];
+    let mut launching = scratch.launch();
+    launching.alive().expect("comes alive");
+    assert!(matches!(launching.go(), Err(Error::Failed(_))));
+    assert!(!exists(&path));
+}
+
+#[test]
+fn a_program_in_a_user_namespace_opens_its_own_output() {
+    let mut scratch = Scratch::new("echo there > /dev/stdout; echo wrong > /dev/stderr");
+    let linux = scratch.sandbox.config.linux.as_mut().expect("set by new");
+    linux.namespaces.push(Namespace { kind: "user".to_owned(), path: String::new() });
+    let map = vec![IdMapping { container_id: 0, host_id: 700_000, size: 65_536 }];
+    (linux.uid_mappings, linux.gid_mappings) = (map.clone(), map);
+    let process = scratch.sandbox.config.process.as_mut().expect("set by new");
+    (process.user.uid, process.user.gid) = (1000, 1000);
+    let exit = end(scratch.run());
+    let complaint = (scratch.complaints(), scratch.logged(Stream::Stderr));
+    assert_eq!(exit.code, 0, "{complaint:?}");
+    assert_eq!(scratch.logged(Stream::Stdout), "there\n", "{complaint:?}");
+}
+
+#[test]
+fn a_daemon_that_dies_before_go_leaves_nothing() {
+    use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+    let (scratch, path) = grouped(Scratch::new("echo never"), None);
+    // What a launch leaves, if its daemon is killed: a pair that closes.
+    drop(scratch.launch());
+    let (ours, theirs) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .expect("a pair");
+    let mut monitor = std::process::Command::new(env!("CARGO_BIN_EXE_monitor-alone"))
+        .arg("monitor")
+        .stdin(theirs)
+        .spawn()
+        .expect("starts");
+    let launch = spec::wire::ToMonitor::Launch {
+        dir: scratch.run_dir().to_str().expect("utf-8").to_owned(),
+        open_stdin: false,
+        stdin_once: false,
+    };
+    let text = serde_json::to_vec(&launch).expect("plain data");
+    rustix::net::send(&ours, &text, SendFlags::empty()).expect("is sent");
+    let mut answer = [0; 1024];
+    let (len, _) =
+        rustix::net::recv(&ours, &mut answer, rustix::net::RecvFlags::empty()).expect("answers");
+    assert!(String::from_utf8_lossy(&answer[..len]).contains("Alive"));
+    drop(ours);
+    assert!(monitor.wait().expect("ends").success());
+    assert!(!exists(&path) && !scratch.run_dir().join("monitor.sock").exists());
+    assert_eq!(watch::exit(&scratch.run_dir()).expect("reads"), None);
+}
+
+#[test]
+fn the_program_inherits_nothing_of_the_monitor() {
+    let mut scratch = Scratch::new("");
+    let mut tell = |words: &[&str]| {
+        let process = scratch.sandbox.config.process.as_mut().expect("set by new");
+        process.args = words.iter().map(|word| (*word).to_owned()).collect();
+        let before = scratch.logged(Stream::Stdout).len();
+        assert_eq!(end(scratch.run()).code, 0);
+        scratch.logged(Stream::Stdout).split_off(before)
+    };
+    // 3 is the directory that is being listed.
+    assert_eq!(tell(&["/bin/busybox", "ls", "/proc/self/fd"]), "0\n1\n2\n3\n");
+    let signals = tell(&["/bin/busybox", "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]);
+    assert_eq!(signals, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    assert_eq!(tell(&["/bin/busybox", "env"]), "PATH=/bin\nHOME=/\n");
+}
+
+#[test]
+fn a_container_can_be_run_again_in_the_same_place() {
+    let (scratch, _path) = grouped(Scratch::new("echo once"), None);
+    assert_eq!(end(scratch.run()).code, 0);
+    assert_eq!(end(scratch.run()).code, 0);
+    assert_eq!(scratch.logged(Stream::Stdout), "once\nonce\n");
+    assert_eq!(scratch.complaints(), "");
 }

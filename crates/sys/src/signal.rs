@@ -14,10 +14,22 @@ use std::{
 /// # Errors
 /// As `sigprocmask(2)`.
 pub fn reset() -> io::Result<()> {
+    // As the kernel sees it: default action, no flags, no restorer, no mask.
+    let default = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL runs no code of ours. Where a number cannot be set
-        // (9, 19, the C library's own), its default stands anyway.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // The C library's own function refuses 32 and 33, which its
+        // posix_spawn leaves ignored in every child.
+        // SAFETY: reads the 32 bytes of a kernel_sigaction, writes nothing, and
+        // installs no code. 9 and 19 are refused: their default stands anyway.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null_mut::<u64>(),
+                8,
+            )
+        };
     }
     set_mask(false)
 }
