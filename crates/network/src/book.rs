@@ -81,9 +81,29 @@ impl Book {
             condemned: Vec::new(),
             ports: Ports::default(),
         };
-        book.transact(rules::install(table, loopback6)).doing("install nftables table", table)?;
+        book.install(loopback6)?;
         book.read().doing("read nftables table", table)?;
         Ok(book)
+    }
+
+    fn install(&mut self, loopback6: bool) -> Result<(), Error> {
+        self.transact(rules::install(&self.table, loopback6))
+            .doing("install nftables table", &self.table.clone())
+    }
+
+    /// Makes the kernel's tables what this book says, after somebody else
+    /// emptied or removed them; what is still there stays.
+    pub(crate) fn reinstall(&mut self, loopback6: bool) -> Result<(), Error> {
+        self.install(loopback6)?;
+        for (owner, elements) in self.entries.clone() {
+            self.restore(&owner, elements)?;
+        }
+        Ok(())
+    }
+
+    /// Does an owner have this element?
+    pub(crate) fn has(&self, owner: &Owner, element: &Element) -> bool {
+        self.entries.get(owner).is_some_and(|elements| elements.contains(element))
     }
 
     fn read(&mut self) -> io::Result<()> {
@@ -104,6 +124,10 @@ impl Book {
     }
 
     fn transact(&mut self, messages: Vec<Message>) -> io::Result<()> {
+        // An empty transaction is one that nothing answers.
+        if messages.is_empty() {
+            return Ok(());
+        }
         self.socket.transact(&nft::transaction(messages))
     }
 

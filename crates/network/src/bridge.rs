@@ -46,7 +46,7 @@ impl Bridge {
     pub(crate) fn ensure(realm: Arc<Realm>, config: BridgeConfig) -> Result<Self, Error> {
         check(&config)?;
         let mac = addresses::bridge_mac(&config.name);
-        let index = interface(&mut realm.route(), &config, mac, &realm.mark())?;
+        let index = interface(&realm, &config, mac)?;
         let v6 = config.subnet6.is_some();
         forwarding::set_up_bridge(&config.name, v6)?;
         let bridge = Self { realm, config, index, mac };
@@ -61,6 +61,8 @@ impl Bridge {
             if v6 {
                 bridge.realm.forward(true)?;
             }
+            let request = link::set_alias(bridge.index, &bridge.realm.mark());
+            talk(&mut bridge.realm.route(), &[request], "mark bridge", &bridge.config.name)?;
         }
         Ok(bridge)
     }
@@ -295,29 +297,28 @@ fn check(config: &BridgeConfig) -> Result<(), Error> {
 }
 
 /// The bridge's number, made if need be.
-fn interface(
-    route: &mut Socket,
-    config: &BridgeConfig,
-    mac: Mac,
-    mark: &str,
-) -> Result<u32, Error> {
+fn interface(realm: &Realm, config: &BridgeConfig, mac: Mac) -> Result<u32, Error> {
     let name = &config.name;
+    let mut route = realm.route();
     if route.index(name).is_ok() {
         let answer = route.ask(&link::get(name)).doing("look at interface", name)?;
         let found = Link::read(&answer).unwrap_or_default();
-        if found.kind != "bridge" || found.alias != mark {
+        // One whose maker died before it could mark it is known by its MAC.
+        let unmarked = found.alias.is_empty() && found.mac == Some(mac);
+        if found.kind != "bridge" || !(unmarked || realm.recognise(&found.alias)?) {
             return Err(Error::Foreign(name.clone()));
         }
     } else {
-        talk(route, &[link::new_bridge(name, mac, config.mtu, mark)], "create bridge", name)?;
+        let request = link::new_bridge(name, mac, config.mtu);
+        talk(&mut route, &[request], "create bridge", name)?;
     }
     let index = route.index(name).doing("find bridge", name)?;
-    let mut requests = vec![link::set_bridge(index, mac, config.mtu)];
+    let mut requests = vec![link::set_bridge(index, mac, config.mtu, &realm.mark())];
     if forwarding::has_ipv6() {
         requests.push(link::without_own_address(index));
     }
     requests.push(link::up(index));
-    talk(route, &requests, "set up bridge", name)?;
+    talk(&mut route, &requests, "set up bridge", name)?;
     Ok(index)
 }
 

@@ -53,14 +53,24 @@ impl Ports {
         }
     }
 
-    /// Holds a port for a container that does not hold it yet.
+    /// Sees to it that a container holds a port.
     pub(crate) fn hold(&mut self, published: &Published, asker: &Endpoint) -> Result<(), Error> {
-        let key = (published.proto, published.host_port);
         let holder = asker.container.as_str();
-        let held = self.held.get(&key).map_or(&[][..], Vec::as_slice);
-        if held.contains(&(published.host_ip, holder.to_owned())) {
+        let mut held = self.held_at(published).iter();
+        if held.any(|(ip, other)| *ip == published.host_ip && other == holder) {
             return Ok(());
         }
+        self.take(published, asker)
+    }
+
+    fn held_at(&self, published: &Published) -> &[(IpAddr, String)] {
+        let key = (published.proto, published.host_port);
+        self.held.get(&key).map_or(&[][..], Vec::as_slice)
+    }
+
+    /// Gives a container a port that nobody holds.
+    fn take(&mut self, published: &Published, asker: &Endpoint) -> Result<(), Error> {
+        let held = self.held_at(published);
         if held.iter().any(|(ip, _)| overlap(*ip, published.host_ip)) {
             let (host_ip, host_port) = (published.host_ip, published.host_port);
             return Err(Error::PortTaken { endpoint: None, host_ip, host_port });
@@ -69,7 +79,7 @@ impl Ports {
             let to = address_for(asker, published.host_ip);
             Error::PortBusy { endpoint: None, published: *published, to, source }
         })?;
-        self.recall(published, holder);
+        self.recall(published, asker.container.as_str());
         Ok(())
     }
 
@@ -109,7 +119,7 @@ impl Ports {
         };
         let single = candidates.len() == 1;
         for port in candidates {
-            match self.hold_on_all(asker, wish, port) {
+            match self.take_on_all(asker, wish, port) {
                 Ok(given) => {
                     if anywhere {
                         self.last = port;
@@ -124,7 +134,7 @@ impl Ports {
     }
 
     /// The same port on each address that the wish means.
-    fn hold_on_all(
+    fn take_on_all(
         &mut self,
         asker: &Endpoint,
         wish: &PortWish,
@@ -138,7 +148,7 @@ impl Ports {
                 host_port: port,
                 container_port: wish.container_port,
             };
-            if let Err(error) = self.hold(&published, asker) {
+            if let Err(error) = self.take(&published, asker) {
                 self.give_back(&given, asker.container.as_str());
                 return Err(error);
             }

@@ -113,9 +113,36 @@ impl Realm {
         self.book().burn()
     }
 
-    /// The realm's name, which its bridges bear as their alias.
+    /// Puts the tables back as they were, after somebody else emptied the
+    /// host's nftables while this daemon ran.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn restore(&self) -> Result<(), Error> {
+        self.book().reinstall(self.loopback6)
+    }
+
+    /// The realm's name, which its bridges bear as their alias, and whether
+    /// the host forwards for us alone: that must outlive the tables.
     pub(crate) fn mark(&self) -> String {
-        format!("cofferdam {}", self.name)
+        let book = self.book();
+        let alone = |v6| book.has(&Owner::Realm, &rules::of_closed(v6));
+        let families = [(false, " +ipv4"), (true, " +ipv6")];
+        let marks = families.into_iter().filter(|(v6, _)| alone(*v6)).map(|(_, mark)| mark);
+        marks.fold(format!("cofferdam {}", self.name), |all, mark| all + mark)
+    }
+
+    /// Is a bridge's alias one of this realm's? If so, what it says of
+    /// forwarding is entered again.
+    pub(crate) fn recognise(&self, alias: &str) -> Result<bool, Error> {
+        let mut words = alias.split(' ');
+        if words.next() != Some("cofferdam") || words.next() != Some(&self.name) {
+            return Ok(false);
+        }
+        for word in words {
+            self.book().add(&Owner::Realm, rules::of_closed(word == "+ipv6"))?;
+        }
+        Ok(true)
     }
 
     pub(crate) fn route(&self) -> MutexGuard<'_, Socket> {

@@ -73,12 +73,11 @@ fn ifinfo(family: u8, index: u32, flags: u32, change: u32) -> Vec<u8> {
 }
 
 /// Makes a bridge, up, that neither learns trees nor snoops on groups.
-pub(crate) fn new_bridge(name: &str, mac: Mac, mtu: u32, alias: &str) -> Message {
+pub(crate) fn new_bridge(name: &str, mac: Mac, mtu: u32) -> Message {
     Message::new(NEW_LINK, ACK | CREATE | EXCL, &ifinfo(FAMILY_ANY, 0, UP, UP)).with(|a| {
         a.text(ifla::IFNAME, name);
         a.bytes(ifla::ADDRESS, &mac.0);
         a.u32(ifla::MTU, mtu);
-        a.text(ifla::IFALIAS, alias);
         a.nest(ifla::LINKINFO, |info| {
             info.text(ifla::INFO_KIND, "bridge");
             info.nest(ifla::INFO_DATA, bridge_settings);
@@ -95,16 +94,24 @@ fn bridge_settings(a: &mut Attributes) {
     a.u8(ifla::BR_MCAST_SNOOPING, 0);
 }
 
-/// Brings a bridge that is there to what [`new_bridge`] makes.
-pub(crate) fn set_bridge(index: u32, mac: Mac, mtu: u32) -> Message {
+/// Brings a bridge that is there to what [`new_bridge`] makes, and marks it,
+/// which the kernel does not do to one in the making.
+pub(crate) fn set_bridge(index: u32, mac: Mac, mtu: u32, alias: &str) -> Message {
     Message::new(NEW_LINK, ACK, &ifinfo(FAMILY_ANY, index, UP, UP)).with(|a| {
         a.bytes(ifla::ADDRESS, &mac.0);
         a.u32(ifla::MTU, mtu);
+        a.text(ifla::IFALIAS, alias);
         a.nest(ifla::LINKINFO, |info| {
             info.text(ifla::INFO_KIND, "bridge");
             info.nest(ifla::INFO_DATA, bridge_settings);
         });
     })
+}
+
+/// Marks an interface for people and for ourselves.
+pub(crate) fn set_alias(index: u32, alias: &str) -> Message {
+    Message::new(NEW_LINK, ACK, &ifinfo(FAMILY_ANY, index, 0, 0))
+        .with(|a| a.text(ifla::IFALIAS, alias))
 }
 
 /// One veth pair to be made.
@@ -209,6 +216,7 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) alias: String,
+    pub(crate) mac: Option<Mac>,
     pub(crate) master: Option<u32>,
 }
 
@@ -224,6 +232,7 @@ impl Link {
             match kind {
                 ifla::IFNAME => link.name = text(value),
                 ifla::IFALIAS => link.alias = text(value),
+                ifla::ADDRESS => link.mac = value.try_into().ok().map(Mac),
                 ifla::MASTER => link.master = word(value),
                 ifla::LINKINFO => {
                     link.kind = attributes(value)

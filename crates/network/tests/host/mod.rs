@@ -79,6 +79,11 @@ impl Netns {
         Self { keeper, fd }
     }
 
+    /// Of the process that keeps it.
+    pub fn pid(&self) -> u32 {
+        self.keeper.id()
+    }
+
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
