@@ -466,6 +466,10 @@ fn extents(file: &File, size: u64) -> Option<Vec<(u64, u64)>> {
     if found == [(0, size)] {
         return None;
     }
+    if found.last().is_none_or(|(at, len)| at + len < size) {
+        // GNU tar takes a file's size from the end of its map.
+        found.push((size, 0));
+    }
     Some(found)
 }
 
