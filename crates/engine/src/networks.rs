@@ -252,6 +252,20 @@ impl Networks {
         Ok(self.bridge.plug(netns, endpoint)?)
     }
 
+    /// Takes back [`Networks::hold`] for a container that is not plugged in.
+    pub fn give_back(&self, endpoint: &Endpoint) {
+        self.realm.release(&endpoint.container);
+        self.forget(endpoint);
+    }
+
+    /// Takes back [`Networks::plug`] alone.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn unplug(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        Ok(self.bridge.unplug(&endpoint.container)?)
+    }
+
     /// Withdraws a container that has ended and gives its addresses back.
     ///
     /// # Errors

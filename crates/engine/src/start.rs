@@ -169,6 +169,8 @@ impl House {
         let init = pidfd_open(pid, PidfdFlags::empty()).doing("watch init in", &dir)?;
         if let (Some(endpoint), Some(netns)) = (&container.plug, &alive.netns) {
             self.networks.plug(netns.as_fd(), endpoint)?;
+            let endpoint = endpoint.clone();
+            undo.with("unplug it", move || self.networks.unplug(&endpoint));
         }
         let waiting = std::mem::take(&mut cell.live().attaching);
         self.attach_all(cell, waiting);
@@ -195,7 +197,10 @@ impl House {
                 let wishes = ports::wishes(&container.config, &container.host)?;
                 let endpoint = self.networks.hold(&container, &wishes)?;
                 plug = Some(endpoint.clone());
-                undo.with("leave the network", move || self.networks.leave(&endpoint));
+                undo.with("give its addresses back", move || {
+                    self.networks.give_back(&endpoint);
+                    Ok(())
+                });
             }
             Mode::None | Mode::Host => {}
         }
