@@ -171,7 +171,23 @@ impl Book {
         self.remove(&go).doing("strike from nftables", &owner.to_string())?;
         self.condemned = stay;
         self.entries.remove(owner);
+        if let Owner::Endpoint { container, .. } = owner {
+            self.give_back_ports(container, &had);
+        }
         Ok(had)
+    }
+
+    /// Gives back the ports of the host that an endpoint had; with the
+    /// container's last endpoint, also what was held for one to come.
+    fn give_back_ports(&mut self, container: &str, had: &[Element]) {
+        let of_it =
+            |owner: &Owner| matches!(owner, Owner::Endpoint { container: c, .. } if c == container);
+        if self.entries.keys().any(of_it) {
+            let published: Vec<_> = had.iter().filter_map(rules::published_of).collect();
+            self.ports.give_back(&published, container);
+        } else {
+            self.ports.release(container);
+        }
     }
 
     /// Is it a guarded port whose interface exists?

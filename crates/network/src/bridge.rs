@@ -173,13 +173,7 @@ impl Bridge {
     }
 
     fn withdraw(&self, owner: &Owner) -> Result<(), Error> {
-        let had = {
-            let mut book = self.realm.book();
-            if let Owner::Endpoint { container, .. } = owner {
-                book.ports.release(container);
-            }
-            book.strike(owner)?
-        };
+        let had = self.realm.book().strike(owner)?;
         let mut route = self.realm.route();
         for address in book::addresses_of(&had) {
             let forgotten = route.talk(&[link::remove_neighbour(self.index, address)]);

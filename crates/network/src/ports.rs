@@ -40,7 +40,7 @@ impl Ports {
     }
 
     /// Gives back some of it.
-    fn give_back(&mut self, published: &[Published], holder: &str) {
+    pub(crate) fn give_back(&mut self, published: &[Published], holder: &str) {
         for one in published {
             let btree_map::Entry::Occupied(mut entry) = self.held.entry((one.proto, one.host_port))
             else {

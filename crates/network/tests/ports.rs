@@ -422,3 +422,53 @@ fn net2_ten_thousand_ports_are_one_transaction() {
         assert!(!sh("nft list map inet cofferdam-coffer0 any4").contains("elements"));
     });
 }
+
+#[test]
+fn net2_leaving_one_network_keeps_the_ports_of_the_other() {
+    on_a_host("net2_leaving_one_network_keeps_the_ports_of_the_other", || {
+        let (realm, first) = network(&config("coffer0"));
+        let second = BridgeConfig {
+            subnet4: Some("172.31.0.1/16".parse().expect("a subnet")),
+            ..config("coffer1")
+        };
+        let second = realm.bridge(&second).expect("a second bridge");
+        let web = Guest::publish(&first, 2, &[port("0.0.0.0", 8080, 80)]);
+        let also = network::Endpoint {
+            id: id(0x77),
+            ifname: "eth1".to_owned(),
+            default_route: false,
+            ..endpoint(2, second.config())
+        };
+        second.plug(web.netns.fd(), &also).expect("plug in twice");
+        let neighbour = Guest::plug(&second, 3);
+        web.netns.serve("0.0.0.0:80");
+        assert_eq!(neighbour.netns.ask("172.31.0.2:80").expect("by the second"), "172.31.0.3");
+        second.disconnect(&also).expect("disconnect");
+        assert_eq!(ask("127.0.0.1:8080").expect("by the first"), "172.30.0.1");
+        let other = network::Endpoint {
+            ports: vec![port("0.0.0.0", 8080, 80)],
+            ..endpoint(4, first.config())
+        };
+        let netns = host::Netns::new();
+        first.plug(netns.fd(), &other).expect_err("the port is still held");
+    });
+}
+
+#[test]
+fn net2_the_tables_can_be_read_by_people() {
+    on_a_host("net2_the_tables_can_be_read_by_people", || {
+        let (_realm, bridge) = network(&config("coffer0"));
+        let _web = Guest::publish(&bridge, 2, &[port("0.0.0.0", 8080, 80), port("::1", 81, 81)]);
+        sh("nft list table inet cofferdam-coffer0 | nft -c -f -");
+        let listed = sh("nft list ruleset");
+        for line in [
+            "elements = { tcp . 8080 comment \"coffer0 02020202",
+            "\"cv02020202a2a2a\" . 02:42:ac:1e:00:02 . 172.30.0.2 comment \"coffer0 0202",
+            "iifname . ether saddr . ip saddr != @from4 drop comment \"false addresses\"",
+            "iifname . ether saddr . ip6 saddr != @from6 drop comment \"false addresses\"",
+            "dnat ip to meta l4proto . ip daddr . th dport map @to4",
+        ] {
+            assert!(listed.contains(line), "{line} is not in {listed}");
+        }
+    });
+}

@@ -36,6 +36,7 @@ fn register(word: u32) -> u32 {
 /// What `meta` loads. Source: `enum nft_meta_keys`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Meta {
+    Protocol = 1,
     Iifname = 6,
     Oifname = 7,
     Nfproto = 15,

@@ -59,6 +59,11 @@ fn types(first: u8, last: u8) -> [Expr; 3] {
     [load, cmp(0, Is::AtLeast, &[first]), cmp(0, Is::AtMost, &[last])]
 }
 
+/// Known already where it stands: tells nft(8) how to list the rest.
+fn listed_as(ethertype: u16) -> [Expr; 2] {
+    [meta(Meta::Protocol, 0), cmp(0, Is::Eq, &ethertype.to_be_bytes())]
+}
+
 /// Goes on if the packet's protocol could be found.
 fn whole() -> [Expr; 1] {
     [meta(Meta::L4proto, 0)]
@@ -110,12 +115,12 @@ fn arp_and_ipv4(w: &mut Writer<'_>) {
     let own_mac = sender_and(Base::Network, 8, 6, lookup(OWN.name));
     let own_address = sender_and(Base::Network, 14, 4, lookup(FROM4.name));
     w.begin("from_arp");
-    w.rule("of itself", &[&arp, &own_mac, &own_address, &pass()]);
+    w.rule("of itself", &[&listed_as(0x0806), &arp, &own_mac, &own_address, &pass()]);
     w.rule("of others", &[&deny()]);
 
     w.begin("from_ip");
     let false_address = sender_and(Base::Network, 12, 4, lookup_not(FROM4.name));
-    w.rule("false addresses", &[&false_address, &deny()]);
+    w.rule("false addresses", &[&listed_as(0x0800), &false_address, &deny()]);
     w.rule("", &[&protocol(17), &go("from_udp")]);
     w.rule("", &[&protocol(1), &go("from_icmp")]);
     w.rule("group membership", &[&protocol(2), &deny()]);
@@ -135,7 +140,7 @@ fn arp_and_ipv4(w: &mut Writer<'_>) {
 fn ipv6(w: &mut Writer<'_>) {
     w.begin("from_ip6");
     let false_address = sender_and(Base::Network, 8, 16, lookup_not(FROM6.name));
-    w.rule("false addresses", &[&false_address, &deny()]);
+    w.rule("false addresses", &[&listed_as(0x86dd), &false_address, &deny()]);
     w.rule("", &[&protocol(17), &go("from_udp6")]);
     w.rule("", &[&protocol(58), &go("from_icmp6")]);
     w.rule("whole headers", &[&whole(), &pass()]);

@@ -5,6 +5,8 @@
 #![allow(dead_code, reason = "each test file uses its part of this module")]
 
 use network::{Bridge, BridgeConfig, Endpoint, Mac, Published, Realm, addresses};
+pub mod frames;
+
 use rustix::{
     net::{
         AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netdevice, recv, send,
