@@ -189,7 +189,11 @@ impl Container {
                 app.log.warn(&failure.to_string());
             }
         }
-        fs::remove_dir_all(&self.dir).doing("remove", &self.dir)
+        match fs::remove_dir_all(&self.dir) {
+            // Another delete was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.doing("remove", &self.dir),
+        }
     }
 }
 
