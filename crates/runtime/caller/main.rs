@@ -17,7 +17,13 @@ use std::{
 };
 
 fn main() -> ExitCode {
+    if std::env::var_os("PROTECT_SELF").is_some() {
+        runtime::protect_self().expect("a file to protect");
+    }
     let args: Vec<String> = std::env::args().collect();
+    if args.iter().any(|arg| arg == "/bin/evil") {
+        return look_at_self();
+    }
     let code = match &args[..] {
         [_, sandbox, root] => run(sandbox, root, None),
         [_, sandbox, root, exec] => run(sandbox, root, Some(exec)),
@@ -34,6 +40,13 @@ fn main() -> ExitCode {
             })
         }
     }
+}
+
+/// Where the container's program is this very file: could it write to it?
+fn look_at_self() -> ExitCode {
+    let flags = rustix::fs::statvfs("/proc/self/exe").expect("procfs").f_flag;
+    eprintln!("read-only: {}", flags.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    ExitCode::SUCCESS
 }
 
 fn run(sandbox: &str, root: &str, exec: Option<&String>) -> Result<u8, Failure> {

@@ -114,7 +114,7 @@ impl Caps {
                 // One more than this kernel has.
                 Err(Errno::INVAL) => break,
                 other => {
-                    other.doing(|| format!("drop capability {number} from the bounding set"))?
+                    other.doing(|| format!("drop capability {number} from the bounding set"))?;
                 }
             }
         }

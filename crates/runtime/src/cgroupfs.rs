@@ -30,7 +30,7 @@ pub(crate) fn mount(site: &Site<'_>, mount: &Mount, options: &Options) -> Result
         (None, true) => Err(refusal("this host has no control groups")),
         (Some(_), true) if !site.cgroup_private => {
             let whole = filesystem::create("cgroup2", &[], 0)?;
-            place.attach(whole, onto.as_fd())
+            place.attach(whole.as_fd(), onto.as_fd())
         }
         (Some(dir), true) => place.bind(dir, onto.as_fd()),
         (unified, false) => {
@@ -68,13 +68,12 @@ impl Place<'_> {
     fn bind(self, dir: &Path, onto: BorrowedFd<'_>) -> Result<(), Failure> {
         let copy = tree::copy_at(rustix::fs::CWD, dir, false)
             .doing(|| format!("bind {} to {}", dir.display(), self.destination))?;
-        self.attach(copy, onto)
+        self.attach(copy.as_fd(), onto)
     }
 
-    fn attach(self, mount: OwnedFd, onto: BorrowedFd<'_>) -> Result<(), Failure> {
-        self.set_flags(mount.as_fd())?;
-        tree::attach(mount.as_fd(), onto)
-            .doing(|| format!("mount control groups on {}", self.destination))
+    fn attach(self, mount: BorrowedFd<'_>, onto: BorrowedFd<'_>) -> Result<(), Failure> {
+        self.set_flags(mount)?;
+        tree::attach(mount, onto).doing(|| format!("mount control groups on {}", self.destination))
     }
 
     fn set_flags(self, mount: BorrowedFd<'_>) -> Result<(), Failure> {

@@ -37,7 +37,7 @@ pub(crate) fn open(
         how,
     )
     .doing(doing)?;
-    if i64::from(rustix::fs::fstatfs(&pts).doing(doing)?.f_type) != DEVPTS {
+    if rustix::fs::fstatfs(&pts).doing(doing)?.f_type != DEVPTS {
         return Err(refusal("what is at the container's /dev/pts is no devpts: no terminal"));
     }
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;

@@ -102,15 +102,14 @@ impl<'a> Maker<'a> {
 
     /// A detached mount of just this node.
     fn source(&self, node: &Node, device: &Device) -> Result<OwnedFd, Failure> {
-        let scratch = match self.scratch.get() {
-            Some(scratch) => scratch,
-            None => {
-                // It covers the host's procfs in the launcher's view, which is
-                // used by descriptor only.
-                let mount = filesystem::create("tmpfs", &[], 0)?;
-                self.proc.cover(mount.as_fd()).doing(|| "attach a scratch file system".into())?;
-                self.scratch.get_or_init(|| mount)
-            }
+        let scratch = if let Some(scratch) = self.scratch.get() {
+            scratch
+        } else {
+            // It covers the host's procfs in the launcher's view, which is
+            // used by descriptor only.
+            let mount = filesystem::create("tmpfs", &[], 0)?;
+            self.proc.cover(mount.as_fd()).doing(|| "attach a scratch file system".into())?;
+            self.scratch.get_or_init(|| mount)
         };
         let doing = || format!("bind the device {}", device.path);
         let name = OsStr::new("node");

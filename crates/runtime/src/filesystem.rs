@@ -40,9 +40,10 @@ pub(crate) fn create(kind: &str, settings: &[Setting<'_>], flags: u64) -> Result
         };
         result.map_err(|error| {
             let what = match setting {
-                Setting::Flag(key) => format!("set the option {key:?} of {kind}"),
                 Setting::Text(key, value) => format!("set the option \"{key}={value}\" of {kind}"),
-                Setting::Fd(key, _) => format!("set the option {key:?} of {kind}"),
+                Setting::Flag(key) | Setting::Fd(key, _) => {
+                    format!("set the option {key:?} of {kind}")
+                }
             };
             explained(&fs, &what, error)
         })?;

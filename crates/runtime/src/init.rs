@@ -162,7 +162,8 @@ fn wait_until_built(
     loop {
         match dialogue::hear(launcher.as_fd())? {
             Some((Said::Built, fds)) => {
-                sysctl::write(&job.linux.sysctl, namespaces, proc, sysctl::Writer::Init)?;
+                let writer = sysctl::Writer::Init;
+                sysctl::write(&job.linux.sysctl, namespaces, proc, writer, (0, 0))?;
                 return Ok(fds);
             }
             Some((Said::InnerHooks, _)) => {

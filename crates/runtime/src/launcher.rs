@@ -60,10 +60,7 @@ pub(crate) struct Job<'a> {
 /// Runs the launcher; in the course of it, init too.
 pub(crate) fn run(job: Job<'_>) -> i32 {
     // Init takes the job with it; its failures go the same way.
-    let socket = match job.socket.try_clone() {
-        Ok(socket) => socket,
-        Err(_) => return 1,
-    };
+    let Ok(socket) = job.socket.try_clone() else { return 1 };
     match launch(job) {
         Ok(()) => 0,
         Err(failure) => fail(&socket, failure),
@@ -256,7 +253,8 @@ fn build(
         tree.make(Path::new(&job.process.cwd), Want::Dir)?;
     }
     let terminal = open_terminal(job, &tree, ids)?;
-    sysctl::write(&job.linux.sysctl, namespaces, proc, sysctl::Writer::Launcher)?;
+    let writer = sysctl::Writer::Launcher;
+    sysctl::write(&job.linux.sysctl, namespaces, proc, writer, (uid, gid))?;
     mask::freeze(&tree, &job.linux.readonly_paths)?;
     mask::hide(&tree, &job.linux.masked_paths, &job.linux.mount_label)?;
     run_hooks(job, to_init)?;
@@ -338,6 +336,9 @@ fn attach_root(job: &Job<'_>) -> Result<Tree, Failure> {
     let (root, onto) = match job.root {
         Root::Mount(mount) => {
             (mount.try_clone_to_owned().doing(|| "take the root's mount".into())?, top)
+        }
+        Root::Path(path) if !path.is_absolute() => {
+            return Err(refusal(format!("the root {} is not an absolute path", path.display())));
         }
         Root::Path(path) => {
             let doing = || format!("bind the root {}", path.display());

@@ -70,6 +70,12 @@ impl<'a> Planned<'a> {
             None => None,
             Some(recursive) => {
                 let path = bundle.join(&mount.source);
+                if !path.is_absolute() {
+                    return Err(refusal(format!(
+                        "the source {} of a bind mount is not an absolute path",
+                        path.display()
+                    )));
+                }
                 let copy = tree::copy_at(rustix::fs::CWD, &path, recursive)
                     .doing(|| format!("bind {} to {}", path.display(), mount.destination))?;
                 Some(copy)
@@ -93,13 +99,13 @@ impl<'a> Planned<'a> {
     /// Makes it.
     pub fn apply(mut self, site: &Site<'_>) -> Result<(), Failure> {
         match (self.source.take(), self.mount.kind.as_str()) {
-            (Some(source), _) => self.bind(site, source),
+            (Some(source), _) => self.bind(site, &source),
             (None, "cgroup" | "cgroup2") => cgroupfs::mount(site, self.mount, &self.options),
             (None, kind) => self.fresh(site, kind),
         }
     }
 
-    fn bind(&self, site: &Site<'_>, source: OwnedFd) -> Result<(), Failure> {
+    fn bind(&self, site: &Site<'_>, source: &OwnedFd) -> Result<(), Failure> {
         let destination = &self.mount.destination;
         let doing = || format!("bind {} to {destination}", self.mount.source);
         let want = match tree::file_type(source.as_fd()).doing(doing)? {
@@ -181,7 +187,7 @@ impl<'a> Planned<'a> {
         let destination = &self.mount.destination;
         let mount = match kind {
             "proc" => self.procfs(site)?,
-            "sysfs" => self.sysfs()?,
+            "sysfs" => sysfs()?,
             "tmpfs" => return self.tmpfs(site),
             _ => self.create(site, kind, None)?,
         };
@@ -214,18 +220,13 @@ impl<'a> Planned<'a> {
             .collect()
     }
 
-    fn create(
-        &self,
-        site: &Site<'_>,
-        kind: &str,
-        mode: Option<String>,
-    ) -> Result<OwnedFd, Failure> {
+    fn create(&self, site: &Site<'_>, kind: &str, mode: Option<&str>) -> Result<OwnedFd, Failure> {
         let words = self.words(site)?;
         let mut settings: Vec<_> = words.iter().map(|word| Setting::word(word)).collect();
         if !self.mount.source.is_empty() {
             settings.push(Setting::Text("source", &self.mount.source));
         }
-        if let Some(mode) = &mode {
+        if let Some(mode) = mode {
             settings.push(Setting::Text("mode", mode));
         }
         if !site.label.is_empty() && matches!(kind, "tmpfs" | "devpts" | "mqueue") {
@@ -252,22 +253,6 @@ impl<'a> Planned<'a> {
         crate::pidns::procfs(site.proc, site.pid, &settings)
     }
 
-    /// A sysfs of the network namespace. Only where not even the launcher may
-    /// make one (an engine inside a container), the host's is shown, read-only.
-    fn sysfs(&self) -> Result<OwnedFd, Failure> {
-        match filesystem::create("sysfs", &[Setting::Text("source", "sysfs")], 0) {
-            Err(failure) if failure.errno == Errno::PERM.raw_os_error() => {
-                let copy = tree::copy_at(rustix::fs::CWD, Path::new("/sys"), false)
-                    .doing(|| "bind the host's /sys".into())?;
-                let change = Change { set: attr::RDONLY, ..Change::default() };
-                attr::change(copy.as_fd(), false, &change)
-                    .doing(|| "make the host's /sys read-only".into())?;
-                Ok(copy)
-            }
-            other => other,
-        }
-    }
-
     fn tmpfs(&self, site: &Site<'_>) -> Result<(), Failure> {
         let destination = &self.mount.destination;
         let doing = || format!("mount tmpfs on {destination}");
@@ -281,7 +266,7 @@ impl<'a> Planned<'a> {
         } else {
             None
         };
-        let mount = self.create(site, "tmpfs", mode)?;
+        let mount = self.create(site, "tmpfs", mode.as_deref())?;
         may_cover(path, onto.as_fd(), mount.as_fd())?;
         if self.options.copy_up && there {
             let copied = filesystem::reopen_dir(onto.as_fd()).and_then(|from| {
@@ -292,6 +277,22 @@ impl<'a> Planned<'a> {
         }
         self.set_flags(site, mount.as_fd())?;
         tree::attach(mount.as_fd(), onto.as_fd()).doing(doing)
+    }
+}
+
+/// A sysfs of the network namespace. Only where not even the launcher may
+/// make one (an engine inside a container), the host's is shown, read-only.
+fn sysfs() -> Result<OwnedFd, Failure> {
+    match filesystem::create("sysfs", &[Setting::Text("source", "sysfs")], 0) {
+        Err(failure) if failure.errno == Errno::PERM.raw_os_error() => {
+            let copy = tree::copy_at(rustix::fs::CWD, Path::new("/sys"), false)
+                .doing(|| "bind the host's /sys".into())?;
+            let change = Change { set: attr::RDONLY, ..Change::default() };
+            attr::change(copy.as_fd(), false, &change)
+                .doing(|| "make the host's /sys read-only".into())?;
+            Ok(copy)
+        }
+        other => other,
     }
 }
 

@@ -66,7 +66,9 @@ impl Namespaces {
 
     /// Has it a namespace other than the caller's?
     pub fn private(&self, flag: UnshareFlags) -> bool {
-        self.new.contains(flag) || self.joined.iter().any(|(kind, _)| *kind as u32 == flag.bits())
+        self.new.contains(flag)
+            || (flag == UnshareFlags::NEWUSER && self.user.is_some())
+            || self.joined.iter().any(|(kind, _)| *kind as u32 == flag.bits())
     }
 
     /// Joins what is to be joined, except a user namespace.

@@ -138,12 +138,12 @@ impl Program<'_> {
         if self.process.no_new_privileges {
             rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs".into())?;
         }
-        if self.init {
-            if let Some(child) = pid1::split()? {
-                labels::apply(self.proc, self.process, When::Now)?;
-                self.give_up(settled, listener)?;
-                pid1::watch(child);
-            }
+        if self.init
+            && let Some(child) = pid1::split()?
+        {
+            labels::apply(self.proc, self.process, When::Now)?;
+            self.give_up(settled, listener)?;
+            pid1::watch(child);
         }
         if let Some(affinity) = &self.process.exec_cpu_affinity {
             limits::affinity(&affinity.last)?;

@@ -4,11 +4,12 @@
 //! namespace. A setting that is the whole host's is refused, whoever asks.
 
 use crate::{
+    caps,
     failure::{Doing, refusal},
     namespaces::Namespaces,
     procfs::Proc,
 };
-use rustix::thread::UnshareFlags;
+use rustix::{io::Errno, process::Uid, thread::UnshareFlags};
 use spec::wire::Failure;
 use std::collections::BTreeMap;
 
@@ -21,26 +22,35 @@ pub(crate) enum Writer {
     Init,
 }
 
-/// Writes those of `settings` that are `writer`'s.
+/// Writes those of `settings` that are `writer`'s, whose files belong to the
+/// container's root, `owner` on the host.
 pub(crate) fn write(
     settings: &BTreeMap<String, String>,
     namespaces: &Namespaces,
     proc: &Proc,
     writer: Writer,
+    owner: (u32, u32),
 ) -> Result<(), Failure> {
     for (name, value) in settings {
         let path = path(name);
-        let (who, flag) = owner(&path).ok_or_else(|| {
+        let (who, flag) = home(&path).ok_or_else(|| {
             refusal(format!("sysctl {name:?} is not in a separate kernel namespace"))
         })?;
-        if !namespaces.private(flag) && !(flag == UnshareFlags::NEWUSER && namespaces.mapped()) {
+        if !namespaces.private(flag) {
             return Err(refusal(format!(
                 "sysctl {name:?} is not allowed: the container shares that namespace with the host"
             )));
         }
         if who == writer {
-            proc.write(&format!("sys/{path}"), value.as_bytes())
-                .doing(|| format!("set the sysctl {name} to {value:?}"))?;
+            let set = || proc.write(&format!("sys/{path}"), value.as_bytes());
+            let done = match set() {
+                // Since Linux 6.10 some are the namespace's root's alone.
+                Err(Errno::ACCESS) if owner != (0, 0) && writer == Writer::Launcher => {
+                    as_user(owner, set)?
+                }
+                done => done,
+            };
+            done.doing(|| format!("set the sysctl {name} to {value:?}"))?;
         }
     }
     Ok(())
@@ -61,8 +71,24 @@ fn path(name: &str) -> String {
         .collect()
 }
 
+/// Does something as the container's root, whom the kernel looks at here
+/// where no capability counts.
+fn as_user<T>(owner: (u32, u32), act: impl FnOnce() -> T) -> Result<T, Failure> {
+    let become_user = |uid: u32| {
+        rustix::thread::set_thread_res_uid(None, Uid::from_raw(uid), None)
+            .doing(|| "change the effective user".into())
+    };
+    become_user(owner.0)?;
+    let done = act();
+    become_user(0)?;
+    sys::process::set_file_owner(owner.0, owner.1)
+        .doing(|| "make files as the container".into())?;
+    caps::raise()?;
+    Ok(done)
+}
+
 /// Which namespace a setting belongs to; none if it is the host's.
-fn owner(path: &str) -> Option<(Writer, UnshareFlags)> {
+fn home(path: &str) -> Option<(Writer, UnshareFlags)> {
     const IPC: [&str; 8] = [
         "kernel/msgmax",
         "kernel/msgmnb",
@@ -96,9 +122,9 @@ mod tests {
     #[test]
     fn what_is_the_hosts_has_no_writer() {
         for name in ["kernel.core_pattern", "vm.swappiness", "net.../kernel.x", "kernel.hostname"] {
-            assert_eq!(owner(&path(name)), None, "{name}");
+            assert_eq!(home(&path(name)), None, "{name}");
         }
-        assert_eq!(owner("net/../kernel/core_pattern"), None);
+        assert_eq!(home("net/../kernel/core_pattern"), None);
     }
 
     #[test]
@@ -109,7 +135,7 @@ mod tests {
 
     #[test]
     fn limits_of_a_user_namespace_are_written_from_inside() {
-        let owner = owner(&path("user.max_user_namespaces"));
-        assert_eq!(owner, Some((Writer::Init, UnshareFlags::NEWUSER)));
+        let home = home(&path("user.max_user_namespaces"));
+        assert_eq!(home, Some((Writer::Init, UnshareFlags::NEWUSER)));
     }
 }
