@@ -5,6 +5,7 @@
 //! is a network, or a container on a network.
 
 use crate::{
+    Proto, Published, conntrack,
     error::{Doing, Error},
     netlink::{Message, Socket},
     nft::{self, Element, Family, Table},
@@ -12,7 +13,11 @@ use crate::{
     rules,
 };
 use spec::Id;
-use std::{collections::BTreeMap, fmt, io, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    net::IpAddr,
+};
 
 /// Whose an element is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,6 +146,22 @@ impl Book {
         Ok(())
     }
 
+    /// Lets clients that were sending before a port was published find it.
+    pub(crate) fn redirect_datagrams(&mut self, published: &[Published]) -> Result<(), Error> {
+        for v4 in [true, false] {
+            let ports: BTreeSet<_> = published
+                .iter()
+                .filter(|one| one.proto == Proto::Udp && one.host_ip.is_ipv4() == v4)
+                .map(|one| one.host_port)
+                .collect();
+            if !ports.is_empty() {
+                conntrack::forget_ports(&mut self.socket, v4, &ports)
+                    .doing("forget connections to", "published ports")?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives an owner one more element.
     pub(crate) fn add(&mut self, owner: &Owner, element: Element) -> Result<(), Error> {
         let mut elements = self.entries.get(owner).cloned().unwrap_or_default();
@@ -173,6 +194,12 @@ impl Book {
         self.entries.remove(owner);
         if let Owner::Endpoint { container, .. } = owner {
             self.give_back_ports(container, &had);
+        }
+        if had.iter().any(leads_datagrams) {
+            for address in addresses_of(&had) {
+                conntrack::forget_to(&mut self.socket, address)
+                    .doing("forget connections to", &address.to_string())?;
+            }
         }
         Ok(had)
     }
@@ -222,6 +249,11 @@ impl Book {
             .to_vec();
         self.transact(tables).doing("remove nftables table", &self.table)
     }
+}
+
+/// Is it a published port of UDP?
+fn leads_datagrams(element: &Element) -> bool {
+    rules::published_of(element).is_some_and(|published| published.proto == Proto::Udp)
 }
 
 /// The addresses that an owner's elements let it use.

@@ -127,7 +127,8 @@ impl Bridge {
         for published in &endpoint.ports {
             book.ports.hold(published, endpoint)?;
         }
-        book.enter(&self.owner(&endpoint.container), rules::of_endpoint(host, endpoint))
+        book.enter(&self.owner(&endpoint.container), rules::of_endpoint(host, endpoint))?;
+        book.redirect_datagrams(&endpoint.ports)
     }
 
     /// Makes the pair and its port.

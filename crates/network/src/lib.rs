@@ -22,6 +22,7 @@
 pub mod addresses;
 mod book;
 mod bridge;
+mod conntrack;
 mod error;
 mod forwarding;
 mod inside;

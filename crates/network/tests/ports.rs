@@ -472,3 +472,26 @@ fn net2_the_tables_can_be_read_by_people() {
         }
     });
 }
+
+#[test]
+fn net2_a_datagram_finds_the_container_that_is_there_now() {
+    on_a_host("net2_a_datagram_finds_the_container_that_is_there_now", || {
+        let outside = outside();
+        let (_realm, bridge) = network(&config("coffer0"));
+        let published = network::Published { proto: Proto::Udp, ..port("0.0.0.0", 53, 5353) };
+        let client = outside.within(|| std::net::UdpSocket::bind("0.0.0.0:4444").expect("bind"));
+        let heard_by = |guest: &Guest| {
+            let server =
+                guest.netns.within(|| std::net::UdpSocket::bind("0.0.0.0:5353").expect("bind"));
+            server.set_read_timeout(Some(host::PATIENCE)).expect("set");
+            client.send_to(b"question", "192.0.2.1:53").expect("send");
+            server.recv(&mut [0; 16]).expect("the question");
+        };
+        client.send_to(b"to nobody yet", "192.0.2.1:53").expect("send");
+        let first = Guest::publish(&bridge, 2, &[published]);
+        heard_by(&first);
+        bridge.unplug(&id(2)).expect("unplug");
+        let second = Guest::publish(&bridge, 3, &[published]);
+        heard_by(&second);
+    });
+}

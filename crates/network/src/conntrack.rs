@@ -1,0 +1,98 @@
+//! Connections that the kernel tracks, as far as they stand in the way.
+//!
+//! Translation is decided at a connection's first packet. UDP has no last
+//! one: a client that goes on sending from one port goes on to where its first
+//! packet went, be it a container that has ended or a port that was not yet
+//! published. So such entries are removed when either changes.
+//!
+//! Numbers are from `linux/netfilter/nfnetlink_conntrack.h` and, for what to
+//! compare, from the kernel's `net/netfilter/nf_internals.h`.
+
+use crate::{
+    Proto,
+    netlink::{ACK, Attributes, Message, Socket, attributes},
+};
+use std::{collections::BTreeSet, io, net::IpAddr};
+
+const GET: u16 = 0x101;
+const DELETE: u16 = 0x102;
+
+const ORIGINAL: u16 = 1;
+const REPLY: u16 = 2;
+const FILTER: u16 = 25;
+
+const BY_SOURCE: u32 = 1 << 0;
+const BY_PROTOCOL: u32 = 1 << 3;
+
+/// Forgets the connections that lead to an address.
+pub(crate) fn forget_to(socket: &mut Socket, address: IpAddr) -> io::Result<()> {
+    let request = get(address.is_ipv4()).with(|a| {
+        a.nest(REPLY, |tuple| tuple.nest(1, |ip| put_source(ip, address)));
+        a.nest(FILTER, |filter| {
+            filter.u32(1, 0);
+            filter.u32(2, BY_SOURCE);
+        });
+    });
+    forget(socket, request, address.is_ipv4(), |_| true)
+}
+
+/// Forgets UDP's connections that were begun to one of these ports, on this
+/// host or another: the latter are found again at their next packet.
+pub(crate) fn forget_ports(socket: &mut Socket, v4: bool, ports: &BTreeSet<u16>) -> io::Result<()> {
+    let request = get(v4).with(|a| {
+        a.nest(ORIGINAL, |tuple| tuple.nest(2, |proto| proto.u8(1, Proto::Udp.number())));
+        a.nest(FILTER, |filter| {
+            filter.u32(1, BY_PROTOCOL);
+            filter.u32(2, 0);
+        });
+    });
+    let wanted = |tuple: &[u8]| port_of(tuple).is_some_and(|port| ports.contains(&port));
+    forget(socket, request, v4, wanted)
+}
+
+/// The destination port of a tuple.
+fn port_of(tuple: &[u8]) -> Option<u16> {
+    let (_, proto) = attributes(tuple).find(|(kind, _)| *kind == 2)?;
+    let (_, port) = attributes(proto).find(|(kind, _)| *kind == 3)?;
+    port.first_chunk().map(|port| u16::from_be_bytes(*port))
+}
+
+fn family(v4: bool) -> [u8; 4] {
+    [if v4 { 2 } else { 10 }, 0, 0, 0]
+}
+
+fn get(v4: bool) -> Message {
+    Message::new(GET, 0, &family(v4))
+}
+
+fn put_source(ip: &mut Attributes, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => ip.bytes(1, &address.octets()),
+        IpAddr::V6(address) => ip.bytes(3, &address.octets()),
+    }
+}
+
+fn forget(
+    socket: &mut Socket,
+    request: Message,
+    v4: bool,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> io::Result<()> {
+    for answer in socket.dump(request)? {
+        let entry = answer.body.get(4..).unwrap_or_default();
+        let Some((_, original)) = attributes(entry).find(|(kind, _)| *kind == ORIGINAL) else {
+            continue;
+        };
+        if !wanted(original) {
+            continue;
+        }
+        let request = Message::new(DELETE, ACK, &family(v4))
+            .with(|a| a.nest(ORIGINAL, |tuple| tuple.0.extend(original)));
+        match socket.talk(&[request]) {
+            // It ended by itself meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
