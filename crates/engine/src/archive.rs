@@ -169,7 +169,14 @@ impl House {
     pub(crate) fn layers(&self, container: &Container) -> Result<Vec<std::path::PathBuf>, Error> {
         let image: Digest =
             container.image.parse().map_err(|_| Error::NoImage(container.image.clone()))?;
-        Ok(self.images.layers(&image)?)
+        self.layers_of(&image)
+    }
+
+    /// The layers below what a container writes, lowest first.
+    pub(crate) fn layers_of(&self, image: &Digest) -> Result<Vec<std::path::PathBuf>, Error> {
+        let mut layers = self.images.layers(image)?;
+        layers.push(crate::places::dir(&self.paths.data));
+        Ok(layers)
     }
 
     /// Puts a volume or bind mount into a detached root. A mount point that

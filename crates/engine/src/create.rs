@@ -283,7 +283,7 @@ impl House {
                 continue;
             }
             if mounted.is_none() {
-                mounted = Some(root.mount(&self.images.layers(image)?)?);
+                mounted = Some(root.mount(&self.layers_of(image)?)?);
             }
             let mount = mounted.as_ref().expect("mounted just now");
             crate::archive::copy_up(mount, container.ids(), &point.destination, &point.path)?;

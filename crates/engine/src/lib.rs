@@ -53,6 +53,7 @@ mod names;
 mod networks;
 mod open;
 mod options;
+mod places;
 mod ports;
 mod random;
 mod recover;

@@ -11,7 +11,7 @@ use crate::{
     host::{self, Machine},
     house::{House, Paths},
     networks::Networks,
-    recover,
+    places, recover,
     roster::Roster,
     store::{Row, Store, Write},
     volumes::Volumes,
@@ -43,6 +43,7 @@ impl Engine {
     pub fn open(options: Options) -> Result<Self, Error> {
         let paths = Paths { data: options.data_root.clone(), run: options.run_root.clone() };
         make_dirs(&paths)?;
+        places::make(&paths.data)?;
         let (store, left) = Store::open(&paths.data.join("state.db")).map_err(|error| {
             Error::Records(format!("{}: {error}", paths.data.join("state.db").display()))
         })?;

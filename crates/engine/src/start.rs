@@ -29,7 +29,7 @@ use crate::{
 };
 use network::Endpoint;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use spec::{Digest, Sandbox, docker::EndpointSettings, wire::Request};
+use spec::{Sandbox, docker::EndpointSettings, wire::Request};
 use std::{
     fs,
     net::IpAddr,
@@ -150,10 +150,7 @@ impl House {
         let mut undo = Undo::default();
         let container = self.connect(cell, &mut undo)?;
         let pending = self.announce(&container);
-        let id = cell.id.as_str();
-        let image: Digest = container.image.parse().map_err(|_| broken(&container))?;
-        let root = snapshot::Root::open(&self.paths.data, id, container.ids())?;
-        let mount = root.mount(&self.images.layers(&image)?)?;
+        let mount = self.root(&container)?.mount(&self.layers(&container)?)?;
         let sandbox = self.decide_in(cell, &container, mount.as_fd())?;
         let dir = self.run_dir(cell, &sandbox, &mut undo)?;
         let mut launching = watch::launch(watch::Launch {
