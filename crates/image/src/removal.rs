@@ -146,6 +146,14 @@ impl Work<'_> {
         self.done.extend(gone.map(|chain| Deleted::Deleted(chain.to_string())));
         self.freed.extend(freed);
         self.store.content.drop_blob(id)?;
+        let (_, needed) = self.store.records.content()?;
+        for name in names.iter().filter(|name| !name.is_tag()) {
+            if let Some(manifest) = name.reference().digest()
+                && !needed.contains(manifest.hex())
+            {
+                self.store.content.drop_blob(manifest)?;
+            }
+        }
         match row.parent {
             Some(parent) if prune && self.store.records.row(&parent)?.is_some() => {
                 self.end(&parent, false, true, true)

@@ -198,6 +198,10 @@ fn an_image_is_found_by_its_manifest() {
     assert_eq!(s.store.inspect(&id).expect("inspect").summary.repo_digests, [by_digest]);
     let gone = s.store.remove("app:x", false, true, &|_| Vec::new()).expect("remove");
     assert_eq!(gone.len(), 4, "the digest goes with the repository's last tag: {gone:?}");
+    let again = import(&s.store, &layer(&[("a", "1")]), "app:x");
+    s.store.note_manifest(&again, &name("app"), b"{}").expect("note");
+    s.store.remove(again.as_str(), false, true, &|_| Vec::new()).expect("remove");
+    assert!(s.names("blobs/sha256").is_empty(), "{:?}", s.names("blobs/sha256"));
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod sparse;
 mod transfer;
 mod tree;
 mod unpack;
+mod whiteout;
 mod xattrs;
 
 pub use changes::{Change, ChangeKind};
