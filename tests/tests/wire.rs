@@ -115,7 +115,8 @@ impl Answer {
     fn refusal(&self) -> String {
         let value = self.json();
         assert!(self.body.ends_with(b"}\n"), "ended by a newline: {}", self.text());
-        format!("{} {}", self.status(), value["message"].as_str().expect("a message"))
+        let message = value["message"].as_str();
+        format!("{} {}", self.status(), message.unwrap_or_else(|| panic!("{}", self.text())))
     }
 }
 
@@ -176,7 +177,7 @@ fn mistakes_are_named_in_dockers_words() {
         "400 invalid filter 'zzz'"
     );
     assert_eq!(refusal("/volumes/none"), "404 get none: no such volume");
-    assert_eq!(refusal("/networks/none"), "404 network none not found");
+    assert_eq!(refusal("/networks/some"), "404 network some not found");
     assert!(refusal("/swarm").starts_with("503 This node is not a swarm manager."));
 }
 
@@ -322,11 +323,11 @@ fn an_event_is_told_while_its_client_listens() {
     let mut wire = Wire::to(&engine);
     wire.send("GET /events?filters=%7B%22type%22%3A%7B%22volume%22%3Atrue%7D%7D HTTP/1.1\r\nHost: x\r\n\r\n");
     wire.head();
-    let made = post(&engine, "/volumes/create", &serde_json::json!({"Name": "v"}));
+    let made = post(&engine, "/volumes/create", &serde_json::json!({"Name": "vol"}));
     assert_eq!(made.status(), 201, "{}", made.text());
     let event: Value = serde_json::from_slice(&wire.chunk()).expect("one object a chunk");
     assert_eq!((&event["Type"], &event["Action"]), (&"volume".into(), &"create".into()));
-    assert_eq!(event["Actor"]["ID"], "v");
+    assert_eq!(event["Actor"]["ID"], "vol");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::query::Query;
 use bytes::Bytes;
 use engine::Engine;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -128,9 +128,15 @@ impl Call {
     pub async fn read_body(&mut self) -> Result<(), Error> {
         use http_body_util::{BodyExt as _, LengthLimitError, Limited};
         if let Some(incoming) = self.incoming.take() {
+            let too_large =
+                || Error::new(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large");
+            // One that says so is refused unread.
+            if incoming.size_hint().lower() > LONGEST as u64 {
+                return Err(too_large());
+            }
             let body = Limited::new(incoming, LONGEST).collect().await.map_err(|error| {
                 if error.is::<LengthLimitError>() {
-                    Error::new(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large")
+                    too_large()
                 } else {
                     Error::bad(format!("cannot read the request: {error}"))
                 }

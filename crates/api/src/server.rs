@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::hijack::Hijack;
 use crate::query::{Query, decode};
 use crate::route::{self, Handler};
-use crate::socket::{Busy, Socket};
+use crate::socket::{Answers, Busy, Socket};
 use bytes::Bytes;
 use engine::Engine;
 use hyper::body::Incoming;
@@ -29,7 +29,7 @@ use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
@@ -113,7 +113,8 @@ async fn accept(listener: UnixListener, desk: Arc<Desk>) {
 async fn connection(stream: UnixStream, desk: Arc<Desk>) {
     let socket = Socket::new(stream);
     let hijack = Arc::new(Mutex::new(None));
-    let service = Answering { desk, busy: Arc::clone(&socket.busy), hijack: Arc::clone(&hijack) };
+    let service =
+        Answering { desk, answers: Arc::clone(&socket.answers), hijack: Arc::clone(&hijack) };
     let mut http = http1::Builder::new()
         .title_case_headers(true)
         .serve_connection(TokioIo::new(socket), service);
@@ -145,7 +146,7 @@ async fn connection(stream: UnixStream, desk: Arc<Desk>) {
 /// Answers the requests of one connection.
 struct Answering {
     desk: Arc<Desk>,
-    busy: Arc<AtomicUsize>,
+    answers: Arc<Answers>,
     hijack: Arc<Mutex<Option<Box<Hijack>>>>,
 }
 
@@ -156,7 +157,7 @@ impl Service<Request<Incoming>> for Answering {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let desk = Arc::clone(&self.desk);
-        let busy = Busy::hold(&self.busy);
+        let busy = Busy::hold(&self.answers);
         let slot = Arc::clone(&self.hijack);
         Box::pin(async move {
             let what = format!("{} {}", request.method(), request.uri());

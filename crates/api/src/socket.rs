@@ -11,28 +11,46 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UnixStream;
 
+/// The answers under way on one socket.
+#[derive(Debug, Default)]
+pub struct Answers {
+    count: AtomicUsize,
+    /// Whoever is to look again when there are none.
+    hidden: Mutex<Option<Waker>>,
+}
+
 /// Held while a request of this socket is being answered.
 #[derive(Debug)]
-pub struct Busy(Arc<AtomicUsize>);
+pub struct Busy(Arc<Answers>);
 
 impl Busy {
     /// Counts one more request.
-    pub fn hold(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
+    pub fn hold(answers: &Arc<Answers>) -> Self {
+        answers.count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(answers))
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1
+            && let Some(waker) = self.0.waker().take()
+        {
+            waker.wake();
+        }
+    }
+}
+
+impl Answers {
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -40,8 +58,8 @@ impl Drop for Busy {
 #[derive(Debug)]
 pub struct Socket {
     stream: UnixStream,
-    /// How many answers are under way.
-    pub busy: Arc<AtomicUsize>,
+    /// The answers under way.
+    pub answers: Arc<Answers>,
     /// Made when the peer has half-closed.
     departure: Option<Departure>,
 }
@@ -76,7 +94,7 @@ impl Departure {
 impl Socket {
     /// Takes an accepted stream.
     pub fn new(stream: UnixStream) -> Self {
-        Self { stream, busy: Arc::default(), departure: None }
+        Self { stream, answers: Arc::default(), departure: None }
     }
 
     /// Ready when the peer has closed both directions.
@@ -103,8 +121,13 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let finished = buf.filled().len() == before && buf.remaining() > 0;
-        if finished && self.busy.load(Ordering::Relaxed) > 0 {
-            return self.poll_departure(cx);
+        if finished && self.answers.count.load(Ordering::SeqCst) > 0 {
+            // To be told when the answer is out, and not to miss it: the
+            // count may have fallen before the waker was there.
+            *self.answers.waker() = Some(cx.waker().clone());
+            if self.answers.count.load(Ordering::SeqCst) > 0 {
+                return self.poll_departure(cx);
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -165,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_half_close_during_an_answer_is_hidden_until_the_client_leaves() {
         let (mut socket, mut client) = pair();
-        let busy = Busy::hold(&socket.busy);
+        let busy = Busy::hold(&socket.answers);
         client.write_all(b"hi").await.expect("write");
         client.shutdown().await.expect("shutdown");
         let mut buf = [0; 8];
@@ -181,5 +204,18 @@ mod tests {
         let read = tokio::time::timeout(BOUND, socket.read(&mut buf)).await;
         assert_eq!(read.expect("the leaving is seen").expect("read"), 0);
         drop(busy);
+    }
+
+    #[tokio::test]
+    async fn a_half_close_comes_to_light_when_the_answer_is_out() {
+        let (mut socket, mut client) = pair();
+        let busy = Busy::hold(&socket.answers);
+        client.shutdown().await.expect("shutdown");
+        let reader = tokio::spawn(async move { socket.read(&mut [0; 8]).await });
+        // Let the reader meet the end and hide it.
+        tokio::task::yield_now().await;
+        drop(busy);
+        let read = tokio::time::timeout(BOUND, reader).await.expect("in time");
+        assert_eq!(read.expect("no panic").expect("read"), 0);
     }
 }
