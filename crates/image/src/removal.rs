@@ -34,6 +34,8 @@ struct Work<'a> {
     users: Users<'a>,
     done: Vec<Deleted>,
     freed: Vec<(Digest, u64)>,
+    /// Manifests that an image was known by.
+    manifests: Vec<Digest>,
 }
 
 impl Store {
@@ -50,7 +52,7 @@ impl Store {
         users: Users<'_>,
     ) -> Result<Vec<Deleted>, Error> {
         let id = self.lookup(text)?;
-        let mut work = Work { store: self, users, done: Vec::new(), freed: Vec::new() };
+        let mut work = Work::new(self, users);
         work.remove(&id, text, force, prune)?;
         work.finish().map(|pruned| pruned.deleted)
     }
@@ -61,7 +63,7 @@ impl Store {
     /// # Errors
     /// The records or files cannot be written.
     pub fn prune(&self, go: &dyn Fn(&Summary) -> bool, users: Users<'_>) -> Result<Pruned, Error> {
-        let mut work = Work { store: self, users, done: Vec::new(), freed: Vec::new() };
+        let mut work = Work::new(self, users);
         for image in self.list(true)? {
             let needed =
                 !users(&image.id).is_empty() || !self.records.children(&image.id)?.is_empty();
@@ -77,7 +79,11 @@ impl Store {
     }
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(store: &'a Store, users: Users<'a>) -> Self {
+        Self { store, users, done: Vec::new(), freed: Vec::new(), manifests: Vec::new() }
+    }
+
     fn remove(&mut self, id: &Digest, text: &str, force: bool, prune: bool) -> Result<(), Error> {
         let names = self.store.records.names(id)?;
         if is_id(id, text) {
@@ -146,14 +152,6 @@ impl Work<'_> {
         self.done.extend(gone.map(|chain| Deleted::Deleted(chain.to_string())));
         self.freed.extend(freed);
         self.store.content.drop_blob(id)?;
-        let (_, needed) = self.store.records.content()?;
-        for name in names.iter().filter(|name| !name.is_tag()) {
-            if let Some(manifest) = name.reference().digest()
-                && !needed.contains(manifest.hex())
-            {
-                self.store.content.drop_blob(manifest)?;
-            }
-        }
         match row.parent {
             Some(parent) if prune && self.store.records.row(&parent)?.is_some() => {
                 self.end(&parent, false, true, true)
@@ -189,6 +187,7 @@ impl Work<'_> {
             return Ok(());
         }
         self.store.records.untag(names)?;
+        self.manifests.extend(names.iter().filter_map(|name| name.reference().digest().cloned()));
         self.done.extend(names.iter().map(|n| Deleted::Untagged(n.reference().familiar())));
         Ok(())
     }
@@ -196,6 +195,10 @@ impl Work<'_> {
     /// Removes the files that no record needs any more.
     fn finish(self) -> Result<Pruned, Error> {
         let layers: Vec<Digest> = self.freed.iter().map(|(diff_id, _)| diff_id.clone()).collect();
+        let (_, needed) = self.store.records.content()?;
+        for manifest in self.manifests.iter().filter(|m| !needed.contains(m.hex())) {
+            self.store.content.drop_blob(manifest)?;
+        }
         self.store.content.drop_layers(&layers, |diff_id| self.store.records.needs(diff_id))?;
         let reclaimed = self.freed.iter().map(|(_, size)| size).sum();
         Ok(Pruned { deleted: self.done, reclaimed })
