@@ -58,6 +58,16 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// More memory is in use than the limit, and could not be freed.
+    #[error("unable to set memory limit to {limit} (current usage: {current}, peak usage: {peak})")]
+    MemoryInUse {
+        /// The limit that was asked for.
+        limit: String,
+        /// Bytes in use.
+        current: u64,
+        /// The most there ever was.
+        peak: u64,
+    },
     /// The processes in it would not stop, or would not go.
     #[error("control group {} did not become {wanted} within {seconds} s", path.display())]
     TimedOut {
@@ -112,7 +122,7 @@ impl Error {
             | Self::NoController { .. }
             | Self::Unsupported { .. }
             | Self::BadLimit { .. } => Kind::Invalid,
-            Self::InUse { .. } | Self::TimedOut { .. } => Kind::Busy,
+            Self::InUse { .. } | Self::MemoryInUse { .. } | Self::TimedOut { .. } => Kind::Busy,
             Self::NotMounted | Self::Malformed { .. } | Self::Host { .. } | Self::Write { .. } => {
                 Kind::Host
             }

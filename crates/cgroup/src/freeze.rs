@@ -89,6 +89,9 @@ impl Cgroup {
     /// If the group cannot be written to; a group that is gone has nobody to
     /// kill.
     pub fn kill(&self) -> Result<(), Error> {
+        if self.dirs.is_empty() {
+            return Ok(());
+        }
         if let Some(dir) = self.unified() {
             match dir.write("cgroup.kill", "1") {
                 Err(error) if dir::gone(&error) && dir.path.is_dir() => {

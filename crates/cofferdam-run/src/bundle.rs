@@ -68,7 +68,11 @@ pub fn check_process(process: &Process) -> Result<(), Problem> {
     if process.args.is_empty() {
         return Err(bad("args must not be empty"));
     }
-    Ok(())
+    let named = |pair: &&String| pair.find('=').is_some_and(|at| at > 0);
+    match process.env.iter().find(|pair| !named(pair)) {
+        Some(pair) => Err(Problem::BadVariable(pair.clone())),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +94,10 @@ mod tests {
         assert_eq!(process(r#""args":["sh"],"cwd":"""#), "Cwd property must not be empty");
         assert_eq!(process(r#""args":["sh"],"cwd":"x""#), "Cwd must be an absolute path");
         assert_eq!(process(r#""args":[],"cwd":"/""#), "args must not be empty");
+        assert_eq!(
+            process(r#""args":["sh"],"cwd":"/","env":["A"]"#),
+            "invalid environment variable: \"A\""
+        );
         assert_eq!(process(r#""args":["sh"],"cwd":"/""#), "root property must not be empty");
     }
 }

@@ -14,6 +14,10 @@ pub enum Problem {
     UnknownFlag(String),
     #[error("flag needs an argument: -{0}")]
     MissingValue(&'static str),
+    #[error("invalid value for {0}: invalid size: '{1}'")]
+    BadSize(&'static str, String),
+    #[error("invalid environment variable: {0:?}")]
+    BadVariable(String),
     #[error("invalid value {value:?} for flag -{flag}")]
     BadValue { flag: &'static str, value: String },
     #[error("{program}: {verb:?} requires {wanted} argument(s)")]
@@ -101,13 +105,7 @@ impl Problem {
 
     /// The command line itself was wrong: show how it should be.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::UnknownFlag(_)
-                | Self::MissingValue(_)
-                | Self::BadValue { .. }
-                | Self::ArgumentCount { .. }
-        )
+        matches!(self, Self::UnknownFlag(_) | Self::MissingValue(_) | Self::ArgumentCount { .. })
     }
 
     /// The whole chain of causes in one line.
@@ -116,11 +114,24 @@ impl Problem {
         let mut cause = self.source();
         while let Some(error) = cause {
             line.push_str(": ");
-            line.push_str(&error.to_string());
+            match error.downcast_ref::<io::Error>() {
+                Some(error) => line.push_str(&as_the_kernel_says(error)),
+                None => line.push_str(&error.to_string()),
+            }
             cause = error.source();
         }
         line
     }
+}
+
+/// The words of errno(3) alone: callers search for `no such file or directory`.
+fn as_the_kernel_says(error: &io::Error) -> String {
+    let text = error.to_string();
+    let Some(words) = error.raw_os_error().and_then(|_| text.split(" (os error").next()) else {
+        return text;
+    };
+    let (first, rest) = words.split_at(words.chars().next().map_or(0, char::len_utf8));
+    first.to_lowercase() + rest
 }
 
 /// Adds the verb and the path where they are known: at the call.
@@ -135,5 +146,16 @@ impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
             path: path.as_ref().into(),
             source: error.into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_words_are_the_last_and_plain() {
+        let missing = Err::<(), _>(io::Error::from_raw_os_error(2)).doing("open", "/x");
+        assert_eq!(missing.expect_err("it failed").line(), "open /x: no such file or directory");
     }
 }

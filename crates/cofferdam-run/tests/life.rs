@@ -67,16 +67,25 @@ fn a_run_that_keeps_leaves_a_stopped_container() {
     assert_eq!(scratch.status(), "stopped");
 }
 
-#[test]
-fn a_program_killed_by_a_signal_ends_with_128_and_its_number() {
-    let scratch = Scratch::new(&["sh", "-c", "sleep 100"]);
+/// Runs the container in the foreground until its program has said, by a
+/// file, that it is ready.
+fn run_until_ready(scratch: &Scratch) -> std::process::Child {
     let mut run = scratch.command(&["run", "--bundle", &scratch.bundle(), &scratch.id]);
-    let mut run = run.spawn().expect("the binary runs");
+    let run = run.spawn().expect("the binary runs");
+    let ready = scratch.dir.join("rootfs/tmp/ready");
     let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while scratch.verb("kill", &["KILL"]).code != Some(0) {
+    while !ready.exists() {
         assert!(std::time::Instant::now() < end, "it never began");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+    run
+}
+
+#[test]
+fn a_program_killed_by_a_signal_ends_with_128_and_its_number() {
+    let scratch = Scratch::new(&["sh", "-c", "touch /tmp/ready; sleep 100"]);
+    let mut run = run_until_ready(&scratch);
+    assert_eq!(scratch.verb("kill", &["KILL"]).code, Some(0));
     assert_eq!(run.wait().expect("wait").code(), Some(137));
 }
 
@@ -84,15 +93,7 @@ fn a_program_killed_by_a_signal_ends_with_128_and_its_number() {
 fn a_signal_to_the_caller_reaches_the_program() {
     let script = "trap 'exit 9' TERM; touch /tmp/ready; while :; do sleep 0.01; done";
     let scratch = Scratch::new(&["sh", "-c", script]);
-    fs::copy("/bin/busybox", scratch.dir.join("rootfs/bin/touch")).expect("copy");
-    let mut run = scratch.command(&["run", "--bundle", &scratch.bundle(), &scratch.id]);
-    let mut run = run.spawn().expect("the binary runs");
-    let ready = scratch.dir.join("rootfs/tmp/ready");
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while !ready.exists() {
-        assert!(std::time::Instant::now() < end, "it never began");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    let mut run = run_until_ready(&scratch);
     let pid = i32::try_from(run.id()).expect("a pid is an int");
     sys::signal::send(pid, 15).expect("it lives");
     assert_eq!(run.wait().expect("wait").code(), Some(9));

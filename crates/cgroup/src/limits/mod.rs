@@ -192,6 +192,16 @@ impl Dir {
                 Missing::Skip => Ok(()),
                 Missing::Instead(other) => self.write_one(other),
             },
+            (Err(Error::Write { source, .. }), _)
+                if write.file == "memory.limit_in_bytes"
+                    && source.raw_os_error() == Some(Errno::BUSY.raw_os_error()) =>
+            {
+                Err(Error::MemoryInUse {
+                    limit: write.value.clone(),
+                    current: self.number("memory.usage_in_bytes")?.unwrap_or(0),
+                    peak: self.number("memory.max_usage_in_bytes")?.unwrap_or(0),
+                })
+            }
             (other, _) => other,
         }
     }

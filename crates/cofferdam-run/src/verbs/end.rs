@@ -72,7 +72,7 @@ fn abandon(app: &App, id: &str) -> Result<u8, Problem> {
 fn parse(word: &str) -> Result<i32, Problem> {
     let unknown = || Problem::UnknownSignal(word.into());
     if let Ok(number) = word.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(unknown()) };
+        return if (0..=64).contains(&number) { Ok(number) } else { Err(unknown()) };
     }
     let name = word.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
@@ -140,13 +140,14 @@ mod tests {
         for word in ["15", "TERM", "SIGTERM", "sigterm", "term"] {
             assert_eq!(parse(word).ok(), Some(15), "{word}");
         }
+        assert_eq!(parse("0").ok(), Some(0), "asks whether it lives");
         assert_eq!(parse("RTMIN+1").ok(), Some(35));
         assert_eq!(parse("SIGRTMAX-1").ok(), Some(63));
     }
 
     #[test]
     fn no_signal_is_refused_by_the_word_given() {
-        for word in ["FOO", "0", "-9", "65", "RTMIN+99", ""] {
+        for word in ["FOO", "-9", "65", "RTMIN+99", ""] {
             let refused = parse(word).expect_err("must refuse");
             assert_eq!(refused.to_string(), format!("unknown signal {word:?}"));
         }

@@ -70,9 +70,9 @@ fn from_file(path: &str) -> Result<Resources, Problem> {
 
 fn from_flags(given: &Given) -> Result<Resources, Problem> {
     let memory = Memory {
-        limit: given.number("memory")?,
-        reservation: given.number("memory-reservation")?,
-        swap: given.number("memory-swap")?,
+        limit: size(given, "memory")?,
+        reservation: size(given, "memory-reservation")?,
+        swap: size(given, "memory-swap")?,
         ..Memory::default()
     };
     let words = |long| given.last(long).unwrap_or_default().to_owned();
@@ -95,6 +95,38 @@ fn from_flags(given: &Given) -> Result<Resources, Problem> {
         block_io: weight.map(|weight| BlockIo { weight: Some(weight), ..BlockIo::default() }),
         ..Resources::default()
     })
+}
+
+/// Bytes, with a unit of 1024 (`64m`); -1 is without limit.
+fn size(given: &Given, flag: &'static str) -> Result<Option<i64>, Problem> {
+    let bad = |text: &str| Problem::BadSize(flag, text.to_owned());
+    given.last(flag).map(|text| bytes(text).ok_or_else(|| bad(text))).transpose()
+}
+
+fn bytes(text: &str) -> Option<i64> {
+    if text == "-1" {
+        return Some(-1);
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let power = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(&unit) {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        "p" => 5,
+        _ => return None,
+    };
+    let factor = 1_i64 << (10 * power);
+    if let Ok(whole) = number.parse::<i64>() {
+        return whole.checked_mul(factor);
+    }
+    let value = number.parse::<f64>().ok()?;
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "1.5g")]
+    let bytes = (value * factor as f64) as i64;
+    Some(bytes)
 }
 
 /// `old` with what `new` names.
@@ -128,6 +160,17 @@ fn overlay(old: &mut Value, new: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_may_have_a_unit() {
+        assert_eq!(bytes("64m"), Some(64 << 20));
+        assert_eq!(bytes("1.5GiB"), Some(3 << 29));
+        assert_eq!(bytes("12"), Some(12));
+        assert_eq!(bytes("-1"), Some(-1));
+        for bad in ["abc", "", "-2", "1x", "9999999999p"] {
+            assert_eq!(bytes(bad), None, "{bad:?}");
+        }
+    }
 
     #[test]
     fn what_is_not_named_stays() {

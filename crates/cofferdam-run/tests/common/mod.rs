@@ -59,8 +59,9 @@ impl Scratch {
             fs::create_dir(dir.join("rootfs").join(name)).expect("mkdir");
         }
         fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static is installed");
-        for name in ["sh", "sleep", "cat", "echo", "id", "env", "true", "kill", "stty", "ls", "tty"]
-        {
+        for name in [
+            "sh", "sleep", "cat", "echo", "id", "env", "true", "kill", "stty", "ls", "tty", "touch",
+        ] {
             symlink("busybox", bin.join(name)).expect("symlink");
         }
         let users = "root:x:0:0:root:/root:/bin/sh\n";
