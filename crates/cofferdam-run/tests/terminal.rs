@@ -171,6 +171,6 @@ fn a_listener_that_is_not_there_is_found_before_anything_is_made() {
     let scratch = with_terminal(&["sh"]);
     let said = scratch.launch("create", &["--console-socket", "/nowhere"]);
     assert_eq!(said.code, Some(1));
-    assert!(said.message().contains("connect to /nowhere: No such file or directory"), "{said:?}");
+    assert!(said.message().contains("connect to /nowhere: no such file or directory"), "{said:?}");
     assert_eq!(scratch.groups(), [] as [std::path::PathBuf; 0]);
 }
