@@ -14,7 +14,7 @@ use crate::{
     forwarding, inside,
     netlink::{
         Message, Socket,
-        link::{self, Link, Pair},
+        link::{self, Link, Pair, Port},
     },
     realm::unless_gone,
     rules,
@@ -153,7 +153,15 @@ impl Bridge {
         }
         let index = route.index(host).doing("find interface", host)?;
         let mut requests = vec![
-            link::guard_port(index, !self.config.icc, forwarding::has_ipv6()),
+            link::guard_port(&Port {
+                index,
+                isolated: !self.config.icc,
+                // Where bridged packets are translated while they are still
+                // frames, one to the container's own published port would
+                // have to leave by the port that it came in by.
+                hairpin: !endpoint.ports.is_empty() && forwarding::translates_frames(),
+                v6: forwarding::has_ipv6(),
+            }),
             link::forward_to(index, endpoint.mac),
             link::up(index),
         ];

@@ -89,8 +89,17 @@ pub(crate) fn set_up_inside(ifname: &str, v6: bool) -> io::Result<()> {
 /// destination is translated before the packet enters the host, which refuses
 /// packets to `::1` from outside.
 pub(crate) fn loopback6() -> bool {
-    let shown = fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-ip6tables");
-    has_ipv6() && !shown.is_ok_and(|value| value.trim() != "0")
+    has_ipv6() && !is_shown("ip6tables")
+}
+
+/// Are bridged packets shown to the hooks of IPv4 or IPv6 (`br_netfilter`)?
+pub(crate) fn translates_frames() -> bool {
+    is_shown("iptables") || is_shown("ip6tables")
+}
+
+fn is_shown(to: &str) -> bool {
+    let switch = format!("/proc/sys/net/bridge/bridge-nf-call-{to}");
+    fs::read_to_string(switch).is_ok_and(|value| value.trim() != "0")
 }
 
 /// Has the kernel IPv6?

@@ -103,8 +103,8 @@ impl World {
         for frame in frames {
             mouth.send(frame);
         }
-        mouth.send(&honest(&udp(9, 9, MARK)));
-        ear.until(|frame| frame.ends_with(MARK))
+        let mark = honest(&udp(9, 9, MARK));
+        ear.until(|frame| frame.ends_with(MARK), || mouth.send(&mark))
     }
 }
 
@@ -165,8 +165,6 @@ fn belief(world: &World, address: &str) -> String {
 fn net3_no_neighbour_entry_can_be_changed() {
     on_a_host("net3_no_neighbour_entry_can_be_changed", || {
         let mislead = |world: &World| {
-            // So that the kernel does not shield a fresh entry for a second.
-            world.victim.sh("echo 0 > /proc/sys/net/ipv4/neigh/eth0/locktime");
             world.peer.serve("[::]:80");
             for to in [format!("{PEER}:80"), format!("[{}]:80", v6(4))] {
                 world.victim.ask(&to).expect("the peer answers");
@@ -178,7 +176,8 @@ fn net3_no_neighbour_entry_can_be_changed() {
                 ethernet(VICTIM_MAC, ATTACKER_MAC, 0x86dd, &packet)
             };
             let say4 = |address| {
-                let message = arp(2, ATTACKER_MAC, address, VICTIM_MAC, VICTIM);
+                // "I am here now", which counts at once.
+                let message = arp(2, ATTACKER_MAC, address, ATTACKER_MAC, address);
                 ethernet(VICTIM_MAC, ATTACKER_MAC, 0x0806, &message)
             };
             world.attack(&[say4(PEER), say4(GATEWAY), say6(v6(4)), say6(gateway6())]);
@@ -354,8 +353,9 @@ fn net3_a_frame_to_nobody_is_shown_to_nobody() {
             let mouth = Wire::on(world.bridge);
             mouth.send(&stray);
             let mark = ipv4(GATEWAY, ATTACKER, 17, &udp(9, 9, MARK));
-            mouth.send(&ethernet(ATTACKER_MAC, gateway_mac(), 0x0800, &mark));
-            arrived(std::slice::from_ref(&stray), &ear.until(|frame| frame.ends_with(MARK)))
+            let mark = ethernet(ATTACKER_MAC, gateway_mac(), 0x0800, &mark);
+            let seen = ear.until(|frame| frame.ends_with(MARK), || mouth.send(&mark));
+            arrived(std::slice::from_ref(&stray), &seen)
         };
         let world = plain();
         assert_eq!(overheard(&world), 1, "the attack bites");
@@ -398,8 +398,9 @@ fn net3_a_withdrawn_container_is_mute_while_it_lingers() {
             0x0800,
             &ipv4(GATEWAY, VICTIM, 17, &udp(9, 9, MARK)),
         );
-        Wire::on("coffer0").send(&mark);
-        assert_eq!(arrived(&frames, &ear.until(|frame| frame.ends_with(MARK))), 0);
+        let mouth = Wire::on("coffer0");
+        let seen = ear.until(|frame| frame.ends_with(MARK), || mouth.send(&mark));
+        assert_eq!(arrived(&frames, &seen), 0);
         // It is forgotten altogether once its interface is gone.
         world.attacker.sh("ip link del eth0");
         bridge.unplug(&host::id(9)).expect("anything that touches the tables");
@@ -445,6 +446,6 @@ fn net3_a_question_for_a_peer_is_answered_by_the_bridge() {
         let ear = world.attacker.within(|| Wire::on("eth0"));
         assert_eq!(arrived(&frames, &world.attack(&frames)), 0, "the victim is not asked");
         let answer = arp(2, PEER_MAC, PEER, ATTACKER_MAC, ATTACKER);
-        ear.until(|frame| frame.ends_with(&answer));
+        ear.until(|frame| frame.ends_with(&answer), || {});
     });
 }

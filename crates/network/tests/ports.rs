@@ -495,3 +495,36 @@ fn net2_a_datagram_finds_the_container_that_is_there_now() {
         heard_by(&second);
     });
 }
+
+#[test]
+fn net2_ports_answer_where_bridged_packets_are_filtered_too() {
+    on_a_host("net2_ports_answer_where_bridged_packets_are_filtered_too", || {
+        // As br_netfilter does by default where somebody has loaded it.
+        let shown = "for f in /proc/sys/net/bridge/bridge-nf-call-*; do echo 1 > $f; done";
+        if !std::path::Path::new("/proc/sys/net/bridge").exists() {
+            eprintln!("this kernel has no br_netfilter: nothing to show");
+            return;
+        }
+        sh(shown);
+        let outside = outside();
+        let (realm, bridge) = network(&config("coffer0"));
+        assert!(!realm.answers_on_loopback6());
+        let ports = [port("0.0.0.0", 8080, 80), port("::", 8080, 80), port("127.0.0.1", 81, 80)];
+        let web = Guest::publish(&bridge, 2, &ports);
+        web.netns.serve("[::]:80");
+        let other = Guest::plug(&bridge, 3);
+        assert_eq!(other.netns.ask("172.30.0.2:80").expect("bridged"), "::ffff:172.30.0.3");
+        assert_eq!(
+            other.netns.ask(&format!("[{}]:80", web.v6())).expect("bridged"),
+            other.v6().to_string()
+        );
+        assert_eq!(ask("127.0.0.1:8080").expect("loopback"), "::ffff:172.30.0.1");
+        assert_eq!(ask("127.0.0.1:81").expect("loopback"), "::ffff:172.30.0.1");
+        assert_eq!(outside.ask("192.0.2.1:8080").expect("outside"), "::ffff:192.0.2.2");
+        assert_eq!(outside.ask("[2001:db8::1]:8080").expect("outside"), "2001:db8::2");
+        other.netns.ask("172.30.0.1:8080").expect("from its own network");
+        web.netns.ask("172.30.0.1:8080").expect("from itself");
+        let refused = ask("[::1]:8080").expect_err("no way back");
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "at once, not in time");
+    });
+}

@@ -54,6 +54,7 @@ mod ifla {
     pub(super) const BR_STP_STATE: u16 = 5;
     pub(super) const BR_GROUP_FWD_MASK: u16 = 9;
     pub(super) const BR_MCAST_SNOOPING: u16 = 23;
+    pub(super) const PORT_HAIRPIN: u16 = 4;
     pub(super) const PORT_GUARD: u16 = 5;
     pub(super) const PORT_PROTECT: u16 = 6;
     pub(super) const PORT_LEARNING: u16 = 8;
@@ -148,29 +149,41 @@ pub(crate) fn new_pair(pair: &Pair<'_>) -> Message {
     })
 }
 
+/// A port to be guarded.
+pub(crate) struct Port {
+    pub(crate) index: u32,
+    /// It and others that are isolated do not hear one another.
+    pub(crate) isolated: bool,
+    /// It hears what it says itself, if that is where the bridge would send it.
+    pub(crate) hairpin: bool,
+    /// The host has IPv6.
+    pub(crate) v6: bool,
+}
+
 /// Makes a bridge's port one that believes nothing its owner says, and that
 /// has no address of the host's.
-pub(crate) fn guard_port(index: u32, isolated: bool, v6: bool) -> Message {
-    Message::new(NEW_LINK, ACK, &ifinfo(FAMILY_ANY, index, 0, 0)).with(|a| {
+pub(crate) fn guard_port(port: &Port) -> Message {
+    Message::new(NEW_LINK, ACK, &ifinfo(FAMILY_ANY, port.index, 0, 0)).with(|a| {
         a.nest(ifla::LINKINFO, |info| {
             info.text(ifla::INFO_SLAVE_KIND, "bridge");
-            info.nest(ifla::INFO_SLAVE_DATA, |port| {
+            info.nest(ifla::INFO_SLAVE_DATA, |data| {
                 // The one address behind it is entered by `forward_to`.
-                port.u8(ifla::PORT_LEARNING, 0);
+                data.u8(ifla::PORT_LEARNING, 0);
                 // A frame to nobody known is not shown to it.
-                port.u8(ifla::PORT_UNICAST_FLOOD, 0);
+                data.u8(ifla::PORT_UNICAST_FLOOD, 0);
                 // A frame from any other address is dropped by the bridge itself.
-                port.u8(ifla::PORT_LOCKED, 1);
+                data.u8(ifla::PORT_LOCKED, 1);
                 // Questions for its address are answered by the bridge, which
                 // knows, and not shown to it.
-                port.u8(ifla::PORT_PROXYARP_WIFI, 1);
+                data.u8(ifla::PORT_PROXYARP_WIFI, 1);
                 // Should somebody turn the spanning tree on.
-                port.u8(ifla::PORT_GUARD, 1);
-                port.u8(ifla::PORT_PROTECT, 1);
-                port.u8(ifla::PORT_ISOLATED, u8::from(isolated));
+                data.u8(ifla::PORT_GUARD, 1);
+                data.u8(ifla::PORT_PROTECT, 1);
+                data.u8(ifla::PORT_ISOLATED, u8::from(port.isolated));
+                data.u8(ifla::PORT_HAIRPIN, u8::from(port.hairpin));
             });
         });
-        if v6 {
+        if port.v6 {
             a.nest(ifla::AF_SPEC, no_own_address);
         }
     })

@@ -47,6 +47,12 @@ pub(super) const HIDDEN: Set = inet_set("hidden", &[Part::Ifname]);
 /// Every bridge with itself.
 pub(super) const SAME: Set = inet_set("same", &[Part::Ifname, Part::Ifname]);
 
+/// Containers with published ports, each with itself: where bridged packets
+/// are translated as frames, one from a container to its own published port
+/// is in no other way known to come from its network.
+pub(super) const SELF4: Set = inet_set("self4", &[Part::Ipv4, Part::Ipv4]);
+pub(super) const SELF6: Set = inet_set("self6", &[Part::Ipv6, Part::Ipv6]);
+
 /// Bridges between which packets may be forwarded: each with itself, if its
 /// containers may talk to one another.
 pub(super) const PAIRS: Set = inet_set("pairs", &[Part::Ifname, Part::Ifname]);
@@ -67,9 +73,9 @@ pub(super) const ANY6: Set =
     inet_map("any6", &[Part::Proto, Part::Port], &[Part::Ipv6, Part::Port]);
 
 /// Every set there is.
-pub(crate) const SETS: [Set; 15] = [
-    PORTS, CALM, OWN, FROM4, FROM6, BRIDGES, OPEN, HIDDEN, SAME, PAIRS, CLOSED, TO4, TO6, ANY4,
-    ANY6,
+pub(crate) const SETS: [Set; 17] = [
+    PORTS, CALM, OWN, FROM4, FROM6, BRIDGES, OPEN, HIDDEN, SAME, SELF4, SELF6, PAIRS, CLOSED, TO4,
+    TO6, ANY4, ANY6,
 ];
 
 /// An interface's name as a key.
@@ -160,6 +166,11 @@ pub(crate) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
     elements.extend(endpoint.addr4.map(|a| Element::of(&FROM4, key(&a.octets()))));
     for address in endpoint.addr6.into_iter().flat_map(|a| [a, endpoint.mac.link_local()]) {
         elements.push(Element::of(&FROM6, key(&address.octets())));
+    }
+    if !endpoint.ports.is_empty() {
+        let twice4 = endpoint.addr4.map(|a| Element::of(&SELF4, a.octets().repeat(2)));
+        let twice6 = endpoint.addr6.map(|a| Element::of(&SELF6, a.octets().repeat(2)));
+        elements.extend(twice4.into_iter().chain(twice6));
     }
     let mut ports: Vec<_> =
         endpoint.ports.iter().filter_map(|p| of_published(p, endpoint)).collect();

@@ -6,7 +6,7 @@
 
 use super::{
     FIRST, Writer, bytes, deny,
-    elements::{ANY4, ANY6, BRIDGES, CLOSED, HIDDEN, OPEN, PAIRS, SAME, TO4, TO6},
+    elements::{ANY4, ANY6, BRIDGES, CLOSED, HIDDEN, OPEN, PAIRS, SAME, SELF4, SELF6, TO4, TO6},
     filter, go, pass, port_in,
 };
 use crate::nft::{
@@ -147,4 +147,10 @@ fn translations(w: &mut Writer<'_>, loopback6: bool) {
     w.rule(word, &[&from_loopback(Ip::V4), &into(&BRIDGES), &[masquerade()]]);
     w.rule(word, &[&from_loopback(Ip::V6), &into(&BRIDGES), &[masquerade()]]);
     w.rule("back to its own network", &[&published(), &between(&SAME), &[masquerade()]]);
+    let both4 = [payload(Base::Network, 12, 4, 0), payload(Base::Network, 16, 4, 1)];
+    let both6 = [payload(Base::Network, 8, 16, 0), payload(Base::Network, 24, 16, 4)];
+    let (self4, self6) = ([lookup(SELF4.name)], [lookup(SELF6.name)]);
+    let word = "back to itself, as a frame";
+    w.rule(word, &[&published(), &family(Ip::V4), &both4, &self4, &[masquerade()]]);
+    w.rule(word, &[&published(), &family(Ip::V6), &both6, &self6, &[masquerade()]]);
 }

@@ -158,7 +158,7 @@ impl Wire {
             .expect("a packet socket");
         let index = netdevice::name_to_index(&fd, interface).expect("the interface");
         sys::packet::bind_packet(fd.as_fd(), index, 3).expect("bind to the interface");
-        sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(PATIENCE)).expect("set");
+        sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(PATIENCE / 20)).expect("set");
         sockopt::set_socket_recv_buffer_size_force(&fd, 16 << 20).expect("set");
         Self(fd)
     }
@@ -167,25 +167,34 @@ impl Wire {
         send(&self.0, frame, SendFlags::empty()).expect("send a frame");
     }
 
-    /// The next frame, sent or received here.
-    pub fn next(&self) -> Vec<u8> {
+    /// The next frame, sent or received here; none if none comes for a while.
+    fn next(&self) -> Option<Vec<u8>> {
         let mut buffer = vec![0; 65536];
-        let (_, length) =
-            recv(&self.0, &mut buffer[..], RecvFlags::empty()).expect("a frame in time");
-        buffer.truncate(length);
-        buffer
+        match recv(&self.0, &mut buffer[..], RecvFlags::empty()) {
+            Ok((_, length)) => {
+                buffer.truncate(length);
+                Some(buffer)
+            }
+            Err(rustix::io::Errno::AGAIN) => None,
+            Err(error) => panic!("a packet socket: {error}"),
+        }
     }
 
-    /// All frames up to the first that fits, which is left out.
-    pub fn until(&self, fits: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+    /// All frames up to the first that fits, which is left out. While none
+    /// comes, `again` is called to have it sent once more: a host under load
+    /// may lose frames.
+    pub fn until(&self, fits: impl Fn(&[u8]) -> bool, again: impl Fn()) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
-        loop {
-            let frame = self.next();
-            if fits(&frame) {
-                return frames;
+        for _ in 0..20 {
+            again();
+            while let Some(frame) = self.next() {
+                if fits(&frame) {
+                    return frames;
+                }
+                frames.push(frame);
             }
-            frames.push(frame);
         }
+        panic!("it never came");
     }
 }
 
