@@ -4,7 +4,9 @@
 //! included; one that does not run through a mount made for the purpose. All
 //! paths are resolved by the kernel, inside that root.
 
-use crate::{Container, Engine, Error, Nanos, cell::Cell, error::Doing, house::House};
+use crate::{
+    Container, Engine, Error, Nanos, cell::Cell, error::Doing, guise::Guise, house::House,
+};
 use policy::mounts::{Point, Source};
 use rustix::{
     fs::{Mode, OFlags, ResolveFlags, openat2},
@@ -151,8 +153,16 @@ impl House {
             return root_of(cell);
         }
         let mount = self.mount(&container)?;
+        let ids = container.ids();
+        let userns = if ids.is_host() {
+            None
+        } else {
+            let map = format!("0 {} {}\n", ids.base, ids.size);
+            Some(sys::userns::new(&map, &map).doing("make the id map", map.trim_end())?)
+        };
         for point in self.points(&container)? {
-            Self::add_mount(&container, &mount, &point)?;
+            let userns = userns.as_ref().map(AsFd::as_fd);
+            Self::add_mount(&container, &mount, &point, userns)?;
         }
         Ok(mount)
     }
@@ -181,7 +191,12 @@ impl House {
 
     /// Puts a volume or bind mount into a detached root. A mount point that
     /// does not exist yet hides nothing, and is left out.
-    fn add_mount(container: &Container, root: &OwnedFd, point: &Point) -> Result<(), Error> {
+    fn add_mount(
+        container: &Container,
+        root: &OwnedFd,
+        point: &Point,
+        userns: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Error> {
         if matches!(point.source, Source::Tmpfs { .. }) {
             return Ok(());
         }
@@ -194,6 +209,14 @@ impl House {
         };
         let cloned = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let tree = open_tree(rustix::fs::CWD, &point.path, cloned).doing("open", &point.path)?;
+        if let Some(userns) = userns {
+            let what = sys::mount::Change {
+                set: sys::mount::IDMAP,
+                userns: Some(userns),
+                ..sys::mount::Change::default()
+            };
+            sys::mount::change(tree.as_fd(), false, &what).doing("id-map", &point.path)?;
+        }
         let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         match move_mount(&tree, "", &target, "", how) {
             Ok(()) => Ok(()),
@@ -300,8 +323,10 @@ impl Engine {
         };
         let ids = container.ids();
         let mut plain = image::Plain::of(input).map_err(image::Error::Input)?;
+        let guise = Guise::of(ids)?;
         snapshot::put(root.as_fd(), path, ids, options, &mut plain)
             .map_err(|e| no_file(e, path, reference))?;
+        drop(guise);
         self.0.journal.container(&container, "extract-to-dir", &[("path", path.to_owned())]);
         Ok(())
     }

@@ -40,6 +40,8 @@ pub(crate) struct Live {
     pub attaching: Vec<(Attach, Deliver)>,
     /// Those who wait for something.
     waiting: Vec<(Condition, Answer)>,
+    /// Those among them whose time has come.
+    due: Vec<Answer>,
     /// Its restart policy is not to act on the next end.
     pub stopping: bool,
     /// Failures in a row, for the back-off of its restart policy.
@@ -111,8 +113,14 @@ impl Cell {
         self.publish(&live, change)
     }
 
-    /// Moves it on, publishes it with what else changes, and tells those who
-    /// waited for that.
+    /// Answers those who waited for the end that has been published.
+    pub fn tell(&self) {
+        let due = std::mem::take(&mut self.live().due);
+        tell(due, self.now().last.code);
+    }
+
+    /// Moves it on, and publishes it with what else changes. Those who waited
+    /// for an end are [told](Cell::tell) when the caller says so.
     ///
     /// # Errors
     /// The step makes no sense now; nothing changes then.
@@ -127,13 +135,11 @@ impl Cell {
             container.state = state;
             change(container);
         });
-        let mut answers = Vec::new();
         if matches!(step, Step::Ended { .. }) {
             let due = |condition| matches!(condition, Condition::NotRunning | Condition::NextExit);
-            answers = live.take_waiting(due);
+            let due = live.take_waiting(due);
+            live.due.extend(due);
         }
-        drop(live);
-        tell(answers, after.last.code);
         Ok(after)
     }
 
@@ -167,7 +173,8 @@ impl Cell {
     /// It is gone: answers all who still wait, and drops all who would attach.
     pub fn gone(&self) {
         let mut live = self.live();
-        let answers = live.take_waiting(|_| true);
+        let mut answers = std::mem::take(&mut live.due);
+        answers.extend(live.take_waiting(|_| true));
         let attaching = std::mem::take(&mut live.attaching);
         drop(live);
         drop(attaching);
@@ -226,6 +233,7 @@ mod tests {
         let removed = told(&cell, Condition::Removed);
         assert!(next.try_recv().is_err() && stopped.try_recv().is_err());
         cell.step(Step::Ended { again: None }, |c| c.last.code = 3).expect("it ran");
+        cell.tell();
         assert_eq!(next.try_recv().map(|w| w.code), Ok(3));
         assert_eq!(stopped.try_recv().map(|w| w.code), Ok(3));
         assert!(removed.try_recv().is_err(), "it is still there");
@@ -239,6 +247,7 @@ mod tests {
         run(&cell);
         let next = told(&cell, Condition::NextExit);
         cell.step(Step::Ended { again: Some(5) }, |_| {}).expect("it ran");
+        cell.tell();
         assert!(next.try_recv().is_ok());
         assert!(told(&cell, Condition::NotRunning).try_recv().is_err(), "it will run again");
     }

@@ -111,6 +111,7 @@ impl Engine {
         let seconds = exit.at.saturating_sub(before.last.started) / 1_000_000_000;
         let more = [("exitCode", exit.code.to_string()), ("execDuration", seconds.to_string())];
         house.journal.container(&after, "die", &more);
+        cell.tell();
         if let Err(error) = house.clear_up(&before) {
             tracing::error!(id = %cell.id, %error, "cannot clear up after a container");
         }

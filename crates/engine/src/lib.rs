@@ -45,6 +45,7 @@ mod exec;
 mod facts;
 mod files;
 mod filter;
+mod guise;
 mod host;
 mod house;
 mod images;
