@@ -140,6 +140,10 @@ impl Socket {
     /// refused is the error.
     pub(crate) fn talk(&mut self, messages: &[Message]) -> io::Result<()> {
         debug_assert!(messages.iter().all(|m| m.flags() & ACK != 0));
+        if messages.is_empty() {
+            // The kernel refuses an empty packet.
+            return Ok(());
+        }
         let first = self.post(messages)?;
         self.await_acks(first, messages.len())
     }
