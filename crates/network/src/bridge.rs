@@ -110,7 +110,12 @@ impl Bridge {
         let done = self
             .admit(&host, endpoint)
             .and_then(|()| self.connect(netns, &host, endpoint))
-            .and_then(|()| inside::set_up(netns, endpoint, &self.config, self.mac));
+            .and_then(|()| inside::set_up(netns, endpoint, &self.config, self.mac))
+            .and_then(|()| {
+                let mut route = self.realm.route();
+                inside::settle(&mut route, &host)?;
+                inside::settle(&mut route, &self.config.name)
+            });
         if let Err(error) = done {
             // What failed is what the caller must hear of; what could not be
             // undone is swept later.

@@ -57,8 +57,16 @@ pub(crate) fn set_up(
         let index = socket.index(ifname).doing("find interface", ifname)?;
         forwarding::set_up_inside(ifname, endpoint.addr6.is_some())
             .doing("set up IPv6 of interface", ifname)?;
-        talk(&mut socket, &requests(index, endpoint, config, gateway_mac), ifname)
+        talk(&mut socket, &requests(index, endpoint, config, gateway_mac), ifname)?;
+        settle(&mut socket, ifname)
     })
+}
+
+/// Has the kernel act at once on a link that came up, not when it finds time:
+/// until then what is sent is lost. To ask is to settle it, since Linux 6.8
+/// (`rtnl_getlink` in `net/core/rtnetlink.c`).
+pub(crate) fn settle(socket: &mut Socket, interface: &str) -> Result<(), Error> {
+    socket.ask(&link::get(interface)).doing("look at interface", interface).map(drop)
 }
 
 fn requests(
