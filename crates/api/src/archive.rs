@@ -82,7 +82,8 @@ fn header(stat: &PathStat) -> HeaderValue {
         name: &stat.name,
         size: stat.size,
         mode: go_mode(stat.mode),
-        mtime: rfc3339(stat.mtime),
+        // The epoch itself is a time that archives have.
+        mtime: if stat.mtime == 0 { "1970-01-01T00:00:00Z".into() } else { rfc3339(stat.mtime) },
         link_target: &stat.link_target,
     })
     .expect("numbers and strings can be written");

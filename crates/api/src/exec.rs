@@ -116,7 +116,8 @@ fn hijack(call: &Call, how: &How) -> Result<Hijack, Error> {
     };
     // Clients may leave out the second of the two.
     let raw = how.tty || wish.tty;
-    let input = wish.attach_stdin.then(|| Input { close: true, keys: raw.then_some(keys) });
+    // A terminal has no half-close: its program reads on when a client leaves.
+    let input = wish.attach_stdin.then(|| Input { close: !raw, keys: raw.then_some(keys) });
     let program = begin(&call.engine, &exec, how)?;
     let ended: Ended = {
         let (engine, id) = (call.engine.clone(), exec.id.clone());

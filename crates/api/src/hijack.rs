@@ -112,7 +112,11 @@ impl Hijack {
         if let Some(ended) = self.ended {
             let exit = match self.program.connect().await {
                 Some(program) => {
-                    hear_out(program, &mut Outbox::default(), &mut Hearing::new(true)).await
+                    let mut outbox = Outbox::default();
+                    if self.input.is_some_and(|input| input.close) {
+                        outbox.put(b"");
+                    }
+                    hear_out(program, &mut outbox, &mut Hearing::new(true)).await
                 }
                 None => None,
             };
@@ -296,6 +300,15 @@ mod tests {
         session.ends(7).await;
         let exit = tokio::time::timeout(BOUND, &mut session.exit).await.expect("in time");
         assert_eq!(exit.expect("told").map(|exit| exit.code), Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_terminal_that_is_left_stays_open() {
+        let mut session = session(Kit { raw: true, exec: true, ..Kit::default() }).await;
+        session.client.write_all(b"\x10\x11").await.expect("written");
+        assert_eq!(session.read().await, b"");
+        session.ends(0).await;
+        assert_eq!(session.typed().await, None, "not even an end was typed");
     }
 
     #[tokio::test]

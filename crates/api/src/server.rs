@@ -162,7 +162,7 @@ impl Service<Request<Incoming>> for Answering {
         Box::pin(async move {
             let what = format!("{} {}", request.method(), request.uri());
             let answer = guard(answer(&desk, request)).await.unwrap_or_else(|error| {
-                if error.status() >= 500 {
+                if error.status() == 500 {
                     tracing::error!(request = what, status = error.status(), %error);
                 } else {
                     tracing::debug!(request = what, status = error.status(), %error);

@@ -26,7 +26,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    fn put(&mut self, payload: &[u8]) {
+    /// Adds a frame; an empty one is the end of input.
+    pub fn put(&mut self, payload: &[u8]) {
         self.bytes.extend_from_slice(&frame(Kind::Stdin, payload));
     }
 
@@ -71,11 +72,16 @@ impl Talk {
         to_the_end: bool,
     ) -> (Option<Exit>, Option<UnixStream>) {
         let mut outbox = Outbox::default();
+        let closing = input.as_ref().is_some_and(|input| input.close);
         let end = self.copy(early, input, &mut outbox).await;
         match end {
             End::Program(exit) => (exit, Some(self.client)),
             End::Left | End::Silent if to_the_end => {
-                drop(self.client);
+                // The watch holds the socket as well.
+                drop((self.client, self.departure));
+                if closing {
+                    outbox.put(b"");
+                }
                 (hear_out(self.program, &mut outbox, &mut self.hearing).await, None)
             }
             End::Left | End::Silent => (None, None),
@@ -229,15 +235,14 @@ impl Hearing {
     }
 }
 
-/// Listens to a program whose client has left, until its end. Its standard
-/// input ends with that client.
+/// Listens to a program whose client has left, until its end, and sends it
+/// what is still to be sent.
 pub async fn hear_out(
     mut program: UnixStream,
     outbox: &mut Outbox,
     hearing: &mut Hearing,
 ) -> Option<Exit> {
     let (mut listen, mut speak) = program.split();
-    outbox.put(b"");
     let mut buffer = vec![0; BUFFER];
     let mut ignored = Vec::new();
     let mut speaking = true;
