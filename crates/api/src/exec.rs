@@ -7,13 +7,11 @@ use crate::detach::Keys;
 use crate::error::Error;
 use crate::hijack::{Ended, Hijack, Input, Program};
 use crate::streams::{blocking, head};
-use engine::{Engine, Exec, ExecWish};
+use engine::{Engine, Exec, ExecWish, State};
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use spec::Id;
 use spec::docker::null_is_default;
-use std::os::unix::net::UnixStream;
-use tokio::sync::oneshot;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -94,21 +92,12 @@ pub async fn start(mut call: Call) -> Outcome {
         })
         .await;
     }
-    // On a task of its own: a client that leaves before the program has
-    // started must not take the session's end with it.
-    let (served, answer) = oneshot::channel();
-    tokio::spawn(async move {
-        let outcome = blocking(move || hijack(&call, &how)).await;
-        if let Err(Ok(hijack)) = served.send(outcome) {
-            hijack.abandon().await;
-        }
-    });
-    let hijack = answer.await.map_err(|_| Error::ours("the session was given up"))??;
-    Ok(Answer::Hijack(Box::new(hijack)))
+    blocking(move || Ok(Answer::Hijack(Box::new(hijack(&call, &how)?)))).await
 }
 
 fn hijack(call: &Call, how: &How) -> Result<Hijack, Error> {
     let exec = call.engine.exec(call.name())?;
+    can_start(&call.engine, &exec)?;
     let wish = &exec.wish;
     let keys = match &*wish.detach_keys {
         "" => Keys::default(),
@@ -118,35 +107,32 @@ fn hijack(call: &Call, how: &How) -> Result<Hijack, Error> {
     let raw = how.tty || wish.tty;
     // A terminal has no half-close: its program reads on when a client leaves.
     let input = wish.attach_stdin.then(|| Input { close: !raw, keys: raw.then_some(keys) });
-    let program = begin(&call.engine, &exec, how)?;
-    let ended: Ended = {
-        let (engine, id) = (call.engine.clone(), exec.id.clone());
-        Box::new(move |exit| engine.exec_ended(&id, exit.as_ref()))
-    };
-    let ended = matches!(program, Program::Awaited(_)).then_some(ended);
-    Ok(Hijack { head: head(call, raw), replay: None, program, input, raw, ended })
-}
-
-/// Starts the program. What goes wrong with it is told in the stream, as
-/// Docker does; what goes wrong before it, by a status.
-fn begin(engine: &Engine, exec: &Exec, how: &How) -> Result<Program, Error> {
-    if exec.running || exec.code.is_some() {
-        return Ok(Program::Failed(format!("exec command {} has already run", exec.id)));
-    }
+    let (engine, id) = (call.engine.clone(), exec.id.clone());
+    let ended: Ended = Box::new(move |exit| engine.exec_ended(&id, exit.as_ref()));
+    let (engine, id, tty) = (call.engine.clone(), exec.id.clone(), how.tty);
     let size = how.console_size.map(|[height, width]| (height, width));
-    match engine.exec_start(exec.id.as_str(), false, how.tty, size) {
-        Ok(Some(stream)) => Ok(at_once(stream)),
-        Ok(None) => Ok(Program::Unwanted),
-        Err(error @ engine::Error::Start { .. }) => Ok(Program::Failed(error.to_string())),
-        Err(error) => Err(error.into()),
-    }
+    let program = if exec.running || exec.code.is_some() {
+        Program::Start(Box::new(move || Err(format!("exec command {id} has already run"))))
+    } else {
+        Program::Start(Box::new(move || {
+            engine.exec_start(id.as_str(), false, tty, size).map_err(|e| Error::from(e).to_string())
+        }))
+    };
+    let head = head(call, raw);
+    Ok(Hijack { head, replay: None, program, input, raw, ended: Some(ended) })
 }
 
-fn at_once(stream: UnixStream) -> Program {
-    let (deliver, program) = oneshot::channel();
-    // The receiver is in this very function.
-    let _ = deliver.send(stream);
-    Program::Awaited(program)
+/// What can be said by a status is, before the connection is taken over.
+fn can_start(engine: &Engine, exec: &Exec) -> Result<(), Error> {
+    let id = &exec.container;
+    let conflict = |text| Err(Error::new(StatusCode::CONFLICT, text));
+    match engine.container(id.as_str())?.state {
+        State::Running { .. } => Ok(()),
+        State::Paused { .. } => {
+            conflict(format!("container {id} is paused, unpause the container before exec"))
+        }
+        _ => conflict(format!("container {id} is not running")),
+    }
 }
 
 /// `POST /exec/{id}/resize`.

@@ -25,10 +25,15 @@ use bytes::Bytes;
 use spec::wire::{Exit, Kind};
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream as StdStream;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
+
+/// Milliseconds that a client may take to read the head of a response.
+const HEAD_PATIENCE: u32 = 100;
 
 /// What is to become of the connection.
 pub struct Hijack {
@@ -55,8 +60,10 @@ pub enum Program {
     /// The connection comes when the program starts; or never, if the sender
     /// goes.
     Awaited(oneshot::Receiver<StdStream>),
-    /// It could not be started; the client is told so in its stream.
-    Failed(String),
+    /// It is started when the client has its head, as clients expect: some
+    /// read the head through a buffer and lose what comes with it. Why it
+    /// cannot is told in the stream. May block.
+    Start(Box<dyn FnOnce() -> Result<Option<StdStream>, String> + Send>),
     /// None was asked for.
     Unwanted,
 }
@@ -85,18 +92,29 @@ impl Hijack {
         if !self.greet(&mut client).await {
             return self.abandon().await;
         }
+        let awaited = matches!(self.program, Program::Awaited(_));
         let program = tokio::select! {
             biased;
             program = self.program.connect() => program,
-            () = departure.wait() => return self.abandon().await,
+            // A start that has begun is not given up.
+            () = departure.wait(), if awaited => return self.abandon().await,
         };
+        has_read(&client).await;
         let (exit, client) = match program {
-            Some(program) => {
+            Ok(Some(program)) => {
                 let hearing = Hearing::new(self.raw);
                 let talk = Talk { client, program, departure, hearing };
                 talk.run(early, self.input, self.ended.is_some()).await
             }
-            None => (None, Some(client)),
+            Ok(None) => (None, Some(client)),
+            Err(why) => {
+                let line = format!("{why}\r\n").into_bytes();
+                let bytes = if self.raw { line } else { frame(Kind::Stdout, &line) };
+                // If the client has left, there is nobody to tell.
+                let _ = client.write_all(&bytes).await;
+                say_goodbye(client).await;
+                return;
+            }
         };
         // Before the client sees the end: its next question is how it ended.
         if let Some(ended) = self.ended {
@@ -111,14 +129,16 @@ impl Hijack {
     pub async fn abandon(mut self) {
         if let Some(ended) = self.ended {
             let exit = match self.program.connect().await {
-                Some(program) => {
+                Ok(Some(program)) => {
                     let mut outbox = Outbox::default();
                     if self.input.is_some_and(|input| input.close) {
                         outbox.put(b"");
                     }
                     hear_out(program, &mut outbox, &mut Hearing::new(true)).await
                 }
-                None => None,
+                Ok(None) => None,
+                // It never began, and there is nobody to tell why.
+                Err(_) => return,
             };
             tell(ended, exit).await;
         }
@@ -136,12 +156,19 @@ impl Hijack {
                 }
             }
         }
-        if let Program::Failed(message) = &self.program {
-            let line = format!("{message}\r\n").into_bytes();
-            let bytes = if self.raw { line } else { frame(Kind::Stdout, &line) };
-            return client.write_all(&bytes).await.is_ok();
-        }
         true
+    }
+}
+
+/// Waits, within a bound, until the client has taken what it was sent: some
+/// clients read the head of a response through a buffer, then go on with the
+/// bare socket and lose what the buffer holds beyond it.
+async fn has_read(client: &UnixStream) {
+    for _ in 0..HEAD_PATIENCE {
+        if sys::socket::unread(client.as_fd()).is_ok_and(|bytes| bytes == 0) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -153,11 +180,21 @@ async fn tell(ended: Ended, exit: Option<Exit>) {
 }
 
 impl Program {
-    async fn connect(&mut self) -> Option<UnixStream> {
-        let Self::Awaited(program) = self else { return None };
-        let program = program.await.ok()?;
-        program.set_nonblocking(true).ok()?;
-        UnixStream::from_std(program).ok()
+    async fn connect(&mut self) -> Result<Option<UnixStream>, String> {
+        let program = match self {
+            Self::Awaited(program) => program.await.ok(),
+            Self::Start(_) => {
+                let Self::Start(start) = std::mem::replace(self, Self::Unwanted) else {
+                    return Ok(None);
+                };
+                let started = tokio::task::spawn_blocking(start).await;
+                started.unwrap_or_else(|_| Err("the start met a fault in the engine".into()))?
+            }
+            Self::Unwanted => None,
+        };
+        let Some(program) = program else { return Ok(None) };
+        let ours = program.set_nonblocking(true).and_then(|()| UnixStream::from_std(program));
+        ours.map(Some).map_err(|error| format!("cannot reach the program: {error}"))
     }
 }
 
@@ -165,7 +202,6 @@ impl Program {
 mod tests {
     use super::*;
     use spec::wire::{Frame, Reply};
-    use std::time::Duration;
     use tokio::io::AsyncReadExt as _;
 
     const BOUND: Duration = Duration::from_secs(10);
@@ -347,7 +383,7 @@ mod tests {
         let hijack = Hijack {
             head: String::new(),
             replay: None,
-            program: Program::Failed("no".into()),
+            program: Program::Start(Box::new(|| Err("no".into()))),
             input: None,
             raw: false,
             ended: None,

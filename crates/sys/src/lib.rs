@@ -12,6 +12,7 @@ pub mod probe;
 pub mod process;
 pub mod sched;
 pub mod signal;
+pub mod socket;
 pub mod userns;
 
 use std::io;
