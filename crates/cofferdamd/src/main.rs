@@ -79,8 +79,9 @@ fn run(settings: &Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let served = runtime.block_on(serve(engine, doors));
+    let served = runtime.block_on(serve(engine.clone(), doors));
     runtime.shutdown_timeout(LAST_STREAMS);
+    engine.close();
     served
 }
 

@@ -20,8 +20,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
+/// The kernel takes this long at most to take an interface away, as a rule.
+const SOON: Nanos = 1_000_000_000;
+/// How long a daemon that ends waits for what is being done.
+const LAST_WORK: Duration = Duration::from_secs(10);
 /// Of a container whose monitor died: its program is killed with it.
 const KILLED: u8 = 137;
 
@@ -33,6 +38,7 @@ impl Engine {
             Due::Exec(id) => self.exec_heard(&id),
             Due::Left(number) => self.left(number),
             Due::Restart(id) => self.restart_due(&id),
+            Due::Tidy => self.tidy(),
         }
     }
 
@@ -115,6 +121,9 @@ impl Engine {
         if let Err(error) = house.clear_up(&before) {
             tracing::error!(id = %cell.id, %error, "cannot clear up after a container");
         }
+        if before.plug.is_some() && !house.tidying.swap(true, Ordering::Relaxed) {
+            house.watcher.at(crate::clock::now() + SOON, Due::Tidy);
+        }
         if let Some(at) = again {
             house.watcher.at(at, Due::Restart(cell.id.clone()));
         } else if after.host.auto_remove
@@ -122,6 +131,24 @@ impl Engine {
         {
             tracing::error!(id = %cell.id, %error, "cannot remove a container that has ended");
         }
+    }
+
+    fn tidy(&self) {
+        self.0.tidying.store(false, Ordering::Relaxed);
+        if let Err(error) = self.0.networks.tidy(&self.0.roster.ids()) {
+            tracing::warn!(%error, "cannot tidy the network");
+        }
+    }
+
+    /// Finishes what is being done and writes down what is to be written, for
+    /// a daemon that ends. Containers go on.
+    pub fn close(&self) {
+        self.0.watcher.close();
+        if !self.0.workers.rest(LAST_WORK) {
+            tracing::warn!("work is left to the next daemon");
+        }
+        self.tidy();
+        self.0.store.close();
     }
 
     fn restart_due(&self, id: &Id) {

@@ -9,7 +9,7 @@ use spec::Id;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, RwLock, RwLockReadGuard, atomic::AtomicBool},
 };
 
 pub(crate) struct House {
@@ -36,6 +36,8 @@ pub(crate) struct House {
     pub volume_use: RwLock<()>,
     /// Monitors that have told the end and stay for those who still read.
     pub leaving: Mutex<HashMap<u64, watch::Running>>,
+    /// A look at what outlives its container is due.
+    pub tidying: AtomicBool,
 }
 
 /// Where things are.

@@ -291,6 +291,17 @@ impl Networks {
         Ok(self.bridge.sweep(known)?)
     }
 
+    /// Removes what had to outlive its container for a moment: the guard of
+    /// an interface that was still on its way out.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn tidy(&self, known: &BTreeSet<Id>) -> Result<(), Error> {
+        self.bridge.sweep(known)?;
+        // Striking out nobody strikes out the condemned.
+        Ok(self.bridge.unplug(&crate::random::id())?)
+    }
+
     /// What `inspect` shows of a container's place.
     pub fn settings(&self, endpoint: &Endpoint, asked: EndpointSettings) -> EndpointSettings {
         let config = self.bridge.config();

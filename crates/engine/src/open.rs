@@ -23,7 +23,7 @@ use std::{
     fs,
     os::unix::fs::DirBuilderExt,
     path::Path,
-    sync::{Arc, Mutex, RwLock, Weak},
+    sync::{Arc, Mutex, RwLock, Weak, atomic::AtomicBool},
 };
 
 /// The image that is always there.
@@ -73,6 +73,7 @@ impl Engine {
             workers: Workers::default(),
             volume_use: RwLock::default(),
             leaving: Mutex::default(),
+            tidying: AtomicBool::default(),
             options,
             paths,
             machine,

@@ -26,6 +26,7 @@ pub(crate) struct Workers {
 struct Shared {
     state: Mutex<State>,
     work: Condvar,
+    rest: Condvar,
 }
 
 #[derive(Default)]
@@ -63,6 +64,14 @@ impl Workers {
             }
         }
     }
+
+    /// Waits until there is nothing to do any more; false if there still is.
+    pub fn rest(&self, patience: Duration) -> bool {
+        let state = self.shared.state.lock().expect("jobs run without the lock");
+        let busy = |state: &mut State| !state.queue.is_empty() || state.idle < state.threads;
+        let waited = self.shared.rest.wait_timeout_while(state, patience, busy);
+        !waited.expect("jobs run without the lock").1.timed_out()
+    }
 }
 
 impl Shared {
@@ -79,6 +88,7 @@ impl Shared {
                 continue;
             }
             state.idle += 1;
+            self.rest.notify_all();
             let (again, waited) =
                 self.work.wait_timeout(state, IDLE).expect("jobs run without the lock");
             state = again;
@@ -120,6 +130,16 @@ mod tests {
         workers.give(move || done.send(()).expect("the test listens"));
         finished.recv_timeout(Duration::from_secs(20)).expect("done beside the blocked one");
         drop(release);
+    }
+
+    #[test]
+    fn resting_waits_for_what_is_being_done() {
+        let workers = Workers::default();
+        let (release, held) = mpsc::channel::<()>();
+        workers.give(move || assert!(held.recv().is_err(), "released by a close"));
+        assert!(!workers.rest(Duration::from_millis(1)), "it is still being done");
+        drop(release);
+        assert!(workers.rest(Duration::from_secs(20)));
     }
 
     #[test]
