@@ -141,13 +141,19 @@ impl Engine {
     }
 
     /// Finishes what is being done and writes down what is to be written, for
-    /// a daemon that ends. Containers go on.
+    /// a daemon that ends. Containers go on; without any on the network, that
+    /// goes too.
     pub fn close(&self) {
         self.0.watcher.close();
         if !self.0.workers.rest(LAST_WORK) {
             tracing::warn!("work is left to the next daemon");
         }
-        self.tidy();
+        let plugged = |cell: &Arc<Cell>| cell.now().plug.is_some();
+        if self.0.roster.all().iter().any(plugged) {
+            self.tidy();
+        } else if let Err(error) = self.0.networks.take_down() {
+            tracing::warn!(%error, "cannot take the network down");
+        }
         self.0.store.close();
     }
 

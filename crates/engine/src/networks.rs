@@ -302,6 +302,16 @@ impl Networks {
         Ok(self.bridge.unplug(&crate::random::id())?)
     }
 
+    /// Takes everything back, when nobody is plugged in: the next daemon
+    /// makes it anew.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn take_down(&self) -> Result<(), Error> {
+        self.bridge.remove()?;
+        Ok(self.realm.remove()?)
+    }
+
     /// What `inspect` shows of a container's place.
     pub fn settings(&self, endpoint: &Endpoint, asked: EndpointSettings) -> EndpointSettings {
         let config = self.bridge.config();

@@ -254,7 +254,7 @@ impl Bridge {
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn remove(self) -> Result<(), Error> {
+    pub fn remove(&self) -> Result<(), Error> {
         self.sweep(&BTreeSet::new())?;
         delete(&mut self.realm.route(), &self.config.name)?;
         self.realm.book().strike(&Owner::Network(self.config.name.clone()))?;
