@@ -60,8 +60,10 @@ pub struct PutOptions {
 /// A tar stream that waits to be written out.
 pub struct Archive {
     stat: Option<PathStat>,
-    write: Box<dyn FnOnce(&mut dyn Write) -> Result<(), Error> + Send>,
+    write: WriteOut,
 }
+
+type WriteOut = Box<dyn FnOnce(&mut dyn Write) -> Result<(), Error> + Send>;
 
 impl Archive {
     pub(crate) fn new(

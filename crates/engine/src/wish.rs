@@ -13,8 +13,8 @@ use policy::{
     mounts::{Below, Point, Relabel, Source},
     user::Identity,
 };
-use spec::Sandbox;
-use std::path::Path;
+use spec::{Sandbox, docker::HostConfig};
+use std::{borrow::Cow, path::Path};
 
 impl House {
     /// Decides a container's confinement: in earnest, with its user and
@@ -41,11 +41,12 @@ impl House {
             "" => self.hostname(container)?,
             _ => String::new(),
         };
+        let host = with_default(&container.host, self.options.no_new_privileges);
         let level = self.policy.selinux.then(|| selinux_level(slot));
         let wish = Wish {
             id: container.id.as_str(),
             config: &container.config,
-            host_config: &container.host,
+            host_config: &host,
             range: roster::base(slot),
             user,
             hostname: &name,
@@ -148,6 +149,18 @@ impl House {
     }
 }
 
+/// The daemon's own switch for `no_new_privs`; a container that says yes or no
+/// itself is heard.
+fn with_default(host: &HostConfig, no_new_privileges: bool) -> Cow<'_, HostConfig> {
+    let said = |word: &String| word.starts_with("no-new-privileges");
+    if !no_new_privileges || host.security_opt.iter().flatten().any(said) {
+        return Cow::Borrowed(host);
+    }
+    let mut host = host.clone();
+    host.security_opt.get_or_insert_default().push("no-new-privileges".into());
+    Cow::Owned(host)
+}
+
 /// What `--volumes-from` took over at creation.
 fn inherited(mount: &MountPoint) -> Point {
     let source = match mount.kind.as_str() {
@@ -191,6 +204,17 @@ fn selinux_level(slot: u32) -> String {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn the_daemons_switch_holds_where_a_container_says_nothing() {
+        let options = |host: &HostConfig, on| with_default(host, on).security_opt.clone();
+        let silent = HostConfig::default();
+        assert_eq!(options(&silent, false), None);
+        assert_eq!(options(&silent, true), Some(vec!["no-new-privileges".into()]));
+        let security_opt = Some(vec!["no-new-privileges=false".to_owned()]);
+        let against = HostConfig { security_opt: security_opt.clone(), ..HostConfig::default() };
+        assert_eq!(options(&against, true), security_opt);
+    }
 
     #[test]
     fn every_slot_has_a_pair_of_categories_of_its_own() {
