@@ -92,9 +92,10 @@ fn launch(job: Job<'_>) -> Result<(), Failure> {
     let (to_init, from_launcher) = dialogue::pair()?;
 
     // A joined user namespace must be entered before init is made in it, and
-    // nothing can be built from there: somebody else builds meanwhile.
+    // nothing can be built from there: somebody else builds meanwhile, who
+    // must still know processes by the host's numbers.
     let mut builder = None;
-    if let Some(user) = &namespaces.user {
+    if namespaces.user.is_some() {
         let (news, birth) = dialogue::pair()?;
         match sys::process::clone(Clone::default()).doing(|| "fork the builder".into())? {
             Cloned::Child => {
@@ -107,6 +108,9 @@ fn launch(job: Job<'_>) -> Result<(), Failure> {
             }
             Cloned::Parent { pidfd, .. } => builder = Some((pidfd, birth)),
         }
+    }
+    namespaces.join_processes()?;
+    if let Some(user) = &namespaces.user {
         rustix::thread::move_into_link_name_space(user.as_fd(), Some(LinkNameSpaceType::User))
             .doing(|| "join the user namespace".into())?;
     }

@@ -33,6 +33,7 @@ mod copyup;
 mod devices;
 mod dialogue;
 mod door;
+mod errand;
 mod exec;
 mod failure;
 mod filesystem;

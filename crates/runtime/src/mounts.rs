@@ -7,7 +7,7 @@
 //! from and to the host is possible where it was asked for.
 
 use crate::{
-    Cgroup, cgroupfs, copyup,
+    Cgroup, cgroupfs, copyup, errand,
     failure::{Doing, refusal},
     filesystem::{self, Setting},
     ids::Ids,
@@ -17,8 +17,9 @@ use crate::{
     userns::Maps,
 };
 use rustix::{
-    fs::{FileType, OFlags},
+    fs::{FileType, Mode, OFlags},
     io::Errno,
+    thread::LinkNameSpaceType,
 };
 use spec::{oci::Mount, wire::Failure};
 use std::{
@@ -76,9 +77,7 @@ impl<'a> Planned<'a> {
                         path.display()
                     )));
                 }
-                let copy = tree::copy_at(rustix::fs::CWD, &path, recursive)
-                    .doing(|| format!("bind {} to {}", path.display(), mount.destination))?;
-                Some(copy)
+                Some(copy_source(&path, recursive, &mount.destination)?)
             }
         };
         if source.is_none() && (options.idmap.is_some() || !mount.uid_mappings.is_empty()) {
@@ -278,6 +277,32 @@ impl<'a> Planned<'a> {
         self.set_flags(site, mount.as_fd())?;
         tree::attach(mount.as_fd(), onto.as_fd()).doing(doing)
     }
+}
+
+/// A detached copy of what is to be bound on `destination`.
+///
+/// Where `path` leads through `/proc/PID/root` it lies in another container's
+/// tree, and the kernel copies a mount only for somebody in its namespace.
+fn copy_source(path: &Path, recursive: bool, destination: &str) -> Result<OwnedFd, Failure> {
+    let doing = || format!("bind {} to {destination}", path.display());
+    let Some((pid, inside)) = in_another_tree(path) else {
+        return tree::copy_at(rustix::fs::CWD, path, recursive).doing(doing);
+    };
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let namespace =
+        rustix::fs::open(format!("/proc/{pid}/ns/mnt"), flags, Mode::empty()).doing(doing)?;
+    errand::send(|| {
+        let kind = Some(LinkNameSpaceType::Mount);
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).doing(doing)?;
+        tree::copy_at(rustix::fs::CWD, inside, recursive).doing(doing)
+    })
+}
+
+/// The process and the path below its root, of `/proc/PID/root/…`.
+fn in_another_tree(path: &Path) -> Option<(u32, &Path)> {
+    let (pid, inside) = path.to_str()?.strip_prefix("/proc/")?.split_once('/')?;
+    let inside = inside.strip_prefix("root").filter(|rest| rest.starts_with('/'))?;
+    Some((pid.parse().ok()?, Path::new(inside)))
 }
 
 /// A sysfs of the network namespace. Only where not even the launcher may

@@ -71,13 +71,16 @@ impl Namespaces {
             || self.joined.iter().any(|(kind, _)| *kind as u32 == flag.bits())
     }
 
-    /// Joins what is to be joined, except a user namespace.
+    /// Joins what is to be joined, except a user namespace and the one that
+    /// [counts processes](Self::join_processes).
     pub fn join(&self) -> Result<(), Failure> {
-        for (kind, fd) in &self.joined {
-            rustix::thread::move_into_link_name_space(fd.as_fd(), Some(*kind))
-                .doing(|| format!("join a namespace ({kind:?})"))?;
-        }
-        Ok(())
+        self.joined.iter().filter(|(kind, _)| *kind != Kind::ProcessID).try_for_each(join)
+    }
+
+    /// Joins a process namespace: what is forked from now on is in it, and
+    /// knows other processes by its numbers alone.
+    pub fn join_processes(&self) -> Result<(), Failure> {
+        self.joined.iter().filter(|(kind, _)| *kind == Kind::ProcessID).try_for_each(join)
     }
 }
 
@@ -93,6 +96,11 @@ fn kind(word: &str) -> Result<(Kind, UnshareFlags), Failure> {
         "time" => (Kind::Time, UnshareFlags::NEWTIME),
         word => return Err(refusal(format!("unknown namespace type {word:?}"))),
     })
+}
+
+fn join((kind, fd): &(Kind, OwnedFd)) -> Result<(), Failure> {
+    rustix::thread::move_into_link_name_space(fd.as_fd(), Some(*kind))
+        .doing(|| format!("join a namespace ({kind:?})"))
 }
 
 #[cfg(test)]

@@ -1,19 +1,14 @@
 //! A procfs of a process namespace that the maker is not in.
 
 use crate::{
-    dialogue::{self, Said},
-    failure::{Doing, refusal},
+    errand,
+    failure::Doing,
     filesystem::{self, Setting},
     procfs::Proc,
 };
-use rustix::{
-    io::Errno,
-    process::{WaitId, WaitIdOptions},
-    thread::LinkNameSpaceType,
-};
+use rustix::{io::Errno, thread::LinkNameSpaceType};
 use spec::wire::Failure;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use sys::process::{Clone, Cloned};
 
 /// Makes a procfs that shows the namespace of process `pid`.
 ///
@@ -47,26 +42,9 @@ fn from_inside(
             rustix::fs::openat(dir, "pid", flags, rustix::fs::Mode::empty())
         })
         .doing(|| "open the own process namespace".into())?;
-    let (here, there) = dialogue::pair()?;
     // The change is for children alone: it is taken back once one is in.
     enter(namespace)?;
-    let cloned = sys::process::clone(Clone::default());
-    if let Ok(Cloned::Child) = cloned {
-        let said = match filesystem::create("proc", settings, 0) {
-            Ok(mount) => dialogue::say(there.as_fd(), &Said::Ready, &[mount.as_fd()]),
-            Err(failure) => dialogue::say(there.as_fd(), &Said::Failed(failure), &[]),
-        };
-        sys::process::exit(i32::from(said.is_err()))
-    }
+    let made = errand::send(|| filesystem::create("proc", settings, 0));
     enter(own.as_fd())?;
-    drop(there);
-    match cloned.doing(|| "send a process into the container's process namespace".into())? {
-        Cloned::Child => Err(refusal("unreachable: the child has ended above")),
-        Cloned::Parent { pidfd, .. } => {
-            let answer = dialogue::expect(&here, &Said::Ready);
-            rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)
-                .doing(|| "wait for the maker of a procfs".into())?;
-            answer?.pop().ok_or_else(|| refusal("the maker of a procfs sent none"))
-        }
-    }
+    made
 }
