@@ -98,11 +98,25 @@ impl House {
                 ))),
             }
         };
+        self.may_join_ipc(&container.host.ipc_mode)?;
         Ok(Joined {
             pid: peer(&container.host.pid_mode, "PID")?,
             ipc: peer(&container.host.ipc_mode, "IPC")?,
             network: peer(&container.host.network_mode, "network")?,
         })
+    }
+
+    /// Only a container that was made shareable shares its IPC namespace.
+    fn may_join_ipc(&self, mode: &str) -> Result<(), Error> {
+        let Some(name) = mode.strip_prefix("container:") else { return Ok(()) };
+        let peer = self.find(name)?.now();
+        if matches!(peer.host.ipc_mode.as_str(), "" | "private" | "none") {
+            return Err(Error::Invalid(format!(
+                "cannot join IPC of a container {}: non-shareable IPC; start it with --ipc=shareable",
+                peer.id
+            )));
+        }
+        Ok(())
     }
 
     /// What is mounted into a container, from its words and its record.
