@@ -11,7 +11,7 @@ fn main() {
     let root =
         PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..");
     let target = env::var("TARGET").expect("cargo sets TARGET");
-    for path in ["crates/report", "crates/sys/src/probe.rs", "Cargo.lock"] {
+    for path in ["crates/report", "crates/sys/src", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     let cargo = env::var_os("CARGO").expect("cargo sets CARGO");

@@ -1,11 +1,10 @@
 //! What is tried, by requirement.
 
-use crate::row::Row;
+use crate::{arp, row::Row};
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
     mount::{MountFlags, UnmountFlags},
-    net::{AddressFamily, SocketType},
     process::Pid,
     thread::CapabilitySet,
 };
@@ -120,7 +119,7 @@ fn network(rows: &mut Vec<Row>) {
     let abstracts = unix.lines().filter(|line| line.contains(" @")).count();
     let answer = format!("{abstracts} seen");
     rows.push(Row::seen("NET-1", "see the host's abstract sockets", answer, abstracts == 0));
-    rows.push(Row::refused("NET-3", "forge an ARP answer", forge_arp()));
+    rows.push(arp::row());
     let moved = open_to_write("/proc/sys/net/ipv4/ip_forward");
     rows.push(Row::refused("NET-1", "write /proc/sys/net", moved));
 }
@@ -201,11 +200,4 @@ fn device(id: &'static str, tried: &str, path: &str, major: u32, minor: u32) -> 
         .and_then(|()| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()));
     let _ = fs::remove_file(path);
     Row::refused(id, tried, opened.map_err(Into::into))
-}
-
-/// A raw socket is what the forgery needs first.
-fn forge_arp() -> io::Result<rustix::fd::OwnedFd> {
-    let arp =
-        rustix::net::Protocol::from_raw(core::num::NonZeroU32::new(0x0608).expect("not zero"));
-    Ok(rustix::net::socket(AddressFamily::PACKET, SocketType::RAW, Some(arp))?)
 }

@@ -8,6 +8,7 @@
 //! Everything it does is harmless where it succeeds after all, so that it can
 //! also be run in a deliberately weakened container to see the rows fail.
 
+mod arp;
 mod attempts;
 mod row;
 
