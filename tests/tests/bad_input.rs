@@ -110,7 +110,7 @@ fn what_is_not_http_does_no_harm() {
         stream.set_read_timeout(Some(promises::PATIENCE)).expect("a bound");
         stream.read_to_end(&mut answer).expect("closed");
     }
-    assert_eq!(engine.says(&["version", "-f", "{{.Server.ApiVersion}}"]), "1.51");
+    assert_eq!(engine.says(&["version", "-f", "{{.Server.APIVersion}}"]), "1.51");
 }
 
 #[test]

@@ -10,10 +10,13 @@ fn dev1_important_devices_are_not_there() {
     }
     let ran = engine.container(&[], "cd /dev && ls");
     let names: Vec<&str> = ran.out.lines().collect();
-    let expected = [
-        "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
+    let mut expected = vec![
+        "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
         "stdout", "tty", "urandom", "zero",
     ];
+    if std::path::Path::new("/proc/kcore").exists() {
+        expected.insert(0, "core");
+    }
     assert_eq!(names, expected);
 }
 
@@ -59,14 +62,16 @@ fn dev3_a_device_node_in_an_image_is_dead() {
 #[test]
 fn dev4_a_device_is_given_with_the_rights_that_were_named() {
     let engine = Engine::new();
-    let read = ["--device", "/dev/zero:/dev/given:r"];
-    let ran = engine.container(&read, "head -c1 /dev/given >/dev/null && ! echo x > /dev/given");
+    // Not one of those that every container may use.
+    let ran = engine.container(&["--device", "/dev/fuse:/dev/given:r"], ": < /dev/given");
     assert_eq!(ran.code, 0, "{ran:?}");
-    let write = ["--device", "/dev/zero:/dev/given"];
-    let ran = engine.container(&write, "head -c1 /dev/given >/dev/null && echo x > /dev/given");
+    let ran = engine.container(&["--device", "/dev/fuse:/dev/given:r"], ": > /dev/given");
+    assert_ne!(ran.code, 0, "{ran:?}");
+    let ran = engine.container(&["--device", "/dev/fuse:/dev/given"], ": <> /dev/given");
     assert_eq!(ran.code, 0, "{ran:?}");
     let missing = engine.run(&["run", "--rm", "--device", "/dev/nonesuch", "busybox", "true"]);
-    assert_eq!(missing.code, 125, "{missing:?}");
+    // Docker's code for whatever was not found at the start.
+    assert_eq!(missing.code, 127, "{missing:?}");
     assert!(missing.err.contains("/dev/nonesuch"), "{missing:?}");
 }
 

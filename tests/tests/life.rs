@@ -86,7 +86,8 @@ fn exit_codes_are_dockers() {
             engine.run_as(cli, &[&["run", "--rm", "busybox"], words].concat()).code
         };
         assert_eq!(code(&["sh", "-c", "exit 42"]), 42, "{cli:?}");
-        assert_eq!(code(&["sh", "-c", "kill -TERM $$"]), 143, "{cli:?}");
+        let signalled = ["run", "--rm", "--init", "busybox", "sh", "-c", "kill -TERM $$"];
+        assert_eq!(engine.run_as(cli, &signalled).code, 143, "{cli:?}");
         assert_eq!(code(&["nonesuch"]), 127, "{cli:?}");
         assert_eq!(code(&["/nonesuch"]), 127, "{cli:?}");
         assert_eq!(code(&["/etc/passwd"]), 126, "{cli:?}");

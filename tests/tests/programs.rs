@@ -16,6 +16,8 @@ fn debian() -> Engine {
 #[test]
 fn nginx_and_postgresql_serve_from_volumes_on_published_ports() {
     let engine = debian();
+    // PostgreSQL asks where its client is from: not from its own loopback.
+    let wire = engine.host().neighbour();
     for (cli, port) in [(Cli::Docker, "18080:80"), (Cli::Cofferdam, "18081:80")] {
         let site = engine.scratch().join(format!("site-{cli:?}"));
         std::fs::create_dir(&site).expect("scratch");
@@ -44,42 +46,29 @@ fn nginx_and_postgresql_serve_from_volumes_on_published_ports() {
             engine.host().sh(&format!("curl -sf -m 2 {url}")).stdout == b"served by nginx"
         });
     }
-    let script = "pg_dropcluster 15 main 2>/dev/null; chown postgres /var/lib/postgresql && pg_createcluster 15 main >/dev/null && \
+    let script = "pg_dropcluster 15 main 2>/dev/null; chown postgres /var/lib/postgresql && pg_createcluster 15 main -- --no-sync >/dev/null && \
         echo 'host all all 0.0.0.0/0 trust' >> /etc/postgresql/15/main/pg_hba.conf && \
         exec su postgres -c \"/usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql/15/main \
         -c config_file=/etc/postgresql/15/main/postgresql.conf -c listen_addresses='*'\"";
-    let words = [
-        "run",
-        "-d",
-        "--name",
-        "db",
-        "-p",
-        "15432:5432",
-        "-v",
-        "pgdata:/var/lib/postgresql",
-        "debian",
-        "sh",
-        "-c",
-        script,
-    ];
-    engine.says(&words);
-    let sql = |text: &str| {
-        engine.run(&["exec", "-u", "postgres", "db", "psql", "-h", "127.0.0.1", "-tAc", text])
-    };
-    until("PostgreSQL", || sql("select 1").out == "1");
-    assert_eq!(
-        sql("create table t (n int); insert into t select generate_series(1, 1000)").code,
-        0
-    );
-    assert_eq!(sql("select sum(n) from t").out, "500500");
-    assert!(
-        engine
+    for (cli, port) in [(Cli::Docker, "15432"), (Cli::Cofferdam, "15433")] {
+        let name = format!("db-{cli:?}").to_lowercase();
+        let (publish, volume) = (format!("{port}:5432"), format!("{name}:/var/lib/postgresql"));
+        let words = ["run", "-d", "--name", &name, "-p", &publish, "-v", &volume];
+        engine.says_as(cli, &[&words[..], &["debian", "sh", "-c", script]].concat());
+        let inside = |text: &str| {
+            engine.run_as(cli, &["exec", "-u", "postgres", &name, "psql", "-tAc", text])
+        };
+        until("PostgreSQL", || inside("select 1").out == "1");
+        let sql = "create table t (n int); insert into t select generate_series(1, 1000)";
+        assert_eq!(inside(sql).code, 0);
+        // From the host, through the published port.
+        let asked = engine
             .host()
-            .sh("curl -s -m 2 telnet://127.0.0.1:15432 </dev/null; test $? = 0 -o $? = 28")
-            .status
-            .success()
-    );
-    engine.says(&["rm", "-f", "db"]);
+            .says(&format!("psql -h 192.0.2.1 -p {port} -U postgres -tAc 'select sum(n) from t'"));
+        assert_eq!(asked, "500500", "{cli:?}");
+        engine.says_as(cli, &["rm", "-f", &name]);
+    }
+    drop(wire);
     engine.leaves_nothing();
 }
 
@@ -96,6 +85,11 @@ fn setuid_programs_ping_threads_and_a_package_manager_work() {
         "python3 -c 'import threading as t; l=[]; a=[t.Thread(target=lambda i=i: l.append(i)) for i in range(64)]; [x.start() for x in a]; [x.join() for x in a]; print(len(l))'",
     );
     assert_eq!(threads.out, "64", "{threads:?}");
+    let script = "const { Worker, isMainThread, parentPort } = require('worker_threads'); \
+        if (isMainThread) { let n = 0; for (let i = 0; i < 8; i++) new Worker('/t.js').on('message', m => { n += m; if (n == 8) console.log('all'); }); } \
+        else parentPort.postMessage(1);";
+    let node = run(&format!("cat > /t.js <<'EOS'\n{script}\nEOS\nnode /t.js"));
+    assert_eq!(node.out, "all", "{node:?}");
     let sshd = run(
         "mkdir -p /run/sshd && ssh-keygen -A >/dev/null && /usr/sbin/sshd && ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null | cut -d' ' -f2",
     );

@@ -10,7 +10,9 @@ struct Terminal<'a> {
 
 impl<'a> Terminal<'a> {
     fn run(engine: &'a Engine, cli: Cli, words: &[&str]) -> Self {
-        let socket = engine.scratch().join(format!("tmux-{cli:?}")).display().to_string();
+        // One server each: the last one may still be ending.
+        let socket = engine.scratch().join(format!("tmux-{cli:?}-{}", words[0]));
+        let socket = socket.display().to_string();
         let terminal = Self { engine, socket };
         let command = engine.command(cli, words);
         let words: Vec<String> =
@@ -80,7 +82,11 @@ fn an_interactive_shell_behaves_like_one() {
             terminal.keys(&["stty size", "Enter"]);
             terminal.tmux(&["capture-pane", "-p"]).contains("30 100")
         });
-        terminal.keys(&["sleep 1000", "Enter", "C-c"]);
+        terminal.keys(&["sleep 1000", "Enter"]);
+        until("the program to have the terminal", || {
+            engine.says(&["top", "shell"]).contains("sleep 1000")
+        });
+        terminal.keys(&["C-c"]);
         terminal.keys(&["echo after=$?", "Enter"]);
         terminal.shows("after=130");
         terminal.keys(&["C-p", "C-q"]);

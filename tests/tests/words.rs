@@ -69,20 +69,20 @@ fn the_life_of_a_container_in_words() {
         says(&["pause", "a"]);
         assert!(says(&["ps", "--format", "{{.Status}}"]).ends_with("(Paused)"));
         says(&["unpause", "a"]);
-        says(&["rename", "a", "b"]);
-        says(&["update", "--pids-limit", "77", "b"]);
-        assert_eq!(says(&["inspect", "-f", "{{.HostConfig.PidsLimit}}", "b"]), "77");
-        says(&["exec", "b", "touch", "/new"]);
-        assert!(says(&["diff", "b"]).lines().any(|line| line == "A /new"), "{cli:?}");
-        let stats = says(&["stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}", "b"]);
-        assert_eq!(stats, "b 1", "{cli:?}");
-        assert_eq!(says(&["kill", "b"]), "b");
-        assert_eq!(says(&["wait", "b"]), "137");
-        says(&["restart", "b"]);
-        assert_eq!(says(&["inspect", "-f", "{{.State.Running}}", "b"]), "true");
-        assert_eq!(says(&["stop", "-t", "1", "b"]), "b");
-        assert_eq!(says(&["rm", "-v", "b"]), "b");
-        assert_eq!(engine.run_as(cli, &["inspect", "b"]).code, 1, "{cli:?}");
+        says(&["rename", "a", "second"]);
+        says(&["update", "--pids-limit", "77", "second"]);
+        assert_eq!(says(&["inspect", "-f", "{{.HostConfig.PidsLimit}}", "second"]), "77");
+        says(&["exec", "second", "touch", "/new"]);
+        assert!(says(&["diff", "second"]).lines().any(|line| line == "A /new"), "{cli:?}");
+        let stats = says(&["stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}", "second"]);
+        assert_eq!(stats, "second 1", "{cli:?}");
+        assert_eq!(says(&["kill", "second"]), "second");
+        assert_eq!(says(&["wait", "second"]), "137");
+        says(&["restart", "second"]);
+        assert_eq!(says(&["inspect", "-f", "{{.State.Running}}", "second"]), "true");
+        assert_eq!(says(&["stop", "-t", "1", "second"]), "second");
+        assert_eq!(says(&["rm", "-v", "second"]), "second");
+        assert_eq!(engine.run_as(cli, &["inspect", "second"]).code, 1, "{cli:?}");
     }
     engine.leaves_nothing();
 }
@@ -234,7 +234,7 @@ fn version_and_info_are_answered() {
     let engine = Engine::new();
     for cli in BOTH {
         assert_eq!(
-            engine.says_as(cli, &["version", "-f", "{{.Server.ApiVersion}}"]),
+            engine.says_as(cli, &["version", "-f", "{{.Server.APIVersion}}"]),
             "1.51",
             "{cli:?}"
         );

@@ -5,11 +5,12 @@ use anyhow::{Context as _, Result};
 use std::{path::Path, process::Command};
 
 /// A program that tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 10] = [
+const NEEDED: [(&str, &str); 11] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/bin/curl", "curl"),
+    ("/usr/bin/psql", "postgresql-client"),
     ("/usr/bin/mmdebstrap", "mmdebstrap"),
     ("/usr/bin/nsenter", "util-linux"),
     ("/usr/bin/tmux", "tmux"),
@@ -73,11 +74,12 @@ fn docker_client() -> Result<std::path::PathBuf> {
 
 /// What the root of the tests with real programs holds.
 const DEBIAN: &str =
-    "nginx-light,postgresql,openssh-server,iputils-ping,python3-minimal,adduser,apt";
+    "nginx-light,postgresql,openssh-server,iputils-ping,python3-minimal,nodejs,adduser,apt";
 
 /// A Debian root file system as a tar archive, made once.
 fn debian_root() -> Result<std::path::PathBuf> {
-    let tar = crate::root().join("target/debian-root.tar");
+    // Another list makes another root.
+    let tar = crate::root().join(format!("target/debian-{}.tar", DEBIAN.replace(',', "+")));
     if !tar.is_file() {
         println!("making a Debian root for the tests");
         let unfinished = tar.with_extension("unfinished.tar");
