@@ -54,9 +54,19 @@ impl Engine {
     /// # Panics
     /// If it does not come up.
     pub fn with(arguments: &[&str]) -> Self {
+        Self::prepared("true", arguments)
+    }
+
+    /// The same, on a host where a script has run first, which finds the place
+    /// of the data root in `$DATA`.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn prepared(script: &str, arguments: &[&str]) -> Self {
         let host = Host::new();
         let scratch =
             tempfile::Builder::new().prefix("cofferdam-test-").tempdir().expect("tempdir");
+        host.says(&format!("DATA={}; {script}", scratch.path().join("data").display()));
         let before = Left::now(&host, scratch.path());
         let arguments = arguments.iter().map(ToString::to_string).collect();
         let mut engine = Self { host, scratch, daemon: None, arguments, before };

@@ -16,6 +16,7 @@ pub mod left;
 
 pub use engine::{Cli, Engine, Ran};
 pub use host::Host;
+pub use image::busybox;
 
 use std::{
     path::PathBuf,

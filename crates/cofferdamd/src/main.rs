@@ -62,8 +62,10 @@ fn run(settings: &Settings) -> anyhow::Result<()> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     raise_limits();
     let options = settings.options()?;
-    private_dir(&options.data_root)?;
-    private_dir(&options.run_root)?;
+    // Images and volumes hold set-id programs, records hold secrets.
+    private_dir(&options.data_root, 0o700)?;
+    // The socket below it may be a group's.
+    private_dir(&options.run_root, 0o711)?;
     let _lock = lock::take(&options.data_root)?;
     let doors = door::open(&settings.hosts)?;
     let engine = Engine::open(options).context("cannot open the engine")?;
@@ -116,12 +118,13 @@ fn tell(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// A directory that only its owner can list or change. Containers of a user
-/// namespace must be able to pass through it.
-fn private_dir(path: &Path) -> anyhow::Result<()> {
+/// A directory that only its owner can list or change.
+///
+/// Source: CVE-2021-41091, a data root through which every user could pass.
+fn private_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o711)
+        .mode(mode)
         .create(path)
         .with_context(|| format!("cannot make {}", path.display()))?;
     let found = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;

@@ -115,7 +115,7 @@ fn make_dirs(paths: &Paths) -> Result<(), Error> {
         paths.root(),
     ];
     for dir in private {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(&dir);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
         made.doing("create", &dir)?;
     }
     Ok(())

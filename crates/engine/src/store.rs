@@ -13,6 +13,8 @@
 
 use rusqlite::{Connection, params};
 use std::{
+    fs,
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{
         Mutex,
@@ -111,6 +113,10 @@ CREATE TABLE IF NOT EXISTS fact (
 impl Store {
     /// Opens or makes the data base, reads it, and starts its thread.
     pub fn open(path: &Path) -> rusqlite::Result<(Self, Left)> {
+        // Only root reads what containers were given; SQLite's further files
+        // take the mode of this one.
+        let file = fs::File::options().append(true).create(true).mode(0o600).open(path);
+        file.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         let db = Connection::open(path)?;
         db.busy_timeout(Duration::from_secs(30))?;
         db.pragma_update(None, "journal_mode", "WAL")?;
