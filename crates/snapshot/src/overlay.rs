@@ -78,11 +78,12 @@ pub(crate) fn mount(stack: &Stack<'_>) -> Result<OwnedFd, Error> {
     mount_by(Way::Attached, stack)
 }
 
-/// What older kernels answer: to the parameter, or to the layer.
+/// What older kernels answer: to the parameter, or to the layer. Linux 6.12
+/// takes names alone, and says of a descriptor that it is bad.
 fn is_refusal(error: &std::io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
-        Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::XDEV)
+        Some(Errno::BADF | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::XDEV)
     )
 }
 
