@@ -48,7 +48,7 @@ fn processes(scratch: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The groups that the engine with this run root names as its own: it writes
+/// The groups, and their parent, that the engine with this run root names as its own: it writes
 /// the name of their parent into `cgroup-parent` there.
 fn groups(scratch: &Path) -> BTreeSet<String> {
     let Ok(parent) = fs::read_to_string(scratch.join("run/cgroup-parent")) else {
@@ -59,8 +59,13 @@ fn groups(scratch: &Path) -> BTreeSet<String> {
         .lines()
         .filter(|line| line.contains(" - cgroup"))
         .filter_map(|line| line.split(' ').nth(4));
-    roots
-        .flat_map(|root| names(&Path::new(root).join(parent.trim().trim_start_matches('/'))))
+    let parent = parent.trim().trim_start_matches('/');
+    let own = |root: &str| Path::new(root).join(parent);
+    let parents = roots.map(own).filter(|dir| dir.exists());
+    parents
+        .flat_map(|dir| {
+            names(&dir).into_iter().chain([dir.display().to_string()]).collect::<Vec<_>>()
+        })
         .collect()
 }
 

@@ -5,6 +5,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod left;
 mod lint;
 mod test;
 

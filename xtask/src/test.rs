@@ -1,6 +1,6 @@
 //! `cargo xtask test`: installs what the tests need and runs them all.
 
-use crate::{as_root, build, cargo, run};
+use crate::{as_root, build, cargo, left::Left, run};
 use anyhow::{Context as _, Result};
 use std::{path::Path, process::Command};
 
@@ -24,11 +24,13 @@ pub fn test(filter: &[&str]) -> Result<()> {
     as_root()?;
     install()?;
     let binaries = build("dev")?;
+    let before = Left::now()?;
     let mut tests = cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--"]);
     tests.args(filter);
     tests.env("COFFERDAM_BINARIES", &binaries).env("COFFERDAM_DOCKER", docker_client()?);
     tests.env("COFFERDAM_DEBIAN", debian_root()?);
-    run(&mut tests)
+    run(&mut tests)?;
+    before.nothing_new()
 }
 
 fn install() -> Result<()> {

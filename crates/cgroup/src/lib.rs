@@ -32,6 +32,7 @@ mod stats;
 pub use error::{Error, Kind};
 pub use layout::{Layout, Version};
 pub use oom::{Oom, OomWatch};
+pub use remove::remove_unused;
 pub use stats::{CpuStats, IoEntry, IoStats, MemoryStats, Stats, Usage};
 
 use dir::Dir;

@@ -1,7 +1,7 @@
 //! Removing a group: every directory of it, in every hierarchy.
 
 use crate::{
-    Cgroup, Error,
+    Cgroup, Error, Layout,
     dir::{self, Dir},
     error::Doing,
     freeze,
@@ -40,6 +40,21 @@ impl Cgroup {
         }
         Ok(())
     }
+}
+
+/// Removes the directories of `parent` in which nothing is left, neither a
+/// group nor a process. One that is not there is as good as removed.
+///
+/// # Errors
+/// What the host said of one that cannot be removed for another reason.
+pub fn remove_unused(layout: &Layout, parent: &str) -> Result<(), Error> {
+    for dir in &Cgroup::at(layout, parent)?.dirs {
+        match rustix::fs::rmdir(&dir.path) {
+            Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
+            Err(error) => return Err(error).doing("remove control group", &dir.path),
+        }
+    }
+    Ok(())
 }
 
 /// False if something in it is busy.

@@ -380,6 +380,19 @@ fn children_of_a_parent_are_listed_from_every_hierarchy() {
 }
 
 #[test]
+fn a_parent_goes_when_nothing_is_below_it() {
+    let scratch = Scratch::new();
+    let child = format!("{}/child", scratch.name);
+    let child = Cgroup::create(&scratch.layout, &child).expect("create");
+    cgroup::remove_unused(&scratch.layout, &scratch.name).expect("nothing to do");
+    assert!(scratch.group.paths().values().all(|dir| dir.is_dir()), "one is below it");
+    child.remove().expect("remove");
+    cgroup::remove_unused(&scratch.layout, &scratch.name).expect("remove");
+    assert!(!scratch.group.paths().values().any(|dir| dir.exists()));
+    cgroup::remove_unused(&scratch.layout, &scratch.name).expect("gone is as good");
+}
+
+#[test]
 fn res3_figures_are_kept() {
     let scratch = Scratch::new();
     let wish = with_memory(Memory { limit: Some(64 << 20), ..Memory::default() });

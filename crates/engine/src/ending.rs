@@ -142,7 +142,7 @@ impl Engine {
 
     /// Finishes what is being done and writes down what is to be written, for
     /// a daemon that ends. Containers go on; without any on the network, that
-    /// goes too.
+    /// goes too, and without any group, so does the parent of all.
     pub fn close(&self) {
         self.0.watcher.close();
         if !self.0.workers.rest(LAST_WORK) {
@@ -153,6 +153,9 @@ impl Engine {
             self.tidy();
         } else if let Err(error) = self.0.networks.take_down() {
             tracing::warn!(%error, "cannot take the network down");
+        }
+        if let Err(error) = cgroup::remove_unused(&self.0.layout, &self.0.cgroup_parent) {
+            tracing::warn!(%error, "cannot remove the parent of control groups");
         }
         self.0.store.close();
     }
