@@ -1,6 +1,6 @@
 //! IPC: System V objects, POSIX queues and shared memory.
 
-use promises::Engine;
+use promises::{Engine, attack::Attack};
 
 /// Makes a message queue in a container's namespace, from the host.
 fn with_queue(engine: &Engine, name: &str, ipc: &str) {
@@ -18,6 +18,20 @@ fn ipc1_objects_are_private() {
     assert_eq!(inside.code, 0, "the look must be able to find it: {inside:?}");
     let other = engine.container(&[], SEES_A_QUEUE);
     assert_eq!(other.code, 1, "{other:?}");
+}
+
+#[test]
+fn ipc1_posix_queues_are_private() {
+    let engine = Engine::new();
+    let words = ["run", "-d", "--name", "a", "--ipc", "shareable", "busybox", "sleep", "1000"];
+    engine.says(&words);
+    engine.says(&["exec", "a", "touch", "/dev/mqueue/q"]);
+    let look = "test -e /dev/mqueue/q";
+    let joined = engine.container(&["--ipc", "container:a"], look);
+    assert_eq!(joined.code, 0, "the look must be able to find it: {joined:?}");
+    let other = engine.container(&[], look);
+    assert_eq!(other.code, 1, "{other:?}");
+    Attack { weakened: &["--ipc", "container:a"], script: "rm /dev/mqueue/q" }.is_stopped(&engine);
 }
 
 #[test]

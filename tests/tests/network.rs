@@ -1,6 +1,7 @@
 //! NET: a stack of its own, the bridge, published ports.
 
 use promises::{Cli, Engine, Host, until};
+use std::{io::Read as _, process::Stdio};
 
 /// A container that answers `hello` on port 80.
 fn serve(engine: &Engine, name: &str, options: &[&str]) {
@@ -35,6 +36,25 @@ fn net1_a_container_has_a_stack_of_its_own() {
         "the look must be able to find it: {host:?}"
     );
     engine.leaves_nothing();
+}
+
+#[test]
+fn net1_abstract_sockets_of_the_host_are_out_of_reach() {
+    let engine = Engine::new();
+    let script = "import socket; s = socket.socket(socket.AF_UNIX); s.bind('\\0theirs'); s.listen(); print('up', flush=True); input()";
+    let mut server = engine.host().command("python3");
+    server.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = server.spawn().expect("starts");
+    let mut up = [0; 3];
+    server.stdout.as_mut().expect("piped").read_exact(&mut up).expect("listens");
+    let look = format!("{}:/look:ro", env!("CARGO_BIN_EXE_look"));
+    let reach = |options: &[&str]| {
+        engine.container(&[&["-v", &look], options].concat(), "/look abstract theirs")
+    };
+    let (bites, stopped) = (reach(&["--network", "host"]), reach(&[]));
+    server.kill().and_then(|()| server.wait()).expect("ours");
+    assert_eq!(bites.code, 0, "the attack must be able to succeed: {bites:?}");
+    assert_eq!(stopped.code, 1, "{stopped:?}");
 }
 
 #[test]

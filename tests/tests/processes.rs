@@ -28,6 +28,31 @@ fn pi1_a_process_outside_cannot_be_read() {
 }
 
 #[test]
+fn pi1_a_process_outside_cannot_be_held_nor_its_memory_opened() {
+    let engine = Engine::new();
+    let look = format!("{}:/look:ro", env!("CARGO_BIN_EXE_look"));
+    let script = format!("/look process {}", outside());
+    let bites = engine.container(&["-v", &look, "--privileged", "--pid", "host"], &script);
+    assert_eq!(bites.code, 0, "the attack must be able to succeed: {bites:?}");
+    let stopped = engine.container(&["-v", &look], &script);
+    assert_eq!(stopped.code, 1, "{stopped:?}");
+}
+
+#[test]
+fn pi2_a_namespace_inside_is_seen_by_its_container() {
+    let engine = Engine::new();
+    let options = ["run", "-d", "--name", "a", "--cap-add", "SYS_ADMIN", "busybox"];
+    // The inner shell is the first process of a namespace of its own.
+    let script = "unshare -p -f sh -c 'echo $$; exec sleep 5252'";
+    engine.says(&[&options[..], &["sh", "-c", script]].concat());
+    until("the inner process", || engine.says(&["logs", "a"]) == "1");
+    until("its program", || engine.says(&["exec", "a", "ps"]).contains("sleep 5252"));
+    let kill = "kill -KILL $(ps | awk '/sleep 525[2]$/ && !/unshare/ { print $1 }')";
+    engine.says(&["exec", "a", "sh", "-c", kill]);
+    assert_eq!(engine.says(&["wait", "a"]), "137");
+}
+
+#[test]
 fn pi1_two_containers_do_not_see_one_another() {
     let engine = Engine::new();
     engine.says(&["run", "-d", "--name", "a", "busybox", "sleep", "4242"]);

@@ -1,10 +1,15 @@
-//! A program for containers whose file gives rights: set-id or with file
-//! capabilities. It tells what it has got.
+//! What a shell in a container cannot do by itself.
 //!
-//! `look` prints its effective user and its effective capabilities as hex;
-//! `look grant FILE BIT…` gives a file capabilities, as `setcap(8)` does.
+//! `look` prints its effective user and its effective capabilities as hex,
+//! which set-id bits and file capabilities change; `look grant FILE BIT…`
+//! gives a file capabilities, as `setcap(8)` does; `look process PID` holds a
+//! process by a descriptor and opens its memory; `look abstract NAME` connects
+//! to an abstract socket. Exit code 0: it could.
 
-use std::process::ExitCode;
+use std::{
+    os::{linux::net::SocketAddrExt as _, unix::net},
+    process::ExitCode,
+};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -12,8 +17,30 @@ fn main() -> ExitCode {
     match words[..] {
         [] => look(),
         ["grant", file, ref bits @ ..] => grant(file, bits),
+        ["process", pid] => said(process(pid)),
+        ["abstract", name] => said(
+            net::SocketAddr::from_abstract_name(name)
+                .and_then(|address| net::UnixStream::connect_addr(&address))
+                .map(drop),
+        ),
         _ => ExitCode::from(2),
     }
+}
+
+fn said(outcome: std::io::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn process(pid: &str) -> std::io::Result<()> {
+    let number = pid.parse().ok().and_then(rustix::process::Pid::from_raw).expect("a number");
+    rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty())?;
+    std::fs::File::open(format!("/proc/{pid}/mem")).map(drop)
 }
 
 fn look() -> ExitCode {
@@ -31,11 +58,5 @@ fn grant(file: &str, bits: &[&str]) -> ExitCode {
     let words = [0x0200_0001, word(0), 0, word(32), 0];
     let bytes: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_le_bytes()).collect();
     let flags = rustix::fs::XattrFlags::empty();
-    match rustix::fs::setxattr(file, "security.capability", &bytes, flags) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cannot give capabilities to {file}: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    said(rustix::fs::setxattr(file, "security.capability", &bytes, flags).map_err(Into::into))
 }
