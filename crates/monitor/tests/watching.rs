@@ -240,7 +240,9 @@ fn what_an_exec_left_in_the_background_may_write_on() {
     assert_eq!(made.code, Some(0));
     let heard = hear(scratch.exec("parent", script));
     assert_eq!((heard.stdout, heard.code), (b"left\n".to_vec(), Some(0)));
-    assert_eq!(hear(scratch.exec("poke", "echo go > /tmp/g")).code, Some(0));
+    // The container's end, which it brings about, may come before its own.
+    let poke = hear(scratch.exec("poke", "echo go > /tmp/g")).code;
+    assert!(matches!(poke, Some(0 | 137)), "{poke:?}");
     assert_eq!(hear(client).stdout, b"alive\n");
     assert_eq!(end(running).code, 0);
 }
@@ -309,8 +311,8 @@ fn a_size_that_comes_before_the_terminal_is_kept() {
 
 #[test]
 fn a_terminal_answers_to_control_c() {
-    let scratch =
-        Scratch::new("trap 'exit 130' INT; echo ready; busybox sleep 1000").with_terminal(80, 24);
+    let scratch = Scratch::new("trap 'exit 130' INT; busybox sleep 1000 & echo ready; wait")
+        .with_terminal(80, 24);
     let mut launching = scratch.launch();
     launching.alive().expect("comes alive");
     let mut client = scratch.attach(true);
