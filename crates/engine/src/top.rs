@@ -1,7 +1,7 @@
 //! Processes, as ps(1) shows them.
 //!
 //! What everybody asks for (`ps -ef`) is read from `/proc`; for other words
-//! the host's own ps is asked about all processes, and its answer filtered.
+//! the host's own ps is asked, and its answer filtered.
 
 use crate::{Error, Top, error::Doing};
 use std::{
@@ -127,15 +127,24 @@ impl Users {
     }
 }
 
-/// Asks the host's ps about everything and keeps the container's rows.
+/// Asks the host's ps about the container's processes. Some of its options
+/// cannot be said together with a list of them: then about all that it shows.
 fn by_ps(pids: &[i32], args: &str) -> Result<Top, Error> {
-    let output = Command::new("ps")
-        .args(args.split_whitespace())
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin(Stdio::null())
-        .output()
-        .doing("run", "ps")?;
+    let ps = |list: Option<String>| {
+        Command::new("ps")
+            .args(args.split_whitespace())
+            .args(list)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .output()
+            .doing("run", "ps")
+    };
+    let list: Vec<String> = pids.iter().map(i32::to_string).collect();
+    let mut output = ps(Some(format!("-q{}", list.join(","))))?;
+    if !output.status.success() {
+        output = ps(None)?;
+    }
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         let line = words.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
