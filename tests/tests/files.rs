@@ -164,3 +164,14 @@ fn fs4_files_keep_their_owners_and_are_owned_by_nobody_outside() {
         pid_map.out.split_whitespace().map(|n| n.parse().expect("a number")).collect();
     assert!(map[0] == 0 && map[1] >= 65_536 && map[2] == 65_536, "{map:?}");
 }
+
+#[test]
+fn the_runtimes_program_cannot_be_written_to_even_by_the_hosts_root() {
+    let engine = Engine::new();
+    // The first process of --init is the runtime, and stays it (CVE-2019-5736).
+    let script = "head -c4 /proc/1/exe >/dev/null && : > /proc/1/exe";
+    let ran = engine.container(&["--privileged", "--init"], script);
+    assert!(ran.code != 0 && ran.err.contains("Read-only file system"), "{ran:?}");
+    let link = engine.container(&["--privileged", "--init"], "readlink /proc/1/exe");
+    assert!(!link.out.contains("target"), "it shows no path of the host: {link:?}");
+}

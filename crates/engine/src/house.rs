@@ -2,8 +2,8 @@
 
 use crate::{
     Container, Error, Options, cell::Cell, events::Journal, exec::Execs, host::Machine,
-    networks::Networks, roster::Roster, store::Store, store::Write, volumes::Volumes,
-    watcher::Watcher, workers::Workers,
+    networks::Networks, program::Program, roster::Roster, store::Store, store::Write,
+    volumes::Volumes, watcher::Watcher, workers::Workers,
 };
 use spec::Id;
 use std::{
@@ -15,6 +15,8 @@ use std::{
 pub(crate) struct House {
     pub options: Options,
     pub paths: Paths,
+    /// What monitors are started from.
+    pub program: Program,
     pub machine: Machine,
     pub policy: policy::Host,
     pub layout: cgroup::Layout,

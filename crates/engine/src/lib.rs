@@ -56,6 +56,7 @@ mod open;
 mod options;
 mod places;
 mod ports;
+mod program;
 mod random;
 mod recover;
 mod restart;

@@ -11,7 +11,9 @@ use crate::{
     host::{self, Machine},
     house::{House, Paths},
     networks::Networks,
-    places, recover,
+    places,
+    program::Program,
+    recover,
     roster::Roster,
     store::{Row, Store, Write},
     volumes::Volumes,
@@ -55,6 +57,7 @@ impl Engine {
             id
         });
         let machine = Machine::look(&paths.data);
+        let program = Program::open(&options.runtime_binary)?;
         let layout = cgroup::Layout::detect()?;
         let policy = host::policy(&options, &machine, &layout);
         let images = image::Store::open(&paths.data)?;
@@ -76,6 +79,7 @@ impl Engine {
             tidying: AtomicBool::default(),
             options,
             paths,
+            program,
             machine,
             policy,
             layout,

@@ -21,7 +21,7 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
+        unix::{fs::OpenOptionsExt, process::CommandExt as _},
     },
     path::Path,
     process::{Child, Command, Stdio},
@@ -92,6 +92,7 @@ pub fn launch(wish: Launch<'_>) -> Result<Launching, Error> {
     // No pre_exec, working directory or id change: the standard library then
     // starts it as with vfork(2), which does not copy the daemon's page tables.
     let child = Command::new(wish.binary)
+        .arg0("cofferdam-run")
         .arg("monitor")
         .arg(wish.dir.file_name().unwrap_or_default())
         .env_clear()
