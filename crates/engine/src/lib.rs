@@ -33,6 +33,7 @@
 
 mod archive;
 mod audit;
+mod carried;
 mod cell;
 mod clock;
 mod container;
@@ -78,6 +79,7 @@ mod workers;
 
 pub use archive::{Archive, Change, ChangeKind, PathStat, PutOptions};
 pub use audit::{Audit, Row};
+pub use carried::RUNTIME;
 pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Size, Waited};
 pub use error::{Error, Kind};
 pub use events::{Event, Subscription};
