@@ -44,6 +44,8 @@ pub(crate) fn hide(tree: &Tree, paths: &[String], label: &str) -> Result<(), Fai
                 None => null.insert(null_device()?),
             };
             let cover = tree::copy(null.as_fd(), false).doing(doing)?;
+            let change = Change { set: attr::RDONLY, ..Change::default() };
+            attr::change(cover.as_fd(), false, &change).doing(doing)?;
             tree::attach(cover.as_fd(), onto.as_fd()).doing(doing)?;
         }
     }
@@ -60,7 +62,9 @@ fn empty_dir(label: &str) -> Result<OwnedFd, Failure> {
     filesystem::create("tmpfs", &settings, flags)
 }
 
-/// The host's null device, and nothing else.
+/// The host's null device, and nothing else. What covers with it is read-only,
+/// which stops nobody from writing to the device, but does stop a root without
+/// a user namespace of its own from changing the mode of everybody's file.
 fn null_device() -> Result<OwnedFd, Failure> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::open("/dev/null", flags, Mode::empty())

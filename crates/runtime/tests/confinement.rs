@@ -63,6 +63,15 @@ fn fs2_masked_paths_are_empty_and_read_only_paths_refuse() {
     assert_eq!(refusals, 2, "{ran:?}");
 }
 
+/// A root without a user namespace owns the host's null device as well.
+#[test]
+fn fs2_a_mask_is_not_to_be_changed() {
+    let script = "touch -c -d 2001-01-01 /proc/keys && echo changed; echo x >/proc/keys";
+    let ran = Box::of_the_host(script).run();
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.err.contains("Read-only file system"), "{ran:?}");
+}
+
 /// The attack of the next two tests.
 const UNLOCK: &str = "mount -o remount,bind,rw /proc/sys && echo open;\
     umount /proc/keys && echo bare; mount -o remount,bind,rw /data && echo writable;\
