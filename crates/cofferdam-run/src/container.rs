@@ -142,7 +142,7 @@ impl Container {
             oci_version: self.record.spec.oci_version.clone(),
             id: self.record.id.clone(),
             status: status.word().into(),
-            pid: Some(if status == Status::Stopped { 0 } else { pid }),
+            pid: (status != Status::Stopped && pid != 0).then_some(pid),
             bundle: self.record.bundle.clone(),
             annotations: self.record.spec.annotations.clone(),
         }
@@ -173,13 +173,21 @@ impl Container {
 
     /// Removes what a container that has ended leaves: its control groups,
     /// then whatever its `poststop` hooks remove, then the record.
-    ///
-    /// A hook that fails is reported and stops nothing.
     pub fn remove(self, app: &App) -> Result<(), Problem> {
         let cgroup = self.cgroup();
         // Without a pid namespace of its own, processes outlive init.
         cgroup.kill()?;
         cgroup.remove()?;
+        self.post_stop(app);
+        match fs::remove_dir_all(&self.dir) {
+            // Another delete was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.doing("remove", &self.dir),
+        }
+    }
+
+    /// Runs the `poststop` hooks. One that fails is reported and stops nothing.
+    pub fn post_stop(&self, app: &App) {
         let hooks = self.record.spec.hooks.as_ref().map(|hooks| &hooks.poststop[..]);
         let state = self.state(Status::Stopped);
         for hook in hooks.unwrap_or_default() {
@@ -188,11 +196,6 @@ impl Container {
             {
                 app.log.warn(&failure.to_string());
             }
-        }
-        match fs::remove_dir_all(&self.dir) {
-            // Another delete was faster.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other.doing("remove", &self.dir),
         }
     }
 }

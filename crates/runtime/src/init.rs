@@ -44,6 +44,9 @@ pub(crate) struct Init<'a> {
 /// Runs init; returns to nobody.
 pub(crate) fn run(init: Init<'_>) -> ! {
     let Ok(mut listener) = init.job.socket.try_clone() else { sys::process::exit(1) };
+    // Kept until the end: the launcher is not to hear of it, and complain,
+    // before the caller has heard why.
+    let Ok(_launcher) = init.launcher.try_clone() else { sys::process::exit(1) };
     let failure = live(init, &mut listener);
     sys::process::exit(launcher::fail(&listener, failure))
 }

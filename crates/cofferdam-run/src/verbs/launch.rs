@@ -265,7 +265,9 @@ fn namespace_paths(pid: i32) -> std::collections::BTreeMap<String, String> {
     kinds.map(|(name, file)| (name.to_owned(), format!("/proc/{pid}/ns/{file}"))).into()
 }
 
-/// Whatever was made goes again when the launch fails.
+/// Whatever was made goes again when the launch fails; what other programs
+/// made for it, too: their `poststop` hooks run, whether or not their others
+/// have (`runtime.md`, "Lifecycle").
 fn take_back_on_error<T>(
     app: &App,
     container: &Container,
@@ -277,6 +279,7 @@ fn take_back_on_error<T>(
         if let Err(error) = gone {
             app.log.warn(&Problem::from(error).line());
         }
+        container.post_stop(app);
         if let Err(problem) =
             std::fs::remove_dir_all(&container.dir).doing("remove", &container.dir)
         {
