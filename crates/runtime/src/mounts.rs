@@ -67,6 +67,12 @@ impl<'a> Planned<'a> {
         if options.bind.is_none() && mount.kind == "bind" {
             options.bind = Some(false);
         }
+        if let (Some(_), Some(word)) = (options.bind, options.unfit_for_bind()) {
+            return Err(refusal(format!(
+                "the bind mount on {} cannot have the option {word:?} of a file system",
+                mount.destination
+            )));
+        }
         let source = match options.bind {
             None => None,
             Some(recursive) => {

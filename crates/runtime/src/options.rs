@@ -85,7 +85,10 @@ impl Options {
             return Ok(());
         }
         match word {
-            "defaults" | "" | "async" | "loud" | "nomand" | "noiversion" | "nolazytime" => {}
+            // The last four: how much the kernel logs, and what every file
+            // system that can has had by itself since Linux 6.1.
+            "defaults" | "" | "async" | "nomand" | "nolazytime" | "loud" | "silent"
+            | "iversion" | "noiversion" => {}
             "atime" | "relatime" | "norelatime" | "nostrictatime" => {
                 self.flags.take_atime(attr::RELATIME);
             }
@@ -110,6 +113,13 @@ impl Options {
             },
         }
         Ok(())
+    }
+
+    /// A word for a file system, which the mount of another's tree cannot
+    /// follow. Those that the kernel itself passes over there are none.
+    pub fn unfit_for_bind(&self) -> Option<&str> {
+        let ignored = ["sync", "dirsync", "lazytime", "mand"];
+        self.data.iter().map(String::as_str).find(|word| !ignored.contains(word))
     }
 }
 
@@ -174,6 +184,13 @@ mod tests {
     fn access_time_words_exclude_one_another() {
         let flags = parse("noatime,strictatime").flags;
         assert_eq!(flags, Flags { set: attr::STRICTATIME, clear: attr::ATIME });
+    }
+
+    #[test]
+    fn a_bind_mount_has_no_options_of_a_file_system() {
+        assert_eq!(parse("rbind,ro,sync,lazytime,silent,rslave").unfit_for_bind(), None);
+        assert_eq!(parse("rbind,size=3").unfit_for_bind(), Some("size=3"));
+        assert_eq!(parse("bind,nosuidd").unfit_for_bind(), Some("nosuidd"));
     }
 
     #[test]

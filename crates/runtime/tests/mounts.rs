@@ -90,6 +90,13 @@ fn an_option_that_no_file_system_knows_is_refused() {
     assert!(ran.err.contains("nonsense"), "{ran:?}");
 }
 
+#[test]
+fn nor_can_a_bind_mount_have_one() {
+    let scratch = with_volume("true", &["rbind", "nosuidd"]);
+    let ran = scratch.run();
+    assert!(ran.code == 125 && ran.err.contains("\"nosuidd\""), "{ran:?}");
+}
+
 /// Runs the caller in a mount namespace with a tmpfs on `volume/below`, shared
 /// or not, since the machine's own table is not to be touched.
 fn with_mount_below(scratch: &Box, extra: &str) -> common::Ran {
