@@ -119,3 +119,12 @@ fn an_unknown_group_is_refused() {
     assert_eq!(said.code, Some(255));
     assert!(said.message().contains("find control group"), "{said:?}");
 }
+
+#[test]
+fn an_unknown_capability_is_one_warning() {
+    let scratch = running();
+    let said = scratch.run(&["exec", "--cap", "CAP_FLY", &scratch.id, "true"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.err.matches("CAP_FLY").count(), 1, "{said:?}");
+    assert!(said.err.contains("level=warning"), "{said:?}");
+}

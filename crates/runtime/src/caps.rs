@@ -68,12 +68,14 @@ impl Caps {
     /// on (`held`), is left out and told in `warnings`.
     pub fn read(words: &Capabilities, held: u64, warnings: &mut Vec<String>) -> Self {
         let mut lacking = 0;
+        let mut unknown = Vec::new();
         let mut set = |words: &[String]| {
             let mut bits = 0;
             for word in words {
                 match number(word) {
                     Some(number) => bits |= 1 << number,
-                    None => warnings.push(format!("ignoring unknown capability {word}")),
+                    None if unknown.contains(word) => {}
+                    None => unknown.push(word.clone()),
                 }
             }
             lacking |= bits & !held;
@@ -86,6 +88,9 @@ impl Caps {
             inheritable: set(&words.inheritable),
             ambient: set(&words.ambient),
         };
+        if !unknown.is_empty() {
+            warnings.push(format!("ignoring unknown capabilities: [{}]", unknown.join(" ")));
+        }
         for (number, name) in NAMES.iter().enumerate() {
             if lacking & (1 << number) != 0 {
                 warnings.push(format!("this machine cannot grant CAP_{name}"));
