@@ -99,8 +99,14 @@ impl Program<'_> {
         if user.uid == u32::MAX || user.gid == u32::MAX {
             return Err(refusal(format!("no user can be {}:{}", user.uid, user.gid)));
         }
+        let mut groups = user.additional_gids.clone();
+        groups.sort_unstable();
+        groups.dedup();
+        if groups.last() == Some(&u32::MAX) {
+            return Err(refusal(format!("no user can be in the group {}", u32::MAX)));
+        }
         rustix::thread::set_keep_capabilities(true).doing(|| "keep capabilities".into())?;
-        let groups: Vec<_> = user.additional_gids.iter().copied().map(Gid::from_raw).collect();
+        let groups: Vec<_> = groups.into_iter().map(Gid::from_raw).collect();
         rustix::thread::set_thread_groups(&groups)
             .doing(|| format!("take the groups {:?}", user.additional_gids))?;
         let gid = Gid::from_raw(user.gid);

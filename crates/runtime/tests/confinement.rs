@@ -54,6 +54,17 @@ fn cap1_a_user_keeps_ambient_capabilities_alone() {
 }
 
 #[test]
+fn a_group_named_twice_is_had_once_and_one_that_cannot_be_is_refused() {
+    let with = |gids: serde_json::Value| {
+        Box::new("id -G").with(|config| config["process"]["user"]["additionalGids"] = gids).run()
+    };
+    assert_eq!(with(json!([7, 5, 7])).out, "0 5 7\n");
+    let refused = with(json!([u32::MAX]));
+    assert_eq!((refused.code, refused.out.as_str()), (125, ""), "{refused:?}");
+    assert_eq!(refused.err, "no user can be in the group 4294967295\n");
+}
+
+#[test]
 fn fs2_masked_paths_are_empty_and_read_only_paths_refuse() {
     let script = "cat /proc/keys /proc/timer_list | grep -c .; ls -A /sys/firmware;\
         echo 1 >/proc/sys/net/ipv4/ip_forward; touch /sys/x; true";
