@@ -183,9 +183,11 @@ impl AllowList {
 
 /// Rules that every container of an OCI bundle gets beside its own, since
 /// its root file system has these nodes: all may be made, and the standard
-/// ones and terminals used.
+/// ones and terminals used. So may `tun`, for those who make its node: what
+/// comes of it takes `CAP_NET_ADMIN` over the container's own network.
 ///
-/// Source: `config-linux.md`, "Default Devices".
+/// Source: `config-linux.md`, "Default Devices"; for `tun` runc, which took it
+/// from the list in 1.2.0 and put it back in 1.2.4.
 pub fn standard() -> Vec<DeviceRule> {
     let rule = |kind: &str, major: Option<i64>, minor: Option<i64>, access: &str| DeviceRule {
         allow: true,
@@ -195,8 +197,8 @@ pub fn standard() -> Vec<DeviceRule> {
         access: access.into(),
     };
     let mut rules = vec![rule("c", None, None, "m"), rule("b", None, None, "m")];
-    // null, zero, full, random, urandom, tty, ptmx
-    let nodes = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)];
+    // null, zero, full, random, urandom, tty, ptmx, net/tun
+    let nodes = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (10, 200)];
     rules.extend(nodes.map(|(major, minor)| rule("c", Some(major), Some(minor), "rwm")));
     // Pseudo terminals.
     rules.push(rule("c", Some(136), None, "rwm"));

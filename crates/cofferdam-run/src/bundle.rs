@@ -1,7 +1,7 @@
 //! A bundle: a directory with `config.json` and, by its word, a root.
 
 use crate::problem::{Doing, Problem};
-use spec::oci::{Config, Process};
+use spec::oci::{Config, Linux, Process};
 use std::{
     fs,
     io::ErrorKind,
@@ -54,6 +54,24 @@ fn check(config: &Config) -> Result<(), Problem> {
     if config.root.as_ref().is_none_or(|root| root.path.is_empty()) {
         return Err(bad("root property must not be empty"));
     }
+    config.linux.as_ref().map_or(Ok(()), check_linux)
+}
+
+/// What this runtime would have to pass over in silence.
+fn check_linux(linux: &Linux) -> Result<(), Problem> {
+    if linux.intel_rdt.is_some() {
+        return Err(Problem::NotCarried("intelRdt"));
+    }
+    if linux.memory_policy.is_some() {
+        return Err(Problem::NotCarried("memoryPolicy"));
+    }
+    if !linux.net_devices.is_empty() {
+        return Err(Problem::NotCarried("netDevices"));
+    }
+    let own_time = linux.namespaces.iter().any(|n| n.kind == "time" && n.path.is_empty());
+    if !linux.time_offsets.is_empty() && !own_time {
+        return Err(bad("timeOffsets need a time namespace of the container's own"));
+    }
     Ok(())
 }
 
@@ -67,6 +85,13 @@ pub fn check_process(process: &Process) -> Result<(), Problem> {
     }
     if process.args.is_empty() {
         return Err(bad("args must not be empty"));
+    }
+    if let Some(affinity) = &process.exec_cpu_affinity {
+        for list in [&affinity.initial, &affinity.last] {
+            if !runtime::is_processor_list(list) {
+                return Err(bad(format!("execCPUAffinity: {list:?} is no list of processors")));
+            }
+        }
     }
     let named = |pair: &&String| pair.find('=').is_some_and(|at| at > 0);
     match process.env.iter().find(|pair| !named(pair)) {

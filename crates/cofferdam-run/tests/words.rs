@@ -147,6 +147,11 @@ fn a_bad_bundle_is_refused_before_anything_is_made() {
     assert_eq!(refused(|c| c["process"]["cwd"] = json!("x")), "Cwd must be an absolute path");
     assert_eq!(refused(|c| c["process"]["cwd"] = json!("")), "Cwd property must not be empty");
     assert!(refused(|c| c["root"]["path"] = json!("nowhere")).starts_with("Cwd"));
+    let list = refused(|c| {
+        c["process"]["cwd"] = json!("/");
+        c["process"]["execCPUAffinity"] = json!({ "final": "0-x" });
+    });
+    assert!(list.ends_with("is no list of processors"), "{list}");
     let config = scratch.dir.join("config.json");
     std::fs::write(&config, "{").expect("write");
     let said = scratch.launch("create", &[]);
@@ -154,6 +159,25 @@ fn a_bad_bundle_is_refused_before_anything_is_made() {
     std::fs::remove_file(&config).expect("remove");
     let said = scratch.launch("create", &[]);
     assert!(said.message().ends_with("JSON specification file config.json not found"));
+}
+
+#[test]
+fn what_is_not_carried_is_refused_and_not_passed_over() {
+    let scratch = Scratch::new(&["true"]);
+    let refused = |edit: fn(&mut serde_json::Value)| {
+        scratch.change(edit);
+        let said = scratch.launch("create", &[]);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        said.message().trim_start_matches("cofferdam-run create failed: ").to_owned()
+    };
+    let clocks = refused(|c| c["linux"]["timeOffsets"] = json!({ "boottime": { "secs": 1 } }));
+    assert_eq!(clocks, "timeOffsets need a time namespace of the container's own");
+    let device = refused(|c| c["linux"]["netDevices"] = json!({ "eth9": {} }));
+    assert_eq!(device, "netDevices is not carried by this runtime");
+    let policy = refused(|c| c["linux"]["memoryPolicy"] = json!({ "mode": "MPOL_DEFAULT" }));
+    assert_eq!(policy, "memoryPolicy is not carried by this runtime");
+    let rdt = refused(|c| c["linux"]["intelRdt"] = json!({ "closID": "x" }));
+    assert_eq!(rdt, "intelRdt is not carried by this runtime");
 }
 
 #[test]

@@ -159,6 +159,7 @@ impl Joiner<'_> {
             preserve_fds: self.options.preserve_fds,
             new_keyring: !self.options.no_new_keyring,
             init: false,
+            processors: self.process.exec_cpu_affinity.as_ref().map(|set| set.last.as_str()),
         };
         let settled = program.settle(&mut warnings)?;
         for line in warnings {

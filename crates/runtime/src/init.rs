@@ -91,6 +91,8 @@ fn prepare(init: Init<'_>, listener: &mut OwnedFd) -> Result<std::convert::Infal
         preserve_fds: options.preserve_fds,
         new_keyring: !options.no_new_keyring,
         init: sandbox.init,
+        // `execCPUAffinity` is not for a container's first process.
+        processors: None,
     };
     let mut warnings = Vec::new();
     let settled = program.settle(&mut warnings)?;

@@ -62,6 +62,7 @@ mod waiting;
 
 pub use door::knock;
 pub use exec::{Target, exec};
+pub use limits::is_processor_list;
 pub use protect::protect_self;
 pub use waiting::{Running, Waiting, prepare};
 

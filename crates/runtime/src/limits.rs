@@ -144,6 +144,12 @@ fn io_priority(pid: i32, process: &Process) -> Result<(), Failure> {
         .doing(|| format!("set the I/O priority {}", wanted.class))
 }
 
+/// Whether `list` names processors, or none at all.
+#[must_use]
+pub fn is_processor_list(list: &str) -> bool {
+    list.is_empty() || cpus(list).is_some()
+}
+
 /// Restricts the calling process to the processors of a list like `0-2,7`.
 pub(crate) fn affinity(list: &str) -> Result<(), Failure> {
     if list.is_empty() {

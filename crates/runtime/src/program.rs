@@ -43,6 +43,8 @@ pub(crate) struct Program<'a> {
     pub new_keyring: bool,
     /// Stay as PID 1 and let a child become it.
     pub init: bool,
+    /// Where it is to run in the end: a list of processors.
+    pub processors: Option<&'a str>,
 }
 
 /// What was found out while settling.
@@ -151,8 +153,8 @@ impl Program<'_> {
             self.give_up(settled, listener)?;
             pid1::watch(child);
         }
-        if let Some(affinity) = &self.process.exec_cpu_affinity {
-            limits::affinity(&affinity.last)?;
+        if let Some(processors) = self.processors {
+            limits::affinity(processors)?;
         }
         labels::apply(self.proc, self.process, When::Exec)?;
         self.give_up(settled, listener)?;

@@ -98,6 +98,20 @@ fn an_exec_is_filtered_as_the_container_is() {
 }
 
 #[test]
+fn processors_of_an_exec_are_no_business_of_the_containers_own_program() {
+    let affinity = json!({"initial": "0-1", "final": "0"});
+    let script = "for p in 1 self; do grep Cpus_allowed_list /proc/$p/status; done";
+    let process = json!({"args": ["sh", "-c", script], "env": ["PATH=/bin"], "cwd": "/",
+        "execCPUAffinity": affinity});
+    let ran = Box::new("sleep 60")
+        .with(|config| config["process"]["execCPUAffinity"] = affinity.clone())
+        .exec(&process);
+    let lists: Vec<_> = ran.out.split_whitespace().filter(|word| !word.ends_with(':')).collect();
+    assert_eq!(lists.len(), 2, "{ran:?}");
+    assert!(lists[0] != "0" && lists[1] == "0", "{ran:?}");
+}
+
+#[test]
 fn a_missing_command_of_an_exec_is_told_too() {
     let process = json!({"args": ["nope"], "env": ["PATH=/bin"], "cwd": "/"});
     let ran = Box::new("sleep 60").exec(&process);
