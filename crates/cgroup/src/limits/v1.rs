@@ -61,7 +61,11 @@ pub(super) fn cpu(wish: &Resources) -> Result<Vec<Write>, Error> {
         if shares > *SHARES.end() {
             return Err(bad("cpu.shares", "the maximum allowed cpu-shares is 262144"));
         }
-        writes.push(Write::new("cpu.shares", shares));
+        // The kernel refuses a share for a group that gets only what nobody
+        // else wants; if it is to have one again, that is set just before.
+        if cpu.idle != Some(1) {
+            writes.push(Write::new("cpu.shares", shares));
+        }
     }
     let period = cpu.realtime_period.filter(|&period| period != 0);
     writes.extend(period.map(|period| Write::new("cpu.rt_period_us", period).late()));
@@ -240,6 +244,16 @@ mod tests {
                 ("memory.swappiness", "0"),
             ]
         );
+    }
+
+    #[test]
+    fn an_idle_group_has_no_share_and_one_that_is_no_more_has_it_back() {
+        let with = |idle| Resources {
+            cpu: Some(Cpu { shares: Some(9), idle: Some(idle), ..Cpu::default() }),
+            ..Resources::default()
+        };
+        assert_eq!(files(&cpu(&with(1)).expect("valid")), [("cpu.idle", "1")]);
+        assert_eq!(files(&cpu(&with(0)).expect("valid")), [("cpu.idle", "0"), ("cpu.shares", "9")]);
     }
 
     #[test]

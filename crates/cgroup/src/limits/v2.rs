@@ -59,7 +59,8 @@ pub(super) fn cpu(wish: &Resources) -> Result<Vec<Write>, Error> {
     let Some(cpu) = &wish.cpu else { return Ok(Vec::new()) };
     let mut writes = Vec::new();
     writes.extend(cpu.idle.map(|idle| Write::new("cpu.idle", idle)));
-    let shares = cpu.shares.filter(|&shares| shares != 0);
+    // The kernel refuses a weight for a group that is idle.
+    let shares = cpu.shares.filter(|&shares| shares != 0 && cpu.idle != Some(1));
     writes.extend(shares.map(|shares| Write::new("cpu.weight", weight(shares))));
     writes.extend(cpu.burst.map(|burst| Write::new("cpu.max.burst", burst).late()));
     writes.extend(bandwidth(cpu));
