@@ -74,6 +74,8 @@ pub enum Problem {
     NoSystemd,
     #[error("systemd cgroup flag passed, but this runtime keeps control groups by itself alone")]
     Systemd,
+    #[error("unable to stat preserved-fd {fd} (of {count})")]
+    NotInherited { fd: u32, count: u32, source: io::Error },
     #[error("{0} is not carried by this runtime")]
     NotCarried(&'static str),
     #[error("unable to start container process: {0}")]

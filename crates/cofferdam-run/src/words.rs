@@ -250,6 +250,8 @@ pub const VERBS: &[Verb] = &[
             flag("memory", None, Value, "bytes of memory"),
             flag("memory-reservation", None, Value, "bytes of memory to leave it under pressure"),
             flag("memory-swap", None, Value, "bytes of memory and swap together; -1: no limit"),
+            flag("kernel-memory", None, Value, "ignored"),
+            flag("kernel-memory-tcp", None, Value, "ignored"),
             flag("pids-limit", None, Value, "number of processes; 0: no limit"),
             flag("l3-cache-schema", None, Value, "refused: no Intel RDT"),
             flag("mem-bw-schema", None, Value, "refused: no Intel RDT"),

@@ -243,6 +243,38 @@ fn limits_of_the_bundle_are_set_and_can_be_changed() {
     let said = scratch.run(&["update", "--cpu-share", "1", &scratch.id]);
     assert!(said.message().ends_with("the minimum allowed cpu-shares is 2"), "{said:?}");
     assert_eq!(file("cpu", "cpu.shares"), "512");
+    // What Go writes for a missing pointer.
+    fs::write(&path, "null").expect("write");
+    let said = scratch.run(&["update", "-r", &path.to_string_lossy(), &scratch.id]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let said = scratch.run(&["update", "--memory", "-1", &scratch.id]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let none = "9223372036854771712";
+    assert_eq!(file("memory", "memory.limit_in_bytes"), none);
+    assert_eq!(file("memory", "memory.memsw.limit_in_bytes"), none);
+    let said = scratch.run(&["update", "--cpu-idle", "1", &scratch.id]);
+    assert_eq!((said.code, file("cpu", "cpu.idle").as_str()), (Some(0), "1"), "{said:?}");
+    let said = scratch.run(&["update", "--kernel-memory", "8m", "--cpu-idle", "0", &scratch.id]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.err.contains("level=warning"), "{said:?}");
+    assert_eq!(file("cpu", "cpu.shares"), "512");
+}
+
+#[test]
+fn a_descriptor_that_is_to_be_handed_through_must_be_there() {
+    let scratch = Scratch::new(&["true"]);
+    let said = scratch.launch("run", &["--preserve-fds", "60"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.message().contains("(of 60): no such file or directory"), "{said:?}");
+    let bundle = scratch.bundle();
+    let mut command = std::process::Command::new("sh");
+    // Descriptors that nobody but this shell has opened.
+    let script = "exec 3</dev/null 4</dev/null; exec \"$@\"";
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_cofferdam-run"), "--root"]);
+    command.arg(scratch.dir.join("state")).args(["run", "--preserve-fds", "2", "-b"]);
+    command.arg(bundle).arg(&scratch.id);
+    let said = finish(command, &scratch.dir);
+    assert_eq!(said.code, Some(0), "{said:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::{
     App, Given,
     bundle::check_process,
     container::{Container, Status},
+    hand_over::preserved,
     problem::{Doing, Problem},
     streams::Foreground,
     verbs::launch::{Receivers, places, sandbox},
@@ -16,6 +17,7 @@ use std::os::fd::AsFd;
 /// `exec`.
 pub fn exec(app: &App, given: &Given) -> Result<u8, Problem> {
     let container = Container::open(app, &given.arguments[0])?;
+    let preserve_fds = preserved(given, 0)?;
     match container.status()? {
         Status::Stopped | Status::Creating => return Err(Problem::ExecStopped),
         Status::Paused if !given.has("ignore-paused") => return Err(Problem::ExecPaused),
@@ -38,11 +40,7 @@ pub fn exec(app: &App, given: &Given) -> Result<u8, Problem> {
     } else {
         Io::Inherit
     };
-    let options = Options {
-        cgroup: Some(&places),
-        preserve_fds: given.number("preserve-fds")?.unwrap_or(0),
-        ..Options::default()
-    };
+    let options = Options { cgroup: Some(&places), preserve_fds, ..Options::default() };
     let target = Target { pidfd: pidfd.as_fd(), sandbox: &sandbox };
     let running = runtime::exec(target, &process, io, &options)
         .map_err(|failure| Problem::launch(&failure, &process.args[0]))?;

@@ -13,7 +13,7 @@ use crate::{
     bundle::Bundle,
     clock,
     container::{self, Container, Status},
-    hand_over::Receiver,
+    hand_over::{Receiver, preserved},
     problem::{Doing, Problem},
     record::Record,
     streams::Foreground,
@@ -188,7 +188,7 @@ fn make(
     let door = container.door();
     let options = Options {
         cgroup: Some(&places),
-        preserve_fds: listening + given.number("preserve-fds")?.unwrap_or(0),
+        preserve_fds: preserved(given, listening)?,
         no_pivot: given.has("no-pivot"),
         no_new_keyring: given.has("no-new-keyring"),
         door: (way == Way::Create).then_some(door.as_path()),

@@ -41,10 +41,19 @@ pub fn update(app: &App, given: &Given) -> Result<u8, Problem> {
     if container.status()? == Status::Stopped {
         return Err(Problem::NotRunning);
     }
-    let wish = match given.last("resources") {
+    if ["kernel-memory", "kernel-memory-tcp"].iter().any(|flag| given.last(flag).is_some()) {
+        app.log.warn("limits of kernel memory alone are ignored");
+    }
+    let mut wish = match given.last("resources") {
         Some(path) => from_file(path)?,
         None => from_flags(given)?,
     };
+    if let Some(memory) = &mut wish.memory
+        && memory.limit == Some(-1)
+    {
+        // Without a limit of memory one of memory and swap has no meaning.
+        memory.swap.get_or_insert(-1);
+    }
     let linux = container.record.spec.linux.get_or_insert_default();
     let before = linux.resources.get_or_insert_default();
     let mut after = merged(before, &wish);
@@ -65,7 +74,9 @@ fn from_file(path: &str) -> Result<Resources, Problem> {
     } else {
         text = std::fs::read_to_string(path).doing("read", path)?;
     }
-    serde_json::from_str(&text).map_err(|source| Problem::BadJson { what: "resources", source })
+    serde_json::from_str::<Option<Resources>>(&text)
+        .map(Option::unwrap_or_default)
+        .map_err(|source| Problem::BadJson { what: "resources", source })
 }
 
 fn from_flags(given: &Given) -> Result<Resources, Problem> {
