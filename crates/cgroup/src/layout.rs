@@ -61,7 +61,9 @@ impl Layout {
                 source,
             })
         };
-        Self::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
+        Self::parse_seen(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?, |mount| {
+            mount.is_on_top()
+        })
     }
 
     /// The same, from what the two files say.
@@ -69,9 +71,17 @@ impl Layout {
     /// # Errors
     /// If they show no hierarchy, or a line that no kernel writes.
     pub fn parse(mountinfo: &str, own: &str) -> Result<Self, Error> {
+        Self::parse_seen(mountinfo, own, |_| true)
+    }
+
+    fn parse_seen(
+        mountinfo: &str,
+        own: &str,
+        seen: impl Fn(&Mount<'_>) -> bool,
+    ) -> Result<Self, Error> {
         let mut trees: Vec<Tree> = Vec::new();
-        for (line, mount) in mountinfo.lines().filter_map(|line| Some((line, Mount::parse(line)?)))
-        {
+        let mounts = mountinfo.lines().filter_map(|line| Some((line, Mount::parse(line)?)));
+        for (line, mount) in mounts.filter(|(_, mount)| seen(mount)) {
             let (controllers, own) = mount.membership(own).ok_or_else(|| Error::Malformed {
                 file: "/proc/self/mountinfo",
                 line: line.to_owned(),
@@ -139,6 +149,8 @@ fn inside(path: &Path) -> Option<PathBuf> {
 
 /// What one line of mountinfo says of a cgroup mount.
 struct Mount<'a> {
+    /// Of the file system, as `0:28`.
+    device: &'a str,
     root: PathBuf,
     point: PathBuf,
     /// `cgroup2`, not `cgroup`.
@@ -156,12 +168,23 @@ impl<'a> Mount<'a> {
             "cgroup2" => true,
             _ => return None,
         };
-        let mut before = before.split(' ').skip(3);
+        let mut before = before.split(' ').skip(2);
         Some(Self {
+            device: before.next()?,
             root: unescape(before.next()?),
             point: unescape(before.next()?),
             unified,
             options: after.nth(1)?.split(',').collect(),
+        })
+    }
+
+    /// Whether its path leads to it: a mount stays in the list when another
+    /// one covers it, or a directory above it.
+    fn is_on_top(&self) -> bool {
+        rustix::fs::stat(&self.point).is_ok_and(|found| {
+            let device = found.st_dev;
+            let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+            self.device == format!("{major}:{minor}")
         })
     }
 
@@ -224,6 +247,21 @@ mod tests {
         assert_eq!(layout.version(), Version::Hybrid);
         assert_eq!(layout.unified(), Some(Path::new("/sys/fs/cgroup/unified")));
         assert_eq!(layout.trees[0].controllers, ["cpu", "cpuacct"]);
+    }
+
+    #[test]
+    fn a_hierarchy_that_something_else_covers_is_not_there() {
+        let layout = Layout::parse_seen(HYBRID, HYBRID_OWN, |mount| mount.device != "0:38");
+        assert_eq!(layout.expect("version 1 is left").version(), Version::V1);
+    }
+
+    #[test]
+    fn a_mount_is_known_by_the_device_of_its_path() {
+        let line = |device| format!("20 1 {device} / /proc rw - cgroup2 none rw");
+        let found = rustix::fs::stat("/proc").expect("there is /proc").st_dev;
+        let device = format!("{}:{}", rustix::fs::major(found), rustix::fs::minor(found));
+        assert!(Mount::parse(&line(device)).expect("a mount").is_on_top());
+        assert!(!Mount::parse(&line("0:0".into())).expect("a mount").is_on_top());
     }
 
     #[test]
