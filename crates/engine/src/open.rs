@@ -90,10 +90,20 @@ impl Engine {
             networks,
             watcher,
         });
+        house.tell_cgroup_parent()?;
         introduce(&to_tell, &house);
         let engine = Self(house);
         recover::begin(&engine, restored);
         Ok(engine)
+    }
+}
+
+impl House {
+    /// For people and programs that look from outside: below which group all
+    /// its containers' are.
+    fn tell_cgroup_parent(&self) -> Result<(), Error> {
+        let file = self.paths.run.join("cgroup-parent");
+        fs::write(&file, format!("{}\n", self.cgroup_parent)).doing("write", &file)
     }
 }
 

@@ -89,12 +89,13 @@ impl Engine {
             }
             (Verdict::Lost, _) => self.lost(cell, was_alive),
         }?;
-        if matches!(cell.now().state, State::Removing | State::Dead) {
-            // A removal that was cut short is finished.
-            if container.state == State::Removing {
-                let stuck = cell.step(Step::Stuck, |_| {})?;
-                house.leave(&stuck);
-            }
+        // A removal that was cut short is finished; one that the verdict just
+        // brought about (--rm) is on its way.
+        if container.state == State::Removing {
+            let stuck = cell.step(Step::Stuck, |_| {})?;
+            house.leave(&stuck);
+        }
+        if matches!(container.state, State::Removing | State::Dead) {
             self.remove_owned(cell, false)?;
         }
         Ok(())
