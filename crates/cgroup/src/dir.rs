@@ -145,6 +145,16 @@ impl Dir {
         Ok(pids)
     }
 
+    /// Refuses a group that others use. One that is gone is used by nobody.
+    pub fn must_be_empty(&self) -> Result<(), Error> {
+        match self.pids() {
+            Ok(pids) if pids.is_empty() => Ok(()),
+            Ok(pids) => Err(Error::InUse { path: self.path.clone(), count: pids.len() }),
+            Err(error) if gone(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn collect_pids(&self, pids: &mut Vec<i32>) -> Result<(), Error> {
         let text = match self.read("cgroup.procs") {
             // A group whose threads are spread over others (version 2).

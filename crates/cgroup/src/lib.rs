@@ -74,17 +74,23 @@ impl Cgroup {
         }
     }
 
+    /// The group that [`Cgroup::create`] would make, so that its name can be
+    /// written down before anything bears it.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] if there are processes in it.
+    pub fn plan(layout: &Layout, path: &str) -> Result<Self, Error> {
+        let group = Self::at(layout, path)?;
+        group.dirs.iter().filter(|dir| dir.path.is_dir()).try_for_each(Dir::must_be_empty)?;
+        Ok(group)
+    }
+
     fn make(&self, layout: &Layout, made: &mut Vec<PathBuf>) -> Result<(), Error> {
         for (dir, tree) in self.dirs.iter().zip(&layout.trees) {
             match make_path(dir, &tree.mount, made)? {
                 true if dir.controls("cpuset") => inherit_cpuset(dir)?,
                 true => {}
-                false => {
-                    let count = dir.pids()?.len();
-                    if count > 0 {
-                        return Err(Error::InUse { path: dir.path.clone(), count });
-                    }
-                }
+                false => dir.must_be_empty()?,
             }
         }
         if layout.version() == Version::V2 {

@@ -4,7 +4,12 @@ mod common;
 
 use common::{Scratch, finish};
 use serde_json::json;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn the_whole_life_of_a_container() {
@@ -288,6 +293,30 @@ fn a_limit_that_this_machine_cannot_set_fails_the_create_and_leaves_nothing() {
     assert!(said.message().contains("no net_cls controller"), "{said:?}");
     assert_eq!(scratch.groups(), [] as [std::path::PathBuf; 0]);
     assert_eq!(scratch.run(&["list", "-q"]).out, "");
+}
+
+/// Whatever moment it is: a control group has no owner but the record.
+#[test]
+fn a_create_that_is_killed_leaves_nothing_that_delete_would_not_find() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    let bundle = scratch.bundle();
+    let left: Vec<_> = (0..60)
+        .flat_map(|tenth| {
+            let mut create = scratch.command(&["create", "-b", &bundle, &scratch.id]);
+            let begun = Instant::now();
+            let mut create =
+                create.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
+            while begun.elapsed() < Duration::from_micros(tenth * 100) {
+                std::hint::spin_loop();
+            }
+            create.kill().expect("a child");
+            create.wait().expect("a child");
+            let said = scratch.verb("delete", &["--force"]);
+            assert_eq!(said.code, Some(0), "{said:?}");
+            scratch.groups()
+        })
+        .collect();
+    assert_eq!(left, [] as [std::path::PathBuf; 0]);
 }
 
 #[test]

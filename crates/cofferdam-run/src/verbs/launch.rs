@@ -173,9 +173,7 @@ fn make(
         let words = [format!("LISTEN_FDS={listening}"), "LISTEN_PID=1".into()];
         env.expect("it was there above").extend(words);
     }
-    let group = limited_group(app, &container.record.id, &sandbox.config)?;
-    container.record.cgroup_paths = group.paths();
-    container.save()?;
+    let group = limited_group(app, container, &sandbox.config)?;
     let foreground =
         (way == Way::Stay).then(|| Foreground::prepare(process.terminal)).transpose()?;
     let own = foreground.as_ref().map(Foreground::size).transpose()?.flatten();
@@ -225,21 +223,30 @@ fn listening() -> Result<u32, Problem> {
     }
 }
 
-fn limited_group(app: &App, id: &str, config: &Config) -> Result<Cgroup, Problem> {
+/// Makes the container's group and limits it. Its name is in the record before
+/// anything bears it, so that a `delete` finds what a killed `create` has left.
+fn limited_group(app: &App, container: &mut Container, config: &Config) -> Result<Cgroup, Problem> {
     let linux = config.linux.as_ref();
     let path = linux.map(|linux| linux.cgroups_path.as_str()).filter(|path| !path.is_empty());
     if app.systemd {
         let running = Path::new("/run/systemd/system").is_dir();
         return Err(if running { Problem::Systemd } else { Problem::NoSystemd });
     }
-    let group = Cgroup::create(&Layout::detect()?, path.unwrap_or(id)).map_err(Problem::Limits)?;
-    let limits = linux.and_then(|linux| linux.resources.as_ref());
-    if let Some(Err(error)) = limits.map(|limits| group.apply(limits)) {
-        if let Err(also) = group.remove() {
-            app.log.warn(&Problem::from(also).line());
+    let layout = Layout::detect()?;
+    let path = path.unwrap_or(&container.record.id);
+    let planned = Cgroup::plan(&layout, path).map_err(Problem::Limits)?;
+    container.record.cgroup_paths = planned.paths();
+    container.save()?;
+    let group = match Cgroup::create(&layout, path) {
+        Err(error @ cgroup::Error::InUse { .. }) => {
+            // Somebody was faster: it is theirs, and not to be taken back.
+            container.record.cgroup_paths.clear();
+            return Err(Problem::Limits(error));
         }
-        return Err(Problem::Limits(error));
-    }
+        other => other.map_err(Problem::Limits)?,
+    };
+    let limits = linux.and_then(|linux| linux.resources.as_ref());
+    limits.map_or(Ok(()), |limits| group.apply(limits)).map_err(Problem::Limits)?;
     Ok(group)
 }
 
