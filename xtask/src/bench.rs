@@ -1,52 +1,131 @@
-//! `cargo xtask bench`: what starting a container costs, as ratios.
+//! `cargo xtask bench`: what containers cost, as ratios.
 //!
 //! The contenders of a measurement run interleaved, in an order shuffled anew
 //! each round, so that what else the machine does falls on all alike. Each
 //! has a control group of its own, in which its commands and its daemon run,
 //! and whose CPU time is read before and after: that counts every process
-//! that took part. Printed are medians, and their ratio to the first row.
+//! that took part. Printed are medians, and what part of each contender's time
+//! ours is. The floor (`bench/floor`) is what the kernel alone takes.
 
+mod agent;
+mod bundle;
 mod contender;
+mod crowd;
 mod host;
-mod memory;
 mod meter;
+mod peers;
+mod rows;
 mod statistics;
 
-use crate::{as_root, build, cargo, run as command};
-use anyhow::Result;
-use contender::{Contender, Verb};
-use host::Host;
+use crate::{as_root, build, cargo, run as command, test::docker_client};
+use anyhow::{Result, bail};
+use bundle::Runtime;
+use contender::Kind;
+use host::{Host, Scratch};
+use rows::ROWS;
+use statistics::Verdicts;
+use std::path::{Path, PathBuf};
 
-/// Rounds of a measurement; the median needs at least 20.
-const ROUNDS: usize = 25;
+pub use agent::serve as agent;
+
+/// What was asked for.
+#[derive(Default)]
+struct Wish {
+    peers: bool,
+    /// Binaries of another build of ours, to be measured beside.
+    before: Option<PathBuf>,
+    /// Only rows with one of these in their titles.
+    only: Vec<String>,
+}
+
+impl Wish {
+    fn from_words(words: &[&str]) -> Result<Self> {
+        let mut wish = Self::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--peers" => wish.peers = true,
+                "--before" => wish.before = words.next().map(PathBuf::from),
+                word if word.starts_with('-') => bail!("bench knows no {word}"),
+                word => wish.only.push(word.to_owned()),
+            }
+        }
+        Ok(wish)
+    }
+
+    fn wants(&self, title: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| title.contains(only.as_str()))
+    }
+}
 
 /// Runs every measurement.
-pub fn run() -> Result<()> {
+pub fn run(words: &[&str]) -> Result<()> {
+    let wish = Wish::from_words(words)?;
     as_root()?;
     let binaries = build("release")?;
     command(cargo(&["build", "--locked", "--release", "--package", "floor"]).args(["--quiet"]))?;
+    let scratch = Scratch::new()?;
+    scratch.busybox()?;
     let host = Host::new()?;
-    let ours = contender::ours(&host, &binaries)?;
-    let through_docker = contender::ours_through_docker(&ours)?;
-    let mut all = vec![contender::floor(&host, &binaries)?, ours, through_docker];
-    let outcome = measure_all(&host, &all);
-    for contender in &mut all {
-        contender.stop()?;
+    let peers = if wish.peers { Some(peers::host(&peers::install()?, &scratch)?) } else { None };
+    let mut verdicts = Verdicts::default();
+    if let Some(peers) = &peers {
+        println!("beside us:");
+        peers::versions(peers)?;
     }
-    outcome
+    engines(&wish, (&host, peers.as_ref()), &scratch, &binaries, &mut verdicts)?;
+    if wish.wants("run of Docker's config.json") {
+        runtimes(peers.as_ref(), &host, &scratch, &binaries, &mut verdicts)?;
+    }
+    println!("\n{} held, {} missed", verdicts.held, verdicts.missed.len());
+    for missed in &verdicts.missed {
+        println!("  missed: {missed}");
+    }
+    Ok(())
 }
 
-fn measure_all(host: &Host, all: &[Contender]) -> Result<()> {
-    for contender in all {
-        contender.prepare()?;
+fn engines(
+    wish: &Wish,
+    (host, peers): (&Host, Option<&Host>),
+    scratch: &Scratch,
+    binaries: &Path,
+    verdicts: &mut Verdicts,
+) -> Result<()> {
+    let ours = contender::ours(("cofferdam", Kind::Ours), host, scratch, binaries)?;
+    let by_docker = contender::ours_by_docker(&ours, host, &docker_client()?)?;
+    let mut all = vec![ours, by_docker, contender::floor(host, scratch, binaries)?];
+    if let Some(before) = &wish.before {
+        all.push(contender::ours(("before", Kind::OursBefore), host, scratch, before)?);
     }
-    for (title, verb, rounds) in [
-        ("run --rm busybox true", Verb::Run, ROUNDS),
-        ("exec C true", Verb::Exec, ROUNDS),
-        ("stop of a program that ends on SIGTERM", Verb::Stop, ROUNDS),
-        ("50 containers, 8 at a time", Verb::Fifty, 5),
-    ] {
-        statistics::print(title, &contender::measure(all, rounds, verb)?);
+    if let Some(peers) = peers {
+        all.push(peers::docker(peers, scratch)?);
+        all.push(peers::podman(peers, scratch)?);
     }
-    memory::print(&all[1], host.scratch())
+    for row in ROWS.iter().filter(|row| wish.wants(row.title)) {
+        statistics::print(row.title, &rows::measure(row, &all)?, row.targets, verdicts);
+    }
+    if wish.wants("crowd") {
+        crowd::print(&all, verdicts)?;
+    }
+    Ok(())
+}
+
+/// Ours beside theirs, all on the same host.
+fn runtimes(
+    peers: Option<&Host>,
+    host: &Host,
+    scratch: &Scratch,
+    binaries: &Path,
+    verdicts: &mut Verdicts,
+) -> Result<()> {
+    let own = scratch.0.join("cofferdam-run");
+    std::fs::copy(binaries.join("cofferdam-run"), &own)?;
+    let place = peers.unwrap_or(host);
+    let mut all = vec![Runtime::new("cofferdam-run", &own, place, scratch)?];
+    if peers.is_some() {
+        for (name, binary) in [("crun", "/usr/bin/crun"), ("runc", "/usr/bin/runc")] {
+            all.push(Runtime::new(name, Path::new(binary), place, scratch)?);
+        }
+    }
+    bundle::measure(&all, verdicts)
 }

@@ -12,12 +12,14 @@ mod test;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{env, path::PathBuf, process::Command};
 
-const USAGE: &str = "usage: cargo xtask demo | test | lint | bench | dist
+const USAGE: &str = "usage: cargo xtask demo | test [NAME] | lint | bench [--peers] [ROW…] | dist
 
   demo   build, start an engine on a private data root, print the isolation report
   test   install what the tests need, build, run every test (as root)
   lint   formatting, clippy, the direction between the rooms, the fence
-  bench  measure ratios of interleaved runs
+  bench  measure ratios of interleaved runs (as root); ROW is a part of a row's title
+           --peers       beside Docker, Podman, crun and runc, unpacked from Debian
+           --before DIR  beside another build of the three programs
   dist   release binaries and their archive in target/dist";
 
 fn main() -> Result<()> {
@@ -27,7 +29,8 @@ fn main() -> Result<()> {
         ["demo"] => demo::run(),
         ["test", ref rest @ ..] => test::test(rest),
         ["lint"] => lint::lint(),
-        ["bench"] => bench::run(),
+        ["bench", ref rest @ ..] => bench::run(rest),
+        ["bench-agent", group] => bench::agent(group.as_ref()),
         ["dist"] => dist::dist(),
         _ => bail!("{USAGE}"),
     }

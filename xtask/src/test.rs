@@ -54,7 +54,7 @@ fn install() -> Result<()> {
 
 /// The Docker CLI: the one that is installed, else the client alone out of
 /// Debian's package, which would otherwise bring an engine with it.
-fn docker_client() -> Result<std::path::PathBuf> {
+pub fn docker_client() -> Result<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if let Some(found) =
         std::env::split_paths(&path).map(|dir| dir.join("docker")).find(|p| p.is_file())

@@ -6,8 +6,8 @@
 //! belong to the container's own namespaces, `execve` of a static program, and
 //! the wait for its end. The teardown of the pair is not waited for.
 //!
-//!     floor prepare DIR PROGRAM    make the layers and the bridge, once
-//!     floor start DIR              one container, from nothing to its end
+//!     floor prepare DIR GROUP PROGRAM    make the layers and the bridge, once
+//!     floor start DIR GROUP              one container, from nothing to its end
 
 mod group;
 mod link;
@@ -32,11 +32,14 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["prepare", dir, program] => {
-            root::prepare(Path::new(dir), Path::new(program)).and_then(|()| link::bridge())
+        ["prepare", dir, group, program] => root::prepare(Path::new(dir), Path::new(program))
+            .and_then(|()| group::prepare(group))
+            .and_then(|()| link::bridge()),
+        ["start", dir, group] => start(Path::new(dir), group),
+        _ => {
+            let usage = "usage: floor prepare DIR GROUP PROGRAM | floor start DIR GROUP";
+            Err(io::Error::other(usage))
         }
-        ["start", dir] => start(Path::new(dir)),
-        _ => Err(io::Error::other("usage: floor prepare DIR PROGRAM | floor start DIR")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,8 +53,8 @@ fn main() -> ExitCode {
 /// Where the ids of the container begin outside.
 const BASE: u32 = 0x7000_0000;
 
-fn start(dir: &Path) -> io::Result<()> {
-    let groups = group::make()?;
+fn start(dir: &Path, group: &str) -> io::Result<()> {
+    let groups = group::make(group)?;
     let root = root::overlay(dir)?;
     let (go, wait) = pair()?;
     let namespaces = UnshareFlags::NEWUSER
