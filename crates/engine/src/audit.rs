@@ -242,56 +242,10 @@ impl House {
 
 /// Capability names as the kernel spells a set.
 fn mask(names: &[String]) -> String {
-    let bit =
-        |name: &String| NAMES.iter().position(|known| name.strip_prefix("CAP_") == Some(known));
-    let bits = names.iter().filter_map(bit).fold(0_u64, |bits, bit| bits | 1 << bit);
+    let bits = names.iter().filter_map(|name| spec::capability::number(name));
+    let bits = bits.fold(0_u64, |bits, bit| bits | 1 << bit);
     format!("{bits:016x}")
 }
-
-/// In the kernel's order: `include/uapi/linux/capability.h`.
-const NAMES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 #[cfg(test)]
 mod tests {

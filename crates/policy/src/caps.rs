@@ -1,52 +1,7 @@
 //! Capabilities: which a container has.
 
 use crate::Refusal;
-use spec::oci::Capabilities;
-
-/// All, in the order of their numbers. Source: `linux/capability.h`.
-pub const ALL: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
+use spec::{capability::NAMES, oci::Capabilities};
 
 /// What a container has unless asked otherwise: all that package managers,
 /// `su`, `sshd` and servers that start as root need.
@@ -131,7 +86,7 @@ pub fn choose(
              namespace: add --userns=host to give it, or leave it out"
         )));
     }
-    Ok(ALL.iter().filter(|cap| has(cap)).map(|cap| (*cap).to_owned()).collect())
+    Ok(NAMES.iter().filter(|cap| has(cap)).map(|cap| (*cap).to_owned()).collect())
 }
 
 /// Spells names as the kernel does.
@@ -144,7 +99,7 @@ fn names(field: &str, words: &[String]) -> Result<Vec<String>, Refusal> {
             continue;
         }
         let name = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-        if !ALL.contains(&name.as_str()) {
+        if !NAMES.contains(&name.as_str()) {
             return Err(Refusal::Invalid(format!("invalid {field}: unknown capability: {name:?}")));
         }
         names.push(name);

@@ -218,7 +218,7 @@ pub fn exec_process(sandbox: &Sandbox, wish: &ExecWish<'_>) -> Result<Process, R
     let private = sandbox.config.linux.as_ref().is_some_and(|linux| !linux.uid_mappings.is_empty());
     mapped(wish.user, private)?;
     let bounding = match &own.capabilities {
-        _ if wish.privileged => caps::ALL.map(str::to_owned).to_vec(),
+        _ if wish.privileged => spec::capability::NAMES.map(str::to_owned).to_vec(),
         Some(own) => own.bounding.clone(),
         None => Vec::new(),
     };

@@ -4,54 +4,9 @@ use rustix::{
     io::Errno,
     thread::{CapabilitySet, CapabilitySets},
 };
-use spec::{oci::Capabilities, wire::Failure};
+use spec::{capability, oci::Capabilities, wire::Failure};
 
 use crate::failure::Doing;
-
-/// The names by number, as in `linux/capability.h`.
-const NAMES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 /// The sets to end with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,9 +46,9 @@ impl Caps {
         if !unknown.is_empty() {
             warnings.push(format!("ignoring unknown capabilities: [{}]", unknown.join(" ")));
         }
-        for (number, name) in NAMES.iter().enumerate() {
+        for (number, name) in capability::NAMES.iter().enumerate() {
             if lacking & (1 << number) != 0 {
-                warnings.push(format!("this machine cannot grant CAP_{name}"));
+                warnings.push(format!("this machine cannot grant {name}"));
             }
         }
         caps
@@ -135,12 +90,12 @@ impl Caps {
             inheritable: set(self.inheritable),
         };
         rustix::thread::set_capabilities(None, sets).doing(|| "set the capabilities".into())?;
-        for (number, name) in NAMES.iter().enumerate() {
+        for (number, name) in capability::NAMES.iter().enumerate() {
             let bit = 1u64 << number;
             if self.ambient & bit != 0
                 && rustix::thread::configure_capability_in_ambient_set(set(bit), true).is_err()
             {
-                warnings.push(format!("can't raise ambient capability CAP_{name}"));
+                warnings.push(format!("can't raise ambient capability {name}"));
             }
         }
         Ok(())
@@ -165,8 +120,7 @@ pub(crate) fn raise() -> Result<(), Failure> {
 
 fn number(word: &str) -> Option<usize> {
     let upper = word.to_ascii_uppercase();
-    let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    NAMES.iter().position(|known| *known == name)
+    capability::number(&format!("CAP_{}", upper.strip_prefix("CAP_").unwrap_or(&upper)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The nouns of the engine. Plain data: nothing here opens a file, reads a
 //! clock or asks the kernel.
 //!
+//! - [`capability`]: the names of Linux capabilities.
 //! - [`id`]: identifiers of containers and the like.
 //! - [`digest`], [`reference`](mod@reference), [`image`]: content addresses, names of images, and
 //!   the documents that images are.
@@ -10,6 +11,7 @@
 //! - [`stamp`]: times of day as logs and the API spell them.
 //! - [`wire`]: what the daemon and a monitor say to one another.
 
+pub mod capability;
 pub mod digest;
 pub mod docker;
 pub mod id;

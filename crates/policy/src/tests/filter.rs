@@ -22,7 +22,7 @@ fn call(program: &Program, name: &str, first: u64) -> u32 {
 
 #[test]
 fn every_name_of_the_default_is_a_real_call() {
-    let rules = default_rules(&crate::caps::ALL.map(str::to_owned), Arch::X86_64);
+    let rules = default_rules(&spec::capability::NAMES.map(str::to_owned), Arch::X86_64);
     let abis = [Abi::X86_64, Abi::I386, Abi::X32, Abi::Aarch64, Abi::Arm];
     // Gone from the kernel, or of another architecture, and still in the
     // peers' lists.
