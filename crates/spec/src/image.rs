@@ -113,7 +113,7 @@ pub struct Index {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Document {
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     Index(Index),
 }
 
@@ -177,7 +177,7 @@ impl Document {
         Ok(if is_index {
             Self::Index(serde_json::from_value(value)?)
         } else {
-            Self::Manifest(serde_json::from_value(value)?)
+            Self::Manifest(Box::new(serde_json::from_value(value)?))
         })
     }
 }
