@@ -48,6 +48,7 @@ mod status;
 mod streams;
 mod system;
 mod talk;
+mod target;
 mod transfer;
 mod unpack;
 mod volumes;

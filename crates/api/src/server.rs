@@ -18,6 +18,7 @@ use crate::hijack::Hijack;
 use crate::query::{Query, decode};
 use crate::route::{self, Handler};
 use crate::socket::{Answers, Busy, Socket};
+use crate::target;
 use bytes::Bytes;
 use engine::Engine;
 use hyper::body::Incoming;
@@ -219,7 +220,7 @@ pub const COMMON: &[(&str, &str)] = &[
 /// Finds the handler and lets it work.
 async fn answer(desk: &Desk, request: Request<Incoming>) -> Outcome {
     let (parts, incoming) = request.into_parts();
-    let path = decode(parts.uri.path(), false);
+    let path = target::path(&decode(parts.uri.path(), false));
     let (version, path) = versioned(&path)?;
     let (handler, params) =
         route::find(&parts.method, path).ok_or_else(|| Error::missing("page not found"))?;
@@ -227,7 +228,7 @@ async fn answer(desk: &Desk, request: Request<Incoming>) -> Outcome {
         engine: desk.engine.clone(),
         version,
         params,
-        query: Query::parse(parts.uri.query().unwrap_or_default()),
+        query: Query::parse(&target::query(parts.uri.query().unwrap_or_default())),
         headers: parts.headers,
         body: Bytes::new(),
         incoming: Some(incoming),

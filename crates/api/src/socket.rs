@@ -8,6 +8,7 @@
 //! end of the stream is reported when the kernel says that the peer closed
 //! both ways (`EPOLLHUP`). That is what cancels an idle `events` or `wait`.
 
+use crate::target::FirstLine;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
@@ -22,6 +23,8 @@ use tokio::net::UnixStream;
 #[derive(Debug, Default)]
 pub struct Answers {
     count: AtomicUsize,
+    /// How many were begun since the connection was made.
+    begun: AtomicUsize,
     /// Whoever is to look again when there are none.
     hidden: Mutex<Option<Waker>>,
 }
@@ -34,6 +37,7 @@ impl Busy {
     /// Counts one more request.
     pub fn hold(answers: &Arc<Answers>) -> Self {
         answers.count.fetch_add(1, Ordering::SeqCst);
+        answers.begun.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(answers))
     }
 }
@@ -62,6 +66,10 @@ pub struct Socket {
     pub answers: Arc<Answers>,
     /// Made when the peer has half-closed.
     departure: Option<Departure>,
+    /// Where in a request's first line the client is.
+    line: FirstLine,
+    /// How many answers had begun when that line did.
+    begun: usize,
 }
 
 /// Watches for a peer that closes both directions.
@@ -94,7 +102,8 @@ impl Departure {
 impl Socket {
     /// Takes an accepted stream.
     pub fn new(stream: UnixStream) -> Self {
-        Self { stream, answers: Arc::default(), departure: None }
+        let line = FirstLine::default();
+        Self { stream, answers: Arc::default(), departure: None, line, begun: 0 }
     }
 
     /// Ready when the peer has closed both directions.
@@ -104,6 +113,16 @@ impl Socket {
             none => none.insert(Departure::of(&self.stream)?),
         };
         departure.0.poll_read_ready(cx).map_ok(drop)
+    }
+
+    /// Lets what has come pass through the [`FirstLine`] of its request.
+    fn take_in(&mut self, bytes: &mut [u8]) {
+        let begun = self.answers.begun.load(Ordering::SeqCst);
+        if begun != self.begun && self.answers.count.load(Ordering::SeqCst) == 0 {
+            // All that was asked is answered: this is a new question.
+            (self.begun, self.line) = (begun, FirstLine::default());
+        }
+        self.line.pass(bytes);
     }
 
     /// The bare stream, for a connection that is no longer HTTP.
@@ -120,6 +139,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.take_in(&mut buf.filled_mut()[before..]);
         let finished = buf.filled().len() == before && buf.remaining() > 0;
         if finished && self.answers.count.load(Ordering::SeqCst) > 0 {
             // To be told when the answer is out, and not to miss it: the
