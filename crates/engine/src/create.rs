@@ -152,6 +152,11 @@ impl House {
         or(&mut host.log_config.kind, "json-file");
         or(&mut host.runtime, carried::RUNTIME);
         crate::restart::check(&host.restart_policy, host.auto_remove)?;
+        crate::asked::check(config, host)?;
+        // How clients spell "none of my own".
+        host.memory_swappiness = host.memory_swappiness.filter(|value| *value != -1);
+        host.pids_limit = host.pids_limit.filter(|limit| *limit != 0);
+        config.volumes = config.volumes.take().filter(|volumes| !volumes.is_empty());
         if host.shm_size == 0 {
             host.shm_size = SHM_SIZE;
         }
@@ -221,6 +226,10 @@ impl House {
     /// `--volumes-from NAME[:ro]`.
     fn take_from(&self, text: &str, mounts: &mut Vec<MountPoint>) -> Result<(), Error> {
         let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
+        let known = |word: &str| matches!(word, "ro" | "rw" | "z" | "Z" | "nocopy");
+        if !mode.split(',').all(known) {
+            return Err(Error::Invalid(format!("invalid mode: {mode}")));
+        }
         let read_only = mode.split(',').any(|word| word == "ro");
         for mount in &self.find(name)?.now().mounts {
             let taken = mounts.iter().any(|own| own.destination == mount.destination);

@@ -32,6 +32,7 @@
 //! anything to say.
 
 mod archive;
+mod asked;
 mod audit;
 mod carried;
 mod cell;

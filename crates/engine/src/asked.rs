@@ -1,0 +1,104 @@
+//! What a client may ask of a new container and nobody would notice until
+//! much later: refused when it is asked, never dropped in silence.
+
+use crate::{Error, signals};
+use spec::docker::{Config, Healthcheck, HostConfig};
+
+/// Names of the one runtime there is: ours, and what clients of Docker call
+/// theirs.
+const RUNTIMES: [&str; 4] = ["cofferdam-run", "cofferdam", "runc", "io.containerd.runc.v2"];
+/// Shortest pause of a health check, in nanoseconds.
+const SHORTEST: i64 = 1_000_000;
+
+/// # Errors
+/// What makes no sense, or is not carried.
+pub(crate) fn check(config: &Config, host: &HostConfig) -> Result<(), Error> {
+    let invalid = |words: String| Err(Error::Invalid(words));
+    if let Some(signal) = config.stop_signal.as_deref().filter(|signal| !signal.is_empty())
+        && signals::parse(signal).is_none()
+    {
+        return invalid(format!("invalid signal: {signal}"));
+    }
+    if !RUNTIMES.contains(&host.runtime.as_str()) {
+        return invalid(format!("unknown or invalid runtime name: {}", host.runtime));
+    }
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        let asked = &host.isolation;
+        return invalid(format!("invalid isolation ({asked}): linux only supports 'default'"));
+    }
+    if let Some(option) = host.storage_opt.iter().flatten().map(|(key, _)| key).next() {
+        return Err(Error::Unsupported(format!(
+            "the storage option {option:?} is not carried: leave --storage-opt out"
+        )));
+    }
+    if let Some(link) = host.links.iter().flatten().next() {
+        return Err(Error::Unsupported(format!(
+            "the link {link:?} is not carried: give the name with --add-host, or share a network \
+             with --network container:NAME"
+        )));
+    }
+    config.healthcheck.as_ref().map_or(Ok(()), health)
+}
+
+fn health(check: &Healthcheck) -> Result<(), Error> {
+    let spans = [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+    ];
+    for (name, span) in spans {
+        // Zero is the default.
+        if span.is_some_and(|span| span != 0 && span < SHORTEST) {
+            let words = format!("{name} in Healthcheck cannot be less than 1ms");
+            return Err(Error::Invalid(words));
+        }
+    }
+    if check.retries.is_some_and(|retries| retries < 0) {
+        return Err(Error::Invalid("Retries in Healthcheck cannot be negative".into()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(change: impl FnOnce(&mut Config, &mut HostConfig)) -> String {
+        let mut config = Config::default();
+        let mut host = HostConfig { runtime: "cofferdam-run".into(), ..HostConfig::default() };
+        change(&mut config, &mut host);
+        check(&config, &host).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_everybody_asks_for_passes() {
+        assert_eq!(words(|_, _| {}), "");
+        assert_eq!(words(|_, host| host.runtime = "runc".into()), "");
+        assert_eq!(words(|config, _| config.stop_signal = Some("SIGRTMIN+3".into())), "");
+        assert_eq!(words(|_, host| host.isolation = "default".into()), "");
+    }
+
+    #[test]
+    fn what_would_be_dropped_in_silence_is_refused() {
+        let signal = words(|config, _| config.stop_signal = Some("bogus".into()));
+        assert_eq!(signal, "invalid signal: bogus");
+        let runtime = words(|_, host| host.runtime = "runsc".into());
+        assert_eq!(runtime, "unknown or invalid runtime name: runsc");
+        let isolation = words(|_, host| host.isolation = "hyperv".into());
+        assert!(isolation.contains("(hyperv)"), "{isolation}");
+        let storage =
+            words(|_, host| host.storage_opt = Some([("size".into(), "1g".into())].into()));
+        assert!(storage.contains("storage option"), "{storage}");
+        let link = words(|_, host| host.links = Some(vec!["db:db".into()]));
+        assert!(link.contains("the link"), "{link}");
+    }
+
+    #[test]
+    fn a_health_check_is_no_busy_loop() {
+        let check = |interval| Healthcheck { interval: Some(interval), ..Healthcheck::default() };
+        let words = |interval| words(|config, _| config.healthcheck = Some(check(interval)));
+        assert_eq!(words(1), "Interval in Healthcheck cannot be less than 1ms");
+        assert_eq!((words(0), words(SHORTEST)), (String::new(), String::new()));
+    }
+}
