@@ -81,14 +81,25 @@ struct CreatedBody {
 pub fn create(call: &Call) -> Outcome {
     let body: Option<serde_json::Value> = call.json()?;
     let empty = || Error::bad("config cannot be empty in order to create a container");
-    let body = body.filter(|body| body.as_object().is_none_or(|map| !map.is_empty()));
+    let nothing = |body: &serde_json::Value| {
+        body.is_null() || body.as_object().is_some_and(serde_json::Map::is_empty)
+    };
+    let body = body.filter(|body| !nothing(body));
     let body: CreateBody = serde_json::from_value(body.ok_or_else(empty)?)
         .map_err(|error| Error::bad(format!("invalid JSON: {error}")))?;
     platform(call.query.text("platform"), &body.config.image)?;
     let name = call.query.get("name").map(|name| name.strip_prefix('/').unwrap_or(name));
-    let created = call.engine.create(name, body)?;
+    let created = call.engine.create(name, body).map_err(told)?;
     let body = CreatedBody { id: created.id.to_string(), warnings: created.warnings };
     Ok(Answer::created(&body))
+}
+
+/// To a client, 404 means that the image is missing, and it goes to fetch it:
+/// other things that are not there are its mistake.
+fn told(error: engine::Error) -> Error {
+    let image = matches!(&error, engine::Error::NoImage(_));
+    let error = Error::from(error);
+    if error.status() == 404 && !image { Error::bad(error.to_string()) } else { error }
 }
 
 /// Images of other machines cannot run here.

@@ -172,6 +172,9 @@ impl From<policy::Refusal> for Error {
 
 impl From<image::Error> for Error {
     fn from(error: image::Error) -> Self {
+        if let image::Error::Missing(name) = error {
+            return Self::NoImage(name);
+        }
         let kind = match error.kind() {
             image::Kind::NotFound => Kind::NotFound,
             image::Kind::Conflict => Kind::Conflict,
