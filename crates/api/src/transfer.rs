@@ -1,7 +1,7 @@
 //! Images in and out: `load`, `save`, `import`, and the asking for one that
 //! is not here.
 
-use crate::answer::Outcome;
+use crate::answer::{Answer, Outcome};
 use crate::archive::write;
 use crate::call::Call;
 use crate::error::Error;
@@ -9,6 +9,7 @@ use crate::images::{changes, reference};
 use crate::pipe::{Inlet, Late, produce};
 use crate::streams::blocking;
 use engine::ImportWish;
+use hyper::StatusCode;
 use serde::Serialize;
 
 const JSON: &str = "application/json";
@@ -79,14 +80,8 @@ pub async fn create(call: Call) -> Outcome {
 
 async fn pull(call: Call) -> Outcome {
     let name = reference(call.query.text("fromImage"), call.query.text("tag")).unwrap_or_default();
-    produce(JSON, Late::Json, move |out| {
-        call.engine.pull(&name)?;
-        let status = format!("Status: Image is up to date for {name}");
-        // A client that has left wants to know nothing more.
-        let _ = out.say(&Status { status: &status });
-        Ok(())
-    })
-    .await
+    blocking(move || Ok(call.engine.pull(&name)?)).await?;
+    Ok(Answer::status(StatusCode::OK))
 }
 
 async fn import(mut call: Call) -> Outcome {
