@@ -150,6 +150,7 @@ impl Hijack {
             return false;
         }
         if let Some(mut replay) = self.replay.take() {
+            has_read(client).await;
             while let Some(Ok(piece)) = replay.recv().await {
                 if client.write_all(&piece).await.is_err() {
                     return false;

@@ -195,12 +195,18 @@ impl Wanted {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let among = |key: &str, known: &[&str]| {
+        let among = |key: &str, noun: &str, known: &[&str]| {
             let bad = self.filters.values(key).find(|value| !known.contains(value));
-            bad.map_or(Ok(()), |value| Err(Error::bad(format!("invalid filter '{key}={value}'"))))
+            bad.map_or(Ok(()), |value| {
+                Err(Error::bad(format!(
+                    "invalid filter '{key}={value}': invalid value for {noun} ({value}): must be \
+                     one of {}",
+                    known.join(", ")
+                )))
+            })
         };
-        among("status", STATES)?;
-        among("health", HEALTHS)?;
+        among("status", "state", STATES)?;
+        among("health", "health", HEALTHS)?;
         if self.filters.values("exited").any(|code| code.parse::<i64>().is_err()) {
             return Err(self.filters.invalid("exited"));
         }

@@ -70,7 +70,8 @@ pub async fn attach(mut call: Call) -> Outcome {
             stdout: query.flag("stdout"),
             stderr: query.flag("stderr"),
         };
-        let program = if query.flag("stream") {
+        let streams = wish.stdin || wish.stdout || wish.stderr;
+        let program = if query.flag("stream") && streams {
             let (deliver, program) = oneshot::channel();
             call.engine.attach(container.id.as_str(), wish, move |stream| {
                 // The client may have left while it waited.

@@ -296,8 +296,8 @@ fn info_of<'a>(facts: &'a Facts, mirrors: &'a [String], runtime: &str) -> Info<'
         labels: [],
         experimental_build: false,
         server_version: VERSION,
-        runtimes: BTreeMap::from([(engine::RUNTIME, Runtime { path: runtime.to_owned() })]),
-        default_runtime: engine::RUNTIME,
+        runtimes: BTreeMap::from([("cofferdam-run", Runtime { path: runtime.to_owned() })]),
+        default_runtime: "cofferdam-run",
         swarm: Swarm {
             node_id: "",
             node_addr: "",

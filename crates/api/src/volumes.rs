@@ -116,14 +116,11 @@ pub fn prune(call: &Call) -> Outcome {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Body {
-        volumes_deleted: Option<Vec<String>>,
+        volumes_deleted: Vec<String>,
         space_reclaimed: u64,
     }
     let filters = Filters::parse(call.query.text("filters"), &["all", "label", "label!"])?;
     filters.boolean("all")?;
     let pruned = call.engine.prune_volumes(&filters.for_engine())?;
-    Ok(Answer::json(&Body {
-        volumes_deleted: (!pruned.removed.is_empty()).then_some(pruned.removed),
-        space_reclaimed: pruned.reclaimed,
-    }))
+    Ok(Answer::json(&Body { volumes_deleted: pruned.removed, space_reclaimed: pruned.reclaimed }))
 }

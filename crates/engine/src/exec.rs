@@ -107,12 +107,17 @@ impl Engine {
             State::Running { .. } => {}
             State::Paused { .. } => {
                 let words = "is paused, unpause the container before exec";
-                return Err(Error::Conflict(format!("container {} {words}", container.id)));
+                return Err(Error::Conflict(format!("Container {} {words}", container.name)));
             }
             _ => return Err(not_running(&container)),
         }
         if wish.cmd.is_empty() {
             return Err(Error::Invalid("No exec command specified".into()));
+        }
+        if !wish.user.is_empty() {
+            // A user who is not there is the client's mistake: said now.
+            let groups = container.host.group_add.as_deref();
+            user_in(root_of(&cell)?.as_fd(), &wish.user, groups)?;
         }
         let id = crate::random::id();
         let exec = Exec {
@@ -166,7 +171,10 @@ impl Engine {
                 Ok(stream)
             }
             Err(error) => {
-                let code = if let Error::Start { code, .. } = error { code } else { 126 };
+                let code = match error {
+                    Error::Start { code, .. } if code > 125 => code,
+                    _ => 126,
+                };
                 self.ended(&exec.id, code);
                 Err(error)
             }

@@ -401,6 +401,10 @@ impl Engine {
         if !container.state.is_running() {
             return Err(not_running(&container));
         }
+        if !container.config.tty {
+            // There is nothing to resize, and Docker says nothing of it.
+            return Ok(());
+        }
         watch::ask(&self.0.paths.run(&cell.id), &Request::Resize { width, height, exec: None })?;
         let more = [("height", height.to_string()), ("width", width.to_string())];
         self.0.journal.container(&container, "resize", &more);
