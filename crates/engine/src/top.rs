@@ -1,14 +1,15 @@
 //! Processes, as ps(1) shows them.
 //!
 //! What everybody asks for (`ps -ef`) is read from `/proc`; for other words
-//! the host's own ps is asked, and its answer filtered.
+//! the host's own ps is asked about these processes, or about all of them and
+//! its answer filtered. Users are told as the container counts them.
 
 use crate::{Error, Top, error::Doing};
+use snapshot::IdRange;
 use std::{
     collections::{BTreeSet, HashMap},
     fs,
-    os::unix::fs::MetadataExt,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 const TITLES: [&str; 8] = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
@@ -16,22 +17,22 @@ const TITLES: [&str; 8] = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "C
 /// `USER_HZ` is 100 on every architecture that we run on.
 const TICKS: u64 = 100;
 
-pub(crate) fn top(pids: &[i32], ps_args: &str) -> Result<Top, Error> {
+pub(crate) fn top(pids: &[i32], ids: IdRange, ps_args: &str) -> Result<Top, Error> {
+    let mut users = Users { ids, names: None };
     match ps_args.trim() {
-        "" | "-ef" | "ef" => full(pids),
-        other => by_ps(pids, other),
+        "" | "-ef" | "ef" => full(pids, &mut users),
+        other => by_ps(pids, &mut users, other),
     }
 }
 
-fn full(pids: &[i32]) -> Result<Top, Error> {
+fn full(pids: &[i32], users: &mut Users) -> Result<Top, Error> {
     let stat = fs::read_to_string("/proc/stat").doing("read", "/proc/stat")?;
     let uptime = fs::read_to_string("/proc/uptime").doing("read", "/proc/uptime")?;
     let uptime = uptime.split('.').next().and_then(|s| s.parse().ok()).unwrap_or(0);
     let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")?.parse().ok());
     let clock = Clock { boot: boot.unwrap_or(0), uptime };
-    let mut users = Users::default();
     // A process that has gone meanwhile has no row.
-    let rows = pids.iter().filter_map(|pid| row(*pid, &clock, &mut users));
+    let rows = pids.iter().filter_map(|pid| row(*pid, &clock, users));
     Ok(Top { titles: TITLES.map(str::to_owned).into(), processes: rows.collect() })
 }
 
@@ -43,7 +44,7 @@ struct Clock {
 
 fn row(pid: i32, clock: &Clock, users: &mut Users) -> Option<Vec<String>> {
     let dir = format!("/proc/{pid}");
-    let uid = fs::metadata(&dir).ok()?.uid();
+    let user = users.of(pid)?;
     let stat = Stat::parse(&fs::read_to_string(format!("{dir}/stat")).ok()?)?;
     let words = fs::read(format!("{dir}/cmdline")).ok()?;
     let words = String::from_utf8_lossy(&words);
@@ -53,7 +54,7 @@ fn row(pid: i32, clock: &Clock, users: &mut Users) -> Option<Vec<String>> {
     let lived = clock.uptime.saturating_sub(begun).max(1);
     let used = stat.ticks / TICKS;
     Some(vec![
-        users.name(uid),
+        user,
         pid.to_string(),
         stat.parent.to_string(),
         (used * 100 / lived).min(99).to_string(),
@@ -108,13 +109,24 @@ fn time_of_day(seconds: u64) -> String {
     format!("{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60)
 }
 
-/// Names of the host's users; ids that have none stay numbers.
-#[derive(Default)]
-struct Users(Option<HashMap<u32, String>>);
+/// Users by the names that the host has for their numbers in the container,
+/// as for one without a range of its own; without a name they stay numbers.
+struct Users {
+    ids: IdRange,
+    names: Option<HashMap<u32, String>>,
+}
 
 impl Users {
+    /// Whose process it is; none if it has gone.
+    fn of(&mut self, pid: i32) -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        // Real, effective, saved, file system.
+        let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        Some(self.name(ids.split_whitespace().nth(1)?.parse().ok()?))
+    }
+
     fn name(&mut self, uid: u32) -> String {
-        let names = self.0.get_or_insert_with(|| {
+        let names = self.names.get_or_insert_with(|| {
             let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
             let line = |line: &str| {
                 let mut parts = line.split(':');
@@ -123,37 +135,40 @@ impl Users {
             };
             text.lines().filter_map(line).collect()
         });
+        let inside = uid.checked_sub(self.ids.base).filter(|inside| *inside < self.ids.size);
+        let uid = inside.unwrap_or(uid);
         names.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
     }
 }
 
-/// Asks the host's ps about the container's processes. Some of its options
-/// cannot be said together with a list of them: then about all that it shows.
-fn by_ps(pids: &[i32], args: &str) -> Result<Top, Error> {
-    let ps = |list: Option<String>| {
-        Command::new("ps")
-            .args(args.split_whitespace())
-            .args(list)
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .stdin(Stdio::null())
-            .output()
-            .doing("run", "ps")
-    };
-    let list: Vec<String> = pids.iter().map(i32::to_string).collect();
-    let mut output = ps(Some(format!("-q{}", list.join(","))))?;
+/// Asks the host's ps about these processes; where its words do not go with
+/// that, about everything.
+fn by_ps(pids: &[i32], users: &mut Users, args: &str) -> Result<Top, Error> {
+    let list = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let mut output = ps(args, &["-q", &list])?;
     if !output.status.success() {
-        output = ps(None)?;
+        output = ps(args, &[])?;
     }
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         let line = words.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
         return Err(Error::Invalid(format!("ps: {}", line.trim())));
     }
-    filtered(&String::from_utf8_lossy(&output.stdout), pids)
+    filtered(&String::from_utf8_lossy(&output.stdout), pids, users)
 }
 
-fn filtered(text: &str, pids: &[i32]) -> Result<Top, Error> {
+fn ps(args: &str, more: &[&str]) -> Result<Output, Error> {
+    Command::new("ps")
+        .args(args.split_whitespace())
+        .args(more)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null())
+        .output()
+        .doing("run", "ps")
+}
+
+fn filtered(text: &str, pids: &[i32], users: &mut Users) -> Result<Top, Error> {
     let mut lines = text.lines();
     let titles: Vec<String> =
         lines.next().unwrap_or_default().split_whitespace().map(str::to_owned).collect();
@@ -173,9 +188,15 @@ fn filtered(text: &str, pids: &[i32]) -> Result<Top, Error> {
         }
         row.push(rest.trim_end().to_owned());
         let pid = row.get(column).and_then(|pid| pid.parse().ok());
-        if pid.is_some_and(|pid| wanted.contains(&pid)) {
-            processes.push(row);
+        let Some(pid) = pid.filter(|pid| wanted.contains(pid)) else { continue };
+        for (cell, title) in row.iter_mut().zip(&titles) {
+            if matches!(title.as_str(), "USER" | "UID" | "EUSER" | "EUID")
+                && let Some(user) = users.of(pid)
+            {
+                *cell = user;
+            }
         }
+        processes.push(row);
     }
     Ok(Top { titles, processes })
 }
@@ -187,11 +208,28 @@ mod tests {
     #[test]
     fn our_own_process_has_a_row() {
         let me = i32::try_from(std::process::id()).expect("a pid");
-        let top = top(&[me], "-ef").expect("read");
+        let top = top(&[me], IdRange::HOST, "-ef").expect("read");
         let [row] = &top.processes[..] else { panic!("{top:?}") };
         assert_eq!(row[1], me.to_string());
         assert_eq!(row.len(), top.titles.len());
         assert!(row[7].contains("engine"), "the test binary: {row:?}");
+    }
+
+    #[test]
+    fn users_are_those_of_the_container() {
+        let mut users = Users { ids: IdRange { base: 1_000_000, size: 65_536 }, names: None };
+        assert_eq!(users.name(1_000_000), "root");
+        assert_eq!(users.name(1_054_321), "54321", "without a name it is a number");
+        assert_eq!(users.name(2_000_000), "2000000", "nobody of the container");
+    }
+
+    #[test]
+    fn words_of_ps_need_not_ask_for_all_processes() {
+        let me = i32::try_from(std::process::id()).expect("a pid");
+        for args in ["-o pid,comm", "-eo pid,comm", "aux"] {
+            let top = top(&[me], IdRange::HOST, args).expect("asked");
+            assert_eq!(top.processes.len(), 1, "{args}");
+        }
     }
 
     #[test]
@@ -206,8 +244,10 @@ mod tests {
     #[test]
     fn rows_of_others_are_left_out_and_a_command_keeps_its_blanks() {
         let text = "  PID CMD\n    1 /sbin/init\n   42 sleep  300 x\n";
-        let top = filtered(text, &[42]).expect("has PIDs");
+        let mut users = Users { ids: IdRange::HOST, names: None };
+        let top = filtered(text, &[42], &mut users).expect("has PIDs");
         assert_eq!(top.processes, [["42", "sleep  300 x"]]);
-        assert!(filtered("USER CMD\n", &[42]).is_err(), "without PIDs nothing can be told apart");
+        let without = filtered("USER CMD\n", &[42], &mut users);
+        assert!(without.is_err(), "without PIDs nothing can be told apart");
     }
 }

@@ -89,7 +89,7 @@ impl Engine {
             return Err(crate::verbs::not_running(&container));
         }
         let pids = self.0.group(&container)?.pids()?;
-        top::top(&pids, ps_args)
+        top::top(&pids, container.ids(), ps_args)
     }
 }
 
