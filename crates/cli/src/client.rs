@@ -165,6 +165,16 @@ impl Client {
         self.json(Method::GET, path, Bytes::new()).await
     }
 
+    /// Reads the whole answer as it was written.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn text(&self, path: &str) -> Outcome<String> {
+        let answer = self.open(Method::GET, path, Bytes::new()).await?;
+        let bytes = answer.into_body().collect().await.map_err(Error::Broken)?.to_bytes();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Sends JSON and reads JSON.
     ///
     /// # Errors

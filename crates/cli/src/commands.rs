@@ -6,11 +6,14 @@
 //! - [`images`], [`volumes`], [`networks`], [`system`], [`live`] (stats, events)
 
 mod containers;
+mod df;
 mod exec;
 mod files;
 mod images;
 mod live;
 mod networks;
+mod ports;
+mod ps;
 mod run;
 mod system;
 mod volumes;
@@ -44,7 +47,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Kill(words) => containers::kill(client, words).await,
         C::Rm(words) => containers::remove(client, words).await,
         C::Wait(words) => containers::wait(client, words).await,
-        C::Ps(words) => containers::list(client, words).await,
+        C::Ps(words) => ps::list(client, words).await,
         C::Inspect(words) => system::inspect(client, words).await,
         C::Rename(words) => containers::rename(client, words).await,
         C::Top(words) => containers::top(client, words).await,
@@ -69,7 +72,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Network(words) => networks::run(client, words).await,
         C::Image(words) => Box::pin(image(client, words)).await,
         C::Container(words) => Box::pin(container(client, *words)).await,
-        C::System(System::Df(words)) => system::df(client, words).await,
+        C::System(System::Df(words)) => df::df(client, words).await,
         C::System(System::Prune(words)) => system::prune(client, words).await,
         C::System(System::Info(words)) | C::Info(words) => system::info(client, words).await,
         C::System(System::Events(words)) | C::Events(words) => live::events(client, words).await,
@@ -83,7 +86,10 @@ async fn image(client: &Client, words: Image) -> Outcome {
         Image::Ls(words) => Command::Images(words),
         Image::Inspect(words) => return system::inspect_kind(client, words, "image").await,
         Image::Rm(words) => Command::Rmi(words),
-        Image::Prune(words) => return images::prune(client, words).await,
+        Image::Prune(words) => {
+            let freed = images::prune(client, words).await?;
+            return freed.map_or(Ok(0), reclaimed);
+        }
         Image::Tag(words) => Command::Tag(words),
         Image::History(words) => Command::History(words),
         Image::Load(words) => Command::Load(words),
@@ -121,7 +127,10 @@ async fn container(client: &Client, words: Container) -> Outcome {
         W::Update(words) => Command::Update(Box::new(words)),
         W::Stats(words) => Command::Stats(words),
         W::Commit(words) => Command::Commit(words),
-        W::Prune(words) => return containers::prune(client, words).await,
+        W::Prune(words) => {
+            let freed = containers::prune(client, words).await?;
+            return freed.map_or(Ok(0), reclaimed);
+        }
     };
     command(client, same).await
 }
@@ -158,6 +167,17 @@ where
     }
 }
 
+/// What `--force` makes of a thing that is not there: words, and no failure.
+fn unless_missing<T>(done: Outcome<T>, force: bool) -> Outcome<Option<T>> {
+    match done {
+        Err(error @ Error::Engine { status: 404, .. }) if force => {
+            eprintln!("error: {error}");
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
 /// Asks before something is lost, unless there is nobody to ask.
 fn sure(force: bool, what: &str) -> Outcome<bool> {
     if force {
@@ -173,8 +193,8 @@ fn sure(force: bool, what: &str) -> Outcome<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Prints what a prune removed: one list of names and the space.
-fn pruned(title: &str, names: &Value, space: &Value) -> Outcome<()> {
+/// Prints the names of what a prune removed, and returns the bytes it freed.
+fn pruned(title: &str, names: &Value, space: &Value) -> Outcome<u64> {
     let mut text = String::new();
     if let Some(names) = names.as_array().filter(|names| !names.is_empty()) {
         text.push_str(title);
@@ -188,8 +208,12 @@ fn pruned(title: &str, names: &Value, space: &Value) -> Outcome<()> {
         }
         text.push('\n');
     }
-    if let Some(space) = space.as_u64() {
-        text.push_str(&format!("Total reclaimed space: {}\n", show::size(space)));
-    }
-    show::print(&text)
+    show::print(&text)?;
+    Ok(space.as_u64().unwrap_or(0))
+}
+
+/// Prints how much was freed.
+fn reclaimed(bytes: u64) -> Outcome {
+    show::print(&format!("Total reclaimed space: {}\n", show::total(bytes)))?;
+    Ok(0)
 }

@@ -8,6 +8,19 @@ pub enum Error {
     /// The words make no sense together.
     #[error("{0}")]
     Words(String),
+    /// They are no command line at all.
+    #[error("{words}")]
+    Typed {
+        /// What is wrong.
+        words: String,
+        /// The exit code.
+        code: u8,
+        /// Where help is.
+        hint: String,
+    },
+    /// They make sense, but not here and now.
+    #[error("{0}")]
+    Unfit(String),
     /// No engine answers.
     #[error("cannot reach the engine at {at}")]
     Unreachable {
@@ -75,10 +88,19 @@ impl Error {
         Self::Start { message, code }
     }
 
+    /// A file that a flag names and that cannot be read is a mistake in the
+    /// words of `run`.
+    pub fn in_flags(self) -> Self {
+        match self {
+            error @ Self::Host { .. } => Self::Words(error.chain()),
+            other => other,
+        }
+    }
+
     /// The exit code it ends the command with.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Start { code, .. } => *code,
+            Self::Start { code, .. } | Self::Typed { code, .. } => *code,
             Self::Words(_) => 125,
             _ => 1,
         }
@@ -109,8 +131,9 @@ impl Error {
         text
     }
 
-    fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<&str> {
         match self {
+            Self::Typed { hint, .. } => Some(hint),
             Self::Unreachable { source, .. }
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {

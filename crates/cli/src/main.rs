@@ -15,14 +15,15 @@ mod template;
 mod terminal;
 mod words;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let matches = words::lenient(words::Words::command()).get_matches();
-    let words = match words::Words::from_arg_matches(&matches) {
+    let typed: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = match words::read(&typed) {
         Ok(words) => words,
-        Err(error) => error.exit(),
+        Err(words::Unread::Help(text)) => return report(show::print(&text).map(|()| 0)),
+        Err(words::Unread::Wrong(error)) => return report(Err(error)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
             Err(error::Error::Host { doing: "start", what: "the event loop".into(), source })
         }
     };
+    report(outcome)
+}
+
+fn report(outcome: error::Outcome) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

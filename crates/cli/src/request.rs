@@ -24,12 +24,40 @@ use std::collections::BTreeMap;
 /// [`Error::Words`] for what cannot be understood, [`Error::Host`] for a file
 /// that cannot be read.
 pub fn create(flags: &RunFlags) -> Outcome<CreateBody> {
+    contradictions(flags)?;
     let mut host_config = host_config(flags)?;
     let mut config = config(flags)?;
     ports::publish(flags, &mut config, &mut host_config)?;
     volumes(flags, &mut config, &mut host_config)?;
     let networking_config = networking(flags, &host_config.network_mode);
     Ok(CreateBody { config, host_config, networking_config })
+}
+
+/// Flags that contradict one another.
+fn contradictions(flags: &RunFlags) -> Outcome<()> {
+    let wrong = |words: &str| Err(Error::Words(words.to_owned()));
+    if flags.rm && flags.restart.as_deref().is_some_and(|policy| !matches!(policy, "no" | "")) {
+        return wrong("conflicting options: cannot specify both --restart and --rm");
+    }
+    let known = ["stdin", "stdout", "stderr"];
+    if flags.attach.iter().any(|name| !known.iter().any(|word| name.eq_ignore_ascii_case(word))) {
+        return wrong("invalid --attach: valid streams are STDIN, STDOUT and STDERR");
+    }
+    let check = [
+        &flags.health_cmd,
+        &flags.health_interval,
+        &flags.health_timeout,
+        &flags.health_start_period,
+        &flags.health_start_interval,
+    ];
+    if flags.no_healthcheck && (flags.health_retries.is_some() || check.iter().any(|f| f.is_some()))
+    {
+        return wrong("--no-healthcheck conflicts with --health-* options");
+    }
+    if let Some(bad) = flags.dns.iter().find(|dns| dns.parse::<std::net::IpAddr>().is_err()) {
+        return wrong(&format!("invalid --dns: IP address is not correctly formatted: {bad}"));
+    }
+    Ok(())
 }
 
 fn config(flags: &RunFlags) -> Outcome<Config> {
@@ -114,8 +142,10 @@ fn host_config(flags: &RunFlags) -> Outcome<HostConfig> {
         shm_size: flags.shm_size.as_deref().map(bytes).transpose()?.unwrap_or(0),
         sysctls: (!flags.sysctl.is_empty()).then(|| parse::pairs(&flags.sysctl)).transpose()?,
         runtime: text(&flags.runtime),
+        isolation: text(&flags.isolation),
         cgroup_parent: text(&flags.cgroup_parent),
         devices: devices(&flags.device)?,
+        device_requests: flags.gpus.as_deref().map(gpus),
         device_cgroup_rules: many(&flags.device_cgroup_rule),
         init: flags.init.then_some(true),
         memory_swappiness: flags.memory_swappiness,
@@ -170,6 +200,12 @@ fn devices(devices: &[String]) -> Outcome<Option<Vec<DeviceMapping>>> {
         return Ok(None);
     }
     devices.iter().map(map).collect::<Result<_, _>>().map(Some)
+}
+
+/// `--gpus`, as a request for the engine to answer.
+fn gpus(count: &str) -> Vec<serde_json::Value> {
+    let count = count.trim_start_matches("count=").parse().unwrap_or(-1);
+    vec![serde_json::json!({"Driver": "", "Count": count, "Capabilities": [["gpu"]]})]
 }
 
 fn health(flags: &RunFlags) -> Outcome<Option<Healthcheck>> {

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Outcome},
-    template::Template,
+    template::{self, Template},
 };
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ impl Listing<'_> {
         match format {
             None | Some("table" | "") => Ok(self.table()),
             Some("json") => Ok(self.rows.iter().fold(String::new(), |mut text, row| {
-                let _ = writeln!(text, "{row}");
+                let _ = writeln!(text, "{}", template::shown(row));
                 text
             })),
             Some(format) => match format.strip_prefix("table ") {
@@ -42,7 +42,7 @@ impl Listing<'_> {
         for row in &self.rows {
             lines.push(self.columns.iter().map(|(_, field)| plain(&row[*field])).collect());
         }
-        columns(&lines)
+        columns(10, &lines)
     }
 
     fn lines(&self, template: &str) -> Outcome<String> {
@@ -64,7 +64,7 @@ impl Listing<'_> {
         for row in &self.rows {
             lines.push(cells(&template.fill(row)?));
         }
-        Ok(columns(&lines))
+        Ok(columns(10, &lines))
     }
 }
 
@@ -81,13 +81,13 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// Cells ten wide at least and three apart, as Docker's tables are.
-pub fn columns(lines: &[Vec<String>]) -> String {
+/// Cells three apart and so wide at least; Docker's tables have 10, `top` 20.
+pub fn columns(least: usize, lines: &[Vec<String>]) -> String {
     let count = lines.iter().map(Vec::len).max().unwrap_or(0);
     let length = |text: &String| text.chars().count();
     let widths: Vec<usize> = (0..count)
         .map(|n| lines.iter().filter_map(|line| line.get(n)).map(length).max().unwrap_or(0))
-        .map(|widest| (widest + 3).max(10))
+        .map(|widest| (widest + 3).max(least))
         .collect();
     let mut text = String::new();
     for line in lines {
@@ -126,6 +126,53 @@ pub fn indented(value: &Value) -> String {
     String::from_utf8(bytes).expect("JSON is text")
 }
 
+/// The same of JSON as the engine wrote it, its fields in their order.
+pub fn reindented(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n("    ", depth));
+    };
+    let mut chars = json.trim().chars().peekable();
+    while let Some(c) = chars.next() {
+        if quoted {
+            text.push(c);
+            (quoted, escaped) = (escaped || c != '"', !escaped && c == '\\');
+            continue;
+        }
+        match c {
+            '{' | '[' => {
+                text.push(c);
+                while chars.next_if(|next| next.is_whitespace()).is_some() {}
+                if let Some(end) = chars.next_if(|next| matches!(next, '}' | ']')) {
+                    text.push(end);
+                } else {
+                    depth += 1;
+                    line(&mut text, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut text, depth);
+                text.push(c);
+            }
+            ',' => {
+                text.push(c);
+                line(&mut text, depth);
+            }
+            ':' => text.push_str(": "),
+            c if c.is_whitespace() => {}
+            c => {
+                quoted = c == '"';
+                text.push(c);
+            }
+        }
+    }
+    text.push('\n');
+    text
+}
+
 #[expect(clippy::cast_precision_loss, reason = "for people: three digits are shown")]
 fn scaled(bytes: u64, step: f64, units: &[&str], digits: i32) -> String {
     let (mut size, mut unit) = (bytes as f64, 0);
@@ -147,6 +194,11 @@ fn scaled(bytes: u64, step: f64, units: &[&str], digits: i32) -> String {
 /// Powers of 1000, three digits: `72.8MB`.
 pub fn size(bytes: u64) -> String {
     scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB"], 3)
+}
+
+/// Powers of 1000, four digits, as totals are: `1.982MB`.
+pub fn total(bytes: u64) -> String {
+    scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB"], 4)
 }
 
 /// Powers of 1024, four digits: `1.944GiB`.
@@ -178,6 +230,22 @@ pub fn since(epoch: i64) -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second().saturating_sub(epoch)).unwrap_or(0)
 }
 
+/// Seconds since the epoch as Docker's lists show them:
+/// `2026-01-31 12:00:00 +0000 UTC`.
+pub fn day(epoch: i64) -> String {
+    jiff::Timestamp::from_second(epoch)
+        .map(|at| at.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string())
+        .unwrap_or_default()
+}
+
+/// The same of an RFC 3339 date, fractions kept.
+pub fn stamp(date: &str) -> String {
+    match date.parse::<jiff::Timestamp>() {
+        Ok(at) => at.strftime("%Y-%m-%d %H:%M:%S%.f +0000 UTC").to_string(),
+        Err(_) => date.to_owned(),
+    }
+}
+
 /// The first 12 digits of an identifier, without its algorithm.
 pub fn short(id: &str) -> &str {
     let id = id.strip_prefix("sha256:").unwrap_or(id);
@@ -207,17 +275,31 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn fields_keep_their_order_and_texts_their_signs() {
+        let json = r#"[{"b":"x, {\"y\": [1]\\","a":[],"c":{},"d":[1,null]}]"#;
+        let value: Value = serde_json::from_str(json).expect("JSON");
+        let text = reindented(json);
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("still JSON"), value);
+        assert!(text.starts_with("[\n    {\n        \"b\": \"x, {"), "{text}");
+        // Sorted, it is what the other way gives.
+        assert_eq!(reindented(&value.to_string()), indented(&value));
+    }
+
+    #[test]
     fn sizes_are_dockers() {
         assert_eq!(size(0), "0B");
         assert_eq!(size(1_240_000), "1.24MB");
         assert_eq!(size(72_800_000), "72.8MB");
         assert_eq!(size(999), "999B");
+        assert_eq!(total(1_982_357), "1.982MB");
         assert_eq!(binary_size(2_087_354_105), "1.944GiB");
         assert_eq!(binary_size(512 << 20), "512MiB");
     }
 
     #[test]
     fn times_are_dockers() {
+        assert_eq!(day(1_700_000_000), "2023-11-14 22:13:20 +0000 UTC");
+        assert_eq!(stamp("2023-11-14T22:13:20.5Z"), "2023-11-14 22:13:20.5 +0000 UTC");
         assert_eq!(ago(0), "Less than a second ago");
         assert_eq!(ago(59), "59 seconds ago");
         assert_eq!(ago(61), "About a minute ago");

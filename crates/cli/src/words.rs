@@ -4,8 +4,10 @@
 //! Names and meanings are the Docker CLI's, so that what fingers have learnt
 //! still works. A word that we do not carry is an error, not ignored.
 
+mod read;
 mod run;
 
+pub use read::{Unread, read};
 pub use run::{Limits, RunFlags};
 
 use clap::{Args, Parser, Subcommand};
@@ -762,58 +764,4 @@ pub struct SystemDf {
     /// A Go template, or "json"
     #[arg(long)]
     pub format: Option<String>,
-}
-
-/// Lets every switch be spelt `--switch=true` and `--switch=false` too, as
-/// scripts written for Docker do.
-pub fn lenient(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|arg| match arg.get_action() {
-        clap::ArgAction::SetTrue => arg
-            .action(clap::ArgAction::Set)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true")
-            .default_value("false")
-            .hide_default_value(true)
-            .hide_possible_values(true),
-        _ => arg,
-    });
-    command.mut_subcommands(lenient)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::{CommandFactory as _, FromArgMatches as _};
-
-    fn parse(words: &[&str]) -> Result<Words, clap::Error> {
-        let matches = lenient(Words::command()).try_get_matches_from(words)?;
-        Words::from_arg_matches(&matches)
-    }
-
-    #[test]
-    fn the_table_holds_together() {
-        lenient(Words::command()).debug_assert();
-    }
-
-    #[test]
-    fn flags_end_at_the_image() {
-        let words = parse(&["cofferdam", "run", "--rm", "-it", "busybox", "ls", "-l", "--rm"]);
-        let Command::Run(flags) = words.expect("valid").command else { panic!("not run") };
-        assert!(flags.rm && flags.interactive && flags.tty);
-        assert_eq!(flags.image, "busybox");
-        assert_eq!(flags.command, ["ls", "-l", "--rm"]);
-    }
-
-    #[test]
-    fn a_switch_can_be_turned_off() {
-        let words = parse(&["cofferdam", "run", "--rm=false", "--init", "busybox"]).expect("valid");
-        let Command::Run(flags) = words.command else { panic!("not run") };
-        assert!(!flags.rm && flags.init);
-    }
-
-    #[test]
-    fn an_unknown_flag_is_an_error() {
-        assert!(parse(&["cofferdam", "run", "--nonesuch", "busybox"]).is_err());
-    }
 }

@@ -1,13 +1,13 @@
 //! Words about containers that exist.
 
-use super::{each, filters, pruned, sure};
+use super::{each, filters, pruned, sure, unless_missing};
 use crate::{
     client::{Client, escape, query},
     error::{Error, Outcome},
     request,
-    show::{self, Listing, ago, plain, short, since, size},
+    show::{self, plain},
     streams,
-    words::{Kill, Logs, Names, Port, Prune, Ps, Rename, Rm, Stop, Top, Update},
+    words::{Kill, Logs, Names, Port, Prune, Rename, Rm, Stop, Top, Update},
 };
 use hyper::Method;
 use serde_json::{Value, json};
@@ -59,10 +59,9 @@ pub async fn remove(client: &Client, words: Rm) -> Outcome {
         query(&[("force", on(words.force)), ("v", on(words.volumes)), ("link", on(words.link))]);
     let (asked, force) = (&asked, words.force);
     each(&words.names, |name| async move {
-        match client.order(Method::DELETE, &format!("/containers/{}{asked}", escape(&name))).await {
-            Err(Error::Engine { status: 404, .. }) if force => Ok(None),
-            other => other.map(|()| Some(name)),
-        }
+        let path = format!("/containers/{}{asked}", escape(&name));
+        let gone = client.order(Method::DELETE, &path).await;
+        Ok(unless_missing(gone, force)?.map(|()| name))
     })
     .await
 }
@@ -110,7 +109,7 @@ pub async fn top(client: &Client, words: Top) -> Outcome {
     let line = |row: &Value| row.as_array().into_iter().flatten().map(plain).collect::<Vec<_>>();
     let mut lines = vec![line(&top["Titles"])];
     lines.extend(top["Processes"].as_array().into_iter().flatten().map(line));
-    show::print(&show::columns(&lines))?;
+    show::print(&show::columns(20, &lines))?;
     Ok(0)
 }
 
@@ -154,7 +153,11 @@ pub async fn port(client: &Client, words: Port) -> Outcome {
     if let (Some(wanted), true) = (wanted, lines.is_empty()) {
         return Err(Error::Engine {
             status: 404,
-            message: format!("no public port '{wanted}' published for {}", words.name),
+            message: format!(
+                "No public port '{}' published for {}",
+                words.port.unwrap_or(wanted),
+                words.name
+            ),
         });
     }
     show::print(&lines.concat())?;
@@ -197,152 +200,12 @@ fn is_limit(key: &str) -> bool {
         || matches!(key, "BlkioWeight" | "NanoCpus" | "PidsLimit")
 }
 
-/// `container prune`
-pub async fn prune(client: &Client, words: Prune) -> Outcome {
-    if sure(words.force, "all stopped containers")? {
-        let asked = query(&[("filters", &filters(&words.filter)?)]);
-        let done: Value = client.post(&format!("/containers/prune{asked}"), &json!({})).await?;
-        pruned("Deleted Containers", &done["ContainersDeleted"], &done["SpaceReclaimed"])?;
+/// `container prune`: the bytes it freed, if it was wanted.
+pub async fn prune(client: &Client, words: Prune) -> Outcome<Option<u64>> {
+    if !sure(words.force, "all stopped containers")? {
+        return Ok(None);
     }
-    Ok(0)
-}
-
-/// `ps`
-pub async fn list(client: &Client, words: Ps) -> Outcome {
-    let on = |flag| if flag { "1" } else { "" };
-    let last = if words.latest { Some(1) } else { words.last };
-    let limit = last.filter(|n| *n > 0).map(|n| n.to_string()).unwrap_or_default();
-    let asked = query(&[
-        ("all", on(words.all || last.is_some())),
-        ("limit", &limit),
-        ("size", on(words.size)),
-        ("filters", &filters(&words.filter)?),
-    ]);
-    let containers: Vec<Value> = client.get(&format!("/containers/json{asked}")).await?;
-    let rows: Vec<Value> = containers.iter().map(|c| row(c, words.no_trunc)).collect();
-    if words.quiet {
-        let ids: String = rows.iter().map(|row| plain(&row["ID"]) + "\n").collect();
-        show::print(&ids)?;
-        return Ok(0);
-    }
-    let mut columns = vec![
-        ("CONTAINER ID", "ID"),
-        ("IMAGE", "Image"),
-        ("COMMAND", "Command"),
-        ("CREATED", "RunningFor"),
-        ("STATUS", "Status"),
-        ("PORTS", "Ports"),
-        ("NAMES", "Names"),
-    ];
-    if words.size {
-        columns.push(("SIZE", "Size"));
-    }
-    let more = [
-        ("SIZE", "Size"),
-        ("LABELS", "Labels"),
-        ("MOUNTS", "Mounts"),
-        ("NETWORKS", "Networks"),
-        ("CREATED AT", "CreatedAt"),
-        ("STATE", "State"),
-        ("LOCAL VOLUMES", "LocalVolumes"),
-    ];
-    let listing = Listing { columns: &columns, more: &more, rows };
-    show::print(&listing.text(words.format.as_deref())?)?;
-    Ok(0)
-}
-
-fn row(container: &Value, whole: bool) -> Value {
-    let id = plain(&container["Id"]);
-    let command = plain(&container["Command"]);
-    let shown = if whole || command.chars().count() <= 20 {
-        command
-    } else {
-        command.chars().take(19).chain(['…']).collect()
-    };
-    let names: Vec<String> =
-        list_of(&container["Names"], |name| plain(name).trim_start_matches('/').to_owned());
-    let labels = container["Labels"].as_object().into_iter().flatten();
-    let labels: Vec<String> =
-        labels.map(|(key, value)| format!("{key}={}", plain(value))).collect();
-    let mounts = list_of(&container["Mounts"], |mount| {
-        let named = plain(&mount["Name"]);
-        if named.is_empty() { plain(&mount["Source"]) } else { named }
-    });
-    let networks = container["NetworkSettings"]["Networks"].as_object();
-    let networks: Vec<&str> =
-        networks.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-    let volumes = container["Mounts"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|m| m["Type"] == "volume")
-        .count();
-    let created = container["Created"].as_i64().unwrap_or(0);
-    let written = container["SizeRw"].as_u64().unwrap_or(0);
-    let root = container["SizeRootFs"].as_u64().unwrap_or(0);
-    json!({
-        "ID": if whole { &id } else { short(&id) },
-        "Image": plain(&container["Image"]),
-        "Command": format!("\"{shown}\""),
-        "CreatedAt": jiff::Timestamp::from_second(created).map(|t| t.to_string()).unwrap_or_default(),
-        "RunningFor": ago(since(created)),
-        "Status": plain(&container["Status"]),
-        "State": plain(&container["State"]),
-        "Ports": ports(&container["Ports"]),
-        "Names": names.join(","),
-        "Labels": labels.join(","),
-        "Mounts": mounts.join(","),
-        "Networks": networks.join(","),
-        "LocalVolumes": volumes.to_string(),
-        "Size": if root > 0 { format!("{} (virtual {})", size(written), size(root)) } else { size(written) },
-    })
-}
-
-fn list_of(list: &Value, show: impl Fn(&Value) -> String) -> Vec<String> {
-    list.as_array().into_iter().flatten().map(show).collect()
-}
-
-/// `0.0.0.0:8080->80/tcp, 443/tcp`.
-fn ports(list: &Value) -> String {
-    let mut shown: Vec<(u64, String)> = list
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|port| {
-            let (inside, kind) = (port["PrivatePort"].as_u64().unwrap_or(0), plain(&port["Type"]));
-            let text = match port["PublicPort"].as_u64().filter(|outside| *outside > 0) {
-                Some(outside) => {
-                    let ip = plain(&port["IP"]);
-                    let ip = if ip.contains(':') { format!("[{ip}]") } else { ip };
-                    format!("{ip}:{outside}->{inside}/{kind}")
-                }
-                None => format!("{inside}/{kind}"),
-            };
-            (inside, text)
-        })
-        .collect();
-    shown.sort();
-    shown.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn published_ports_are_dockers_text() {
-        let list = json!([
-            {"PrivatePort": 443, "Type": "tcp"},
-            {"IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
-        ]);
-        assert_eq!(ports(&list), "[::]:8080->80/tcp, 443/tcp");
-    }
-
-    #[test]
-    fn a_long_command_is_cut() {
-        let container =
-            json!({"Id": "a".repeat(64), "Command": "sleep 1000000000000000000", "Names": ["/x"]});
-        assert_eq!(row(&container, false)["Command"], "\"sleep 1000000000000…\"");
-        assert_eq!(row(&container, false)["Names"], "x");
-    }
+    let asked = query(&[("filters", &filters(&words.filter)?)]);
+    let done: Value = client.post(&format!("/containers/prune{asked}"), &json!({})).await?;
+    pruned("Deleted Containers", &done["ContainersDeleted"], &done["SpaceReclaimed"]).map(Some)
 }

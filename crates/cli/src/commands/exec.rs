@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// Makes the session, starts it and ends with its exit code.
 pub async fn exec(client: &Client, words: Exec) -> Outcome {
     if words.tty && words.interactive && !words.detach && !terminal::is_input() {
-        return Err(Error::Words("the input device is not a TTY".into()));
+        return Err(Error::Unfit("the input device is not a TTY".into()));
     }
     let attached = !words.detach;
     let body = json!({

@@ -1,10 +1,10 @@
 //! Words about images.
 
-use super::{each, files, filters, pruned, sure};
+use super::{each, files, filters, pruned, sure, unless_missing};
 use crate::{
     client::{Client, escape, query},
     error::Outcome,
-    show::{self, Listing, ago, plain, short, since, size},
+    show::{self, Listing, ago, plain, short, since, size, total},
     words::{Commit, History, Images, Prune, Rmi, Tag},
 };
 use hyper::Method;
@@ -18,10 +18,19 @@ fn repository(reference: &str) -> (&str, &str) {
     }
 }
 
+/// A reference with the tag that it has when none is given.
+pub fn latest(image: &str) -> String {
+    if image.contains('@') || !repository(image).1.is_empty() {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
+    }
+}
+
 /// `pull`
 pub async fn pull(client: &Client, image: &str, platform: &str, quiet: bool) -> Outcome {
-    let (name, tag) = if image.contains('@') { (image, "") } else { repository(image) };
-    let tag = if tag.is_empty() && !image.contains('@') { "latest" } else { tag };
+    let image = &latest(image);
+    let (name, tag) = if image.contains('@') { (image.as_str(), "") } else { repository(image) };
     let asked = query(&[("fromImage", name), ("tag", tag), ("platform", platform)]);
     let answer = client.open(Method::POST, &format!("/images/create{asked}"), "").await?;
     files::progress(answer.into_body(), quiet).await
@@ -39,10 +48,11 @@ pub async fn tag(client: &Client, words: Tag) -> Outcome {
 pub async fn remove(client: &Client, words: Rmi) -> Outcome {
     let on = |flag| if flag { "1" } else { "" };
     let asked = query(&[("force", on(words.force)), ("noprune", on(words.no_prune))]);
-    let asked = &asked;
+    let (asked, force) = (&asked, words.force);
     each(&words.images, |name| async move {
         let path = format!("/images/{}{asked}", escape(&name));
-        let gone: Vec<Value> = client.json(Method::DELETE, &path, bytes::Bytes::new()).await?;
+        let gone = client.json(Method::DELETE, &path, bytes::Bytes::new()).await;
+        let Some(gone) = unless_missing::<Vec<Value>>(gone, force)? else { return Ok(None) };
         let lines = gone.iter().flat_map(|row| {
             let line = |kind: &str| Some(format!("{kind}: {}", row[kind].as_str()?));
             [line("Untagged"), line("Deleted")].into_iter().flatten()
@@ -71,21 +81,21 @@ pub async fn commit(client: &Client, words: Commit) -> Outcome {
     Ok(0)
 }
 
-/// `image prune`
-pub async fn prune(client: &Client, words: Prune) -> Outcome {
+/// `image prune`: the bytes it freed, if it was wanted.
+pub async fn prune(client: &Client, words: Prune) -> Outcome<Option<u64>> {
     let what = if words.all {
         "all images without at least one container associated to them"
     } else {
         "all dangling images"
     };
-    if sure(words.force, what)? {
-        let mut asked = words.filter.clone();
-        asked.push(format!("dangling={}", !words.all));
-        let asked = query(&[("filters", &filters(&asked)?)]);
-        let done: Value = client.post(&format!("/images/prune{asked}"), &json!({})).await?;
-        pruned("Deleted Images", &done["ImagesDeleted"], &done["SpaceReclaimed"])?;
+    if !sure(words.force, what)? {
+        return Ok(None);
     }
-    Ok(0)
+    let mut asked = words.filter.clone();
+    asked.push(format!("dangling={}", !words.all));
+    let asked = query(&[("filters", &filters(&asked)?)]);
+    let done: Value = client.post(&format!("/images/prune{asked}"), &json!({})).await?;
+    pruned("Deleted Images", &done["ImagesDeleted"], &done["SpaceReclaimed"]).map(Some)
 }
 
 /// `images`
@@ -107,16 +117,24 @@ pub async fn list(client: &Client, words: Images) -> Outcome {
         columns.push(("DIGEST", "Digest"));
     }
     columns.extend([("IMAGE ID", "ID"), ("CREATED", "CreatedSince"), ("SIZE", "Size")]);
-    let more = [("DIGEST", "Digest"), ("CREATED AT", "CreatedAt")];
+    let more = [
+        ("DIGEST", "Digest"),
+        ("CREATED AT", "CreatedAt"),
+        ("CONTAINERS", "Containers"),
+        ("SHARED SIZE", "SharedSize"),
+        ("UNIQUE SIZE", "UniqueSize"),
+        ("SIZE", "VirtualSize"),
+    ];
     let listing = Listing { columns: &columns, more: &more, rows };
     show::print(&listing.text(words.format.as_deref())?)?;
     Ok(0)
 }
 
 /// One row for each name of an image.
-fn rows(image: &Value, whole: bool) -> Vec<Value> {
+pub fn rows(image: &Value, whole: bool) -> Vec<Value> {
     let id = plain(&image["Id"]);
     let created = image["Created"].as_i64().unwrap_or(0);
+    let users = image["Containers"].as_i64().unwrap_or(-1);
     let row = |repository: &str, tag: &str| {
         let mut digests = image["RepoDigests"].as_array().into_iter().flatten().map(plain);
         let digest =
@@ -127,8 +145,12 @@ fn rows(image: &Value, whole: bool) -> Vec<Value> {
             "Digest": digest.unwrap_or_else(|| "<none>".into()),
             "ID": if whole { &id } else { short(&id) },
             "CreatedSince": ago(since(created)),
-            "CreatedAt": jiff::Timestamp::from_second(created).map(|t| t.to_string()).unwrap_or_default(),
+            "CreatedAt": show::day(created),
             "Size": size(image["Size"].as_u64().unwrap_or(0)),
+            "VirtualSize": total(image["Size"].as_u64().unwrap_or(0)),
+            "Containers": if users < 0 { "N/A".into() } else { users.to_string() },
+            "SharedSize": "N/A",
+            "UniqueSize": "N/A",
         })
     };
     let tags: Vec<String> = image["RepoTags"].as_array().into_iter().flatten().map(plain).collect();

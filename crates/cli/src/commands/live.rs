@@ -31,7 +31,7 @@ pub fn moment(text: &str) -> Outcome<String> {
         return Ok(whole(at));
     }
     let back = request::duration(text).map_err(|_| {
-        Error::Words(format!("invalid time {text:?}: RFC 3339 or a duration such as 10m is wanted"))
+        Error::Unfit(format!("invalid time {text:?}: RFC 3339 or a duration such as 10m is wanted"))
     })?;
     let at = jiff::Timestamp::now().checked_sub(jiff::SignedDuration::from_nanos(back));
     at.map(whole).map_err(|error| Error::Words(error.to_string()))

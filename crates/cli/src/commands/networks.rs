@@ -1,11 +1,12 @@
 //! `network …`
 
-use super::{each, filters, pruned, sure, system};
+use super::{each, filters, pruned, sure, system, unless_missing};
 use crate::{
     client::{Client, escape, query},
-    error::{Error, Outcome},
+    error::Outcome,
     request, show,
     show::{Listing, plain, short},
+    template,
     words::{List, Network, NetworkConnect, NetworkCreate},
 };
 use hyper::Method;
@@ -20,10 +21,9 @@ pub async fn run(client: &Client, words: Network) -> Outcome {
         Network::Rm(words) => {
             let force = words.force;
             each(&words.names, |name| async move {
-                match client.order(Method::DELETE, &format!("/networks/{}", escape(&name))).await {
-                    Err(Error::Engine { status: 404, .. }) if force => Ok(None),
-                    other => other.map(|()| Some(name)),
-                }
+                let path = format!("/networks/{}", escape(&name));
+                let gone = client.order(Method::DELETE, &path).await;
+                Ok(unless_missing(gone, force)?.map(|()| name))
             })
             .await
         }
@@ -98,10 +98,12 @@ async fn list(client: &Client, words: List) -> Outcome {
                 "Name": network["Name"],
                 "Driver": network["Driver"],
                 "Scope": network["Scope"],
+                "IPv4": network["EnableIPv4"].to_string(),
                 "IPv6": network["EnableIPv6"].to_string(),
                 "Internal": network["Internal"].to_string(),
-                "CreatedAt": network["Created"],
+                "CreatedAt": show::stamp(&plain(&network["Created"])),
                 "Labels": labels.join(","),
+                (template::LABELS): network["Labels"],
             })
         })
         .collect();
@@ -113,6 +115,7 @@ async fn list(client: &Client, words: List) -> Outcome {
     let columns =
         [("NETWORK ID", "ID"), ("NAME", "Name"), ("DRIVER", "Driver"), ("SCOPE", "Scope")];
     let more = [
+        ("IPV4", "IPv4"),
         ("IPV6", "IPv6"),
         ("INTERNAL", "Internal"),
         ("CREATED AT", "CreatedAt"),

@@ -32,7 +32,13 @@ struct Created {
 
 /// Makes the container; a missing image is pulled first, as `--pull` allows.
 async fn make(client: &Client, flags: &RunFlags) -> Outcome<(String, CreateBody)> {
-    let body = request::create(flags)?;
+    let body = request::create(flags).map_err(Error::in_flags)?;
+    if !matches!(flags.pull.as_str(), "always" | "missing" | "never") {
+        return Err(Error::Words(format!(
+            "invalid pull option: '{}': must be one of \"always\", \"missing\" or \"never\"",
+            flags.pull
+        )));
+    }
     if let Some(file) = &flags.cidfile
         && std::path::Path::new(file).exists()
     {
@@ -42,7 +48,8 @@ async fn make(client: &Client, flags: &RunFlags) -> Outcome<(String, CreateBody)
     }
     let platform = flags.platform.as_deref().unwrap_or_default();
     if flags.pull == "always" {
-        images::pull(client, &flags.image, platform, flags.quiet).await?;
+        let pulled = images::pull(client, &flags.image, platform, flags.quiet).await;
+        pulled.map_err(Error::starting)?;
     }
     let path = format!(
         "/containers/create{}",
@@ -52,7 +59,7 @@ async fn make(client: &Client, flags: &RunFlags) -> Outcome<(String, CreateBody)
         Err(Error::Engine { status: 404, message })
             if flags.pull != "never" && message.contains("No such image") =>
         {
-            eprintln!("Unable to find image '{}' locally", flags.image);
+            eprintln!("Unable to find image '{}' locally", images::latest(&flags.image));
             images::pull(client, &flags.image, platform, flags.quiet)
                 .await
                 .map_err(Error::starting)?;
@@ -76,7 +83,12 @@ async fn make(client: &Client, flags: &RunFlags) -> Outcome<(String, CreateBody)
 
 /// `create`
 pub async fn create(client: &Client, flags: RunFlags) -> Outcome {
-    let (id, _) = make(client, &flags).await?;
+    let made = make(client, &flags).await;
+    // The codes beyond 1 are those of a program that was to run.
+    let (id, _) = made.map_err(|error| match error {
+        Error::Start { message, .. } => Error::Start { message, code: 1 },
+        other => other,
+    })?;
     show::print(&format!("{id}\n"))?;
     Ok(0)
 }
@@ -84,7 +96,11 @@ pub async fn create(client: &Client, flags: RunFlags) -> Outcome {
 /// `run`
 pub async fn run(client: &Client, flags: RunFlags) -> Outcome {
     if flags.tty && flags.interactive && !flags.detach && !terminal::is_input() {
-        return Err(Error::Words("the input device is not a TTY".into()));
+        return Err(Error::Unfit("the input device is not a TTY".into()));
+    }
+    if flags.detach && !flags.attach.is_empty() {
+        let words = "conflicting options: cannot specify both --attach and --detach";
+        return Err(Error::Unfit(words.into()));
     }
     let (id, body) = make(client, &flags).await?;
     if flags.detach {
@@ -119,7 +135,7 @@ pub async fn start(client: &Client, words: Start) -> Outcome {
         .await;
     }
     let [name] = &words.names[..] else {
-        return Err(Error::Words("you cannot start and attach multiple containers at once".into()));
+        return Err(Error::Unfit("you cannot start and attach multiple containers at once".into()));
     };
     let container: Value = client.get(&format!("/containers/{}/json", escape(name))).await?;
     let config = &container["Config"];
@@ -144,12 +160,12 @@ pub async fn attach(client: &Client, words: Attach) -> Outcome {
     let container: Value = client.get(&format!("/containers/{}/json", escape(&words.name))).await?;
     let (state, config) = (&container["State"], &container["Config"]);
     if state["Running"] != true {
-        return Err(Error::Words(
+        return Err(Error::Unfit(
             "You cannot attach to a stopped container, start it first".into(),
         ));
     }
     if state["Paused"] == true {
-        return Err(Error::Words(
+        return Err(Error::Unfit(
             "You cannot attach to a paused container, unpause it first".into(),
         ));
     }

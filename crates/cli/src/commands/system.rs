@@ -1,11 +1,12 @@
 //! The engine as a whole: inspect, df, prune, info, version, audit.
 
-use super::{containers, images, networks, pruned, sure, volumes};
+use super::{containers, images, networks, pruned, reclaimed, sure, volumes};
 use crate::{
     client::{Client, escape, query},
     error::{Error, Outcome},
-    show::{self, Listing, plain, size},
-    words::{Audit, Format, Inspect, Network, Prune, SystemDf, Volume},
+    show::{self, Listing, plain},
+    template,
+    words::{Audit, Format, Inspect, Network, Prune},
 };
 use serde_json::{Value, json};
 
@@ -26,9 +27,10 @@ pub async fn inspect(client: &Client, words: Inspect) -> Outcome {
 /// `inspect` of one kind; of any for the empty word.
 pub async fn inspect_kind(client: &Client, words: Inspect, kind: &str) -> Outcome {
     if !kind.is_empty() && !KINDS.iter().any(|(name, ..)| *name == kind) {
-        return Err(Error::Words(format!("{kind:?} is not a valid value for --type")));
+        let known = KINDS.map(|(name, ..)| format!("{name:?}")).join(", ");
+        return Err(Error::Unfit(format!("unknown type: {kind:?}: must be one of {known}")));
     }
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    let (mut found, mut missing): (Vec<String>, _) = (Vec::new(), Vec::new());
     for name in &words.names {
         match find(client, name, kind, words.size).await? {
             Some(value) => found.push(value),
@@ -37,22 +39,25 @@ pub async fn inspect_kind(client: &Client, words: Inspect, kind: &str) -> Outcom
         }
     }
     match words.format.as_deref() {
-        None => show::print(&show::indented(&Value::Array(found)))?,
-        Some("json") => show::print(&format!("{}\n", Value::Array(found)))?,
+        None => show::print(&show::reindented(&format!("[{}]", found.join(","))))?,
+        Some("json") => show::print(&format!("[{}]\n", found.join(",")))?,
         format => {
-            for value in &found {
-                show::print(&show::document(value, format)?)?;
+            for text in &found {
+                let answer = |error| Error::Answer("inspect".into(), error);
+                let value: Value = serde_json::from_str(text).map_err(answer)?;
+                show::print(&show::document(&template::whole(&value), format)?)?;
             }
         }
     }
     if missing.is_empty() { Ok(0) } else { Err(Error::Several(missing)) }
 }
 
-async fn find(client: &Client, name: &str, kind: &str, size: bool) -> Outcome<Option<Value>> {
+/// The first object of that name, as the engine wrote it.
+async fn find(client: &Client, name: &str, kind: &str, size: bool) -> Outcome<Option<String>> {
     for (_, before, after) in KINDS.iter().filter(|(known, ..)| kind.is_empty() || *known == kind) {
         let size = if size && *before == "/containers/" { "?size=1" } else { "" };
-        match client.get::<Value>(&format!("{before}{}{after}{size}", escape(name))).await {
-            Ok(value) => return Ok(Some(value)),
+        match client.text(&format!("{before}{}{after}{size}", escape(name))).await {
+            Ok(text) => return Ok(Some(text.trim().to_owned())),
             Err(Error::Engine { status: 404, .. }) => {}
             Err(other) => return Err(other),
         }
@@ -63,14 +68,27 @@ async fn find(client: &Client, name: &str, kind: &str, size: bool) -> Outcome<Op
 /// `version`
 pub async fn version(client: &Client, words: Format) -> Outcome {
     let own = json!({
+        "Platform": {"Name": "Cofferdam"},
         "Version": env!("CARGO_PKG_VERSION"),
         "ApiVersion": "1.51",
+        "DefaultAPIVersion": "1.51",
+        "GitCommit": "",
+        "GoVersion": "",
+        "BuildTime": "",
+        "Context": "default",
         "Os": std::env::consts::OS,
-        "Arch": std::env::consts::ARCH,
+        "Arch": architecture(),
     });
     let server: Value = client.get("/version").await?;
-    if let Some(format) = &words.format {
-        show::print(&show::document(&json!({"Client": own, "Server": server}), Some(format))?)?;
+    if let Some(format) = words.format.as_deref() {
+        let mut both = json!({"Client": own, "Server": server});
+        if format != "json" {
+            // Templates know it by the name of Go's field, too.
+            for side in ["Client", "Server"] {
+                both[side]["APIVersion"] = both[side]["ApiVersion"].clone();
+            }
+        }
+        show::print(&show::document(&both, Some(format))?)?;
         return Ok(0);
     }
     let mut text = String::new();
@@ -94,10 +112,30 @@ pub async fn version(client: &Client, words: Format) -> Outcome {
     Ok(0)
 }
 
+/// As images and the API spell it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 /// `info`
 pub async fn info(client: &Client, words: Format) -> Outcome {
-    let info: Value = client.get("/info").await?;
-    if let Some(format) = &words.format {
+    let mut info: Value = client.get("/info").await?;
+    if let Some(format) = words.format.as_deref() {
+        if format != "json" {
+            // Templates know them by the names of Go's fields, too.
+            for (field, name) in [
+                ("HTTPProxy", "HttpProxy"),
+                ("HTTPSProxy", "HttpsProxy"),
+                ("CPUCfsPeriod", "CpuCfsPeriod"),
+                ("CPUCfsQuota", "CpuCfsQuota"),
+            ] {
+                info[field] = info[name].clone();
+            }
+        }
         show::print(&show::document(&info, Some(format))?)?;
         return Ok(0);
     }
@@ -138,81 +176,6 @@ pub async fn info(client: &Client, words: Format) -> Outcome {
     Ok(0)
 }
 
-/// `system df`
-pub async fn df(client: &Client, words: SystemDf) -> Outcome {
-    let df: Value = client.get("/system/df").await?;
-    if words.verbose {
-        show::print(&show::document(&df, words.format.as_deref())?)?;
-        return Ok(0);
-    }
-    let list = |key: &str| df[key].as_array().cloned().unwrap_or_default();
-    let sum = |rows: &[Value], of: &dyn Fn(&Value) -> i64| {
-        rows.iter().map(of).filter(|n| *n > 0).sum::<i64>()
-    };
-    let row = |kind: &str, total: usize, active: usize, bytes: i64, free: i64| {
-        let bytes = u64::try_from(bytes).unwrap_or(0);
-        let free = u64::try_from(free).unwrap_or(0);
-        let part = (free * 100)
-            .checked_div(bytes)
-            .map(|percent| format!(" ({percent}%)"))
-            .unwrap_or_default();
-        json!({"Type": kind, "TotalCount": total.to_string(), "Active": active.to_string(),
-            "Size": size(bytes), "Reclaimable": size(free) + &part})
-    };
-    let (images, containers, volumes) = (list("Images"), list("Containers"), list("Volumes"));
-    let used = images.iter().filter(|image| image["Containers"].as_i64().unwrap_or(0) > 0).count();
-    let idle: Vec<Value> = images
-        .iter()
-        .filter(|image| image["Containers"].as_i64().unwrap_or(0) <= 0)
-        .cloned()
-        .collect();
-    let own = |image: &Value| {
-        image["Size"].as_i64().unwrap_or(0) - image["SharedSize"].as_i64().unwrap_or(0).max(0)
-    };
-    let running = |container: &&Value| {
-        matches!(container["State"].as_str(), Some("running" | "paused" | "restarting"))
-    };
-    let written = |container: &Value| container["SizeRw"].as_i64().unwrap_or(0);
-    let stopped: Vec<Value> = containers.iter().filter(|c| !running(c)).cloned().collect();
-    let refs = |volume: &Value| volume["UsageData"]["RefCount"].as_i64().unwrap_or(0);
-    let bytes = |volume: &Value| volume["UsageData"]["Size"].as_i64().unwrap_or(0);
-    let unused: Vec<Value> = volumes.iter().filter(|volume| refs(volume) <= 0).cloned().collect();
-    let rows = vec![
-        row("Images", images.len(), used, df["LayersSize"].as_i64().unwrap_or(0), sum(&idle, &own)),
-        row(
-            "Containers",
-            containers.len(),
-            containers.iter().filter(running).count(),
-            sum(&containers, &written),
-            sum(&stopped, &written),
-        ),
-        row(
-            "Local Volumes",
-            volumes.len(),
-            volumes.iter().filter(|v| refs(v) > 0).count(),
-            sum(&volumes, &bytes),
-            sum(&unused, &bytes),
-        ),
-        row(
-            "Build Cache",
-            list("BuildCache").len(),
-            0,
-            df["BuilderSize"].as_i64().unwrap_or(0),
-            df["BuilderSize"].as_i64().unwrap_or(0),
-        ),
-    ];
-    let columns = [
-        ("TYPE", "Type"),
-        ("TOTAL", "TotalCount"),
-        ("ACTIVE", "Active"),
-        ("SIZE", "Size"),
-        ("RECLAIMABLE", "Reclaimable"),
-    ];
-    let listing = Listing { columns: &columns, more: &[], rows };
-    show::print(&listing.text(words.format.as_deref())?)?;
-    Ok(0)
-}
-
 /// `system prune`
 pub async fn prune(client: &Client, words: Prune) -> Outcome {
     let volumes_too = if words.volumes { ", all unused anonymous volumes" } else { "" };
@@ -223,15 +186,16 @@ pub async fn prune(client: &Client, words: Prune) -> Outcome {
         return Ok(0);
     }
     let each = || Prune { force: true, all: false, volumes: false, filter: words.filter.clone() };
-    containers::prune(client, each()).await?;
+    let mut freed = containers::prune(client, each()).await?.unwrap_or(0);
     networks::run(client, Network::Prune(each())).await?;
     if words.volumes {
-        volumes::run(client, Volume::Prune(each())).await?;
+        freed += volumes::prune(client, each()).await?.unwrap_or(0);
     }
-    images::prune(client, Prune { all: words.all, ..each() }).await?;
+    freed += images::prune(client, Prune { all: words.all, ..each() }).await?.unwrap_or(0);
     let cache: Value = client.post(&format!("/build/prune{}", query(&[])), &json!({})).await?;
-    pruned("Deleted build cache objects", &cache["CachesDeleted"], &Value::Null)?;
-    Ok(0)
+    let cached = &cache["SpaceReclaimed"];
+    freed += pruned("Deleted build cache objects", &cache["CachesDeleted"], cached)?;
+    reclaimed(freed)
 }
 
 /// `audit`

@@ -1,12 +1,13 @@
 //! `volume …`
 
-use super::{each, filters, pruned, sure, system};
+use super::{each, filters, pruned, reclaimed, sure, system};
 use crate::{
     client::{Client, escape, query},
     error::Outcome,
     request, show,
     show::{Listing, plain},
-    words::{List, Volume, VolumeCreate},
+    template,
+    words::{List, Prune, Volume, VolumeCreate},
 };
 use hyper::Method;
 use serde_json::{Value, json};
@@ -25,23 +26,25 @@ pub async fn run(client: &Client, words: Volume) -> Outcome {
             })
             .await
         }
-        Volume::Prune(words) => {
-            let what = if words.all {
-                "all local volumes not used by at least one container"
-            } else {
-                "anonymous local volumes not used by at least one container"
-            };
-            if sure(words.force, what)? {
-                let mut asked = words.filter.clone();
-                asked.extend(words.all.then(|| "all=1".to_owned()));
-                let asked = query(&[("filters", &filters(&asked)?)]);
-                let done: Value =
-                    client.post(&format!("/volumes/prune{asked}"), &json!({})).await?;
-                pruned("Deleted Volumes", &done["VolumesDeleted"], &done["SpaceReclaimed"])?;
-            }
-            Ok(0)
-        }
+        Volume::Prune(words) => prune(client, words).await?.map_or(Ok(0), reclaimed),
     }
+}
+
+/// `volume prune`: the bytes it freed, if it was wanted.
+pub async fn prune(client: &Client, words: Prune) -> Outcome<Option<u64>> {
+    let what = if words.all {
+        "all local volumes not used by at least one container"
+    } else {
+        "anonymous local volumes not used by at least one container"
+    };
+    if !sure(words.force, what)? {
+        return Ok(None);
+    }
+    let mut asked = words.filter.clone();
+    asked.extend(words.all.then(|| "all=1".to_owned()));
+    let asked = query(&[("filters", &filters(&asked)?)]);
+    let done: Value = client.post(&format!("/volumes/prune{asked}"), &json!({})).await?;
+    pruned("Deleted Volumes", &done["VolumesDeleted"], &done["SpaceReclaimed"]).map(Some)
 }
 
 async fn create(client: &Client, words: VolumeCreate) -> Outcome {
@@ -73,6 +76,12 @@ async fn list(client: &Client, words: List) -> Outcome {
                 "Mountpoint": volume["Mountpoint"],
                 "Scope": volume["Scope"],
                 "Labels": labels.join(","),
+                "Availability": "N/A",
+                "Group": "N/A",
+                "Links": "N/A",
+                "Size": "N/A",
+                "Status": "N/A",
+                (template::LABELS): volume["Labels"],
             })
         })
         .collect();
@@ -81,7 +90,16 @@ async fn list(client: &Client, words: List) -> Outcome {
         show::print(&names)?;
         return Ok(0);
     }
-    let more = [("SCOPE", "Scope"), ("MOUNTPOINT", "Mountpoint"), ("LABELS", "Labels")];
+    let more = [
+        ("SCOPE", "Scope"),
+        ("MOUNTPOINT", "Mountpoint"),
+        ("LABELS", "Labels"),
+        ("AVAILABILITY", "Availability"),
+        ("GROUP", "Group"),
+        ("LINKS", "Links"),
+        ("SIZE", "Size"),
+        ("STATUS", "Status"),
+    ];
     let listing =
         Listing { columns: &[("DRIVER", "Driver"), ("VOLUME NAME", "Name")], more: &more, rows };
     show::print(&listing.text(words.format.as_deref())?)?;

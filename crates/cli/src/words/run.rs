@@ -118,6 +118,9 @@ pub struct RunFlags {
     /// A port or range without publishing it
     #[arg(long, value_name = "PORT")]
     pub expose: Vec<String>,
+    /// Graphics processors (which the engine does not carry)
+    #[arg(long, value_name = "WHICH")]
+    pub gpus: Option<String>,
     /// A further group
     #[arg(long, value_name = "GROUP")]
     pub group_add: Vec<String>,
@@ -150,6 +153,9 @@ pub struct RunFlags {
     /// private, shareable, none, host or container:NAME
     #[arg(long, value_name = "MODE")]
     pub ipc: Option<String>,
+    /// default
+    #[arg(long, value_name = "KIND")]
+    pub isolation: Option<String>,
     #[arg(short = 'l', long, value_name = "KEY=VALUE")]
     pub label: Vec<String>,
     #[arg(long, value_name = "FILE")]
