@@ -199,6 +199,62 @@ fn a_body_that_makes_no_sense_is_the_clients_mistake() {
 }
 
 #[test]
+fn a_query_may_be_written_as_people_type_it() {
+    let engine = Engine::with(&[]);
+    let refused = get(&engine, "/containers/json?filters={\"zzz\":[\"1\"]}");
+    assert_eq!(refused.refusal(), "400 invalid filter 'zzz'");
+    // Of a second request on the connection, too, and in pieces.
+    let mut wire = Wire::to(&engine);
+    wire.send("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
+    wire.head();
+    assert_eq!(wire.exactly(2), b"OK");
+    wire.send("GET //containers/json?filters={\"status\":");
+    wire.send("[\"running\"]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(wire.head().starts_with("HTTP/1.1 200 "));
+    assert_eq!(wire.rest(), b"[]\n");
+}
+
+#[test]
+fn only_a_missing_image_is_not_found_when_a_container_is_made() {
+    let engine = Engine::new();
+    for host in [
+        serde_json::json!({"NetworkMode": "nope"}),
+        serde_json::json!({"NetworkMode": "container:nope"}),
+        serde_json::json!({"PidMode": "container:nope"}),
+        serde_json::json!({"VolumesFrom": ["nope"]}),
+    ] {
+        let body = serde_json::json!({"Image": "busybox", "HostConfig": host});
+        let answer = post(&engine, "/containers/create", &body);
+        assert_eq!(answer.status(), 400, "{host}: {}", answer.text());
+    }
+    let missing = post(&engine, "/containers/create", &serde_json::json!({"Image": "nope"}));
+    assert_eq!(missing.refusal(), "404 No such image: nope:latest");
+}
+
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    let engine = Engine::new();
+    let create = |body: Value| {
+        let mut whole = serde_json::json!({"Image": "busybox"});
+        whole.as_object_mut().expect("one").extend(body.as_object().expect("one").clone());
+        post(&engine, "/containers/create", &whole).refusal()
+    };
+    let host = |config: Value| create(serde_json::json!({"HostConfig": config}));
+    assert_eq!(create(serde_json::json!({"StopSignal": "bogus"})), "400 invalid signal: bogus");
+    assert_eq!(
+        host(serde_json::json!({"Runtime": "runsc"})),
+        "400 unknown or invalid runtime name: runsc"
+    );
+    assert!(host(serde_json::json!({"Isolation": "hyperv"})).starts_with("400 invalid isolation"));
+    assert!(host(serde_json::json!({"StorageOpt": {"size": "1g"}})).starts_with("501 "));
+    assert!(host(serde_json::json!({"Links": ["db:db"]})).starts_with("501 "));
+    let check = serde_json::json!({"Healthcheck": {"Test": ["CMD", "true"], "Interval": 1}});
+    assert!(create(check).starts_with("400 Interval in Healthcheck"));
+    let pulled = ask(&engine, "POST", "/images/create?fromImage=busybox&tag=latest", "", "");
+    assert!(pulled.refusal().starts_with("501 cannot pull busybox:latest"));
+}
+
+#[test]
 fn bytes_that_are_no_http_harm_nobody() {
     let engine = Engine::with(&[]);
     let hostile: [Vec<u8>; 6] = [
@@ -285,6 +341,34 @@ fn an_attach_with_upgrade_is_told_what_it_gets() {
 }
 
 #[test]
+fn what_was_said_before_waits_until_the_head_is_read() {
+    let engine = Engine::new();
+    let id = create(&engine, &serde_json::json!({"Image": "busybox", "Cmd": ["echo", "out"]}));
+    start(&engine, &id);
+    ask(&engine, "POST", &format!("/containers/{id}/wait"), "", "");
+    let mut wire = Wire::to(&engine);
+    wire.send(format!(
+        "POST /containers/{id}/attach?logs=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+    ));
+    // Some clients read the head through a buffer and lose what it holds more.
+    let mut buffer = [0; 4096];
+    let read = wire.0.read(&mut buffer).expect("a head");
+    assert!(buffer[..read].ends_with(b"\r\n\r\n"), "{}", String::from_utf8_lossy(&buffer));
+    assert_eq!(wire.rest(), frame(1, "out\n"));
+}
+
+#[test]
+fn an_attach_to_no_stream_ends_at_once() {
+    let engine = Engine::new();
+    let id = create(&engine, &serde_json::json!({"Image": "busybox", "Cmd": ["sleep", "1000"]}));
+    start(&engine, &id);
+    let mut wire = Wire::to(&engine);
+    wire.send(format!("POST /containers/{id}/attach?stream=1 HTTP/1.1\r\nHost: x\r\n\r\n"));
+    assert!(wire.head().starts_with("HTTP/1.1 200 "));
+    assert_eq!(wire.rest(), b"");
+}
+
+#[test]
 fn a_wait_sends_its_headers_before_the_end_and_its_code_after_it() {
     let engine = Engine::new();
     let id =
@@ -339,6 +423,11 @@ fn an_exec_session_runs_once() {
     let stopped = post(&engine, &path, &wish);
     assert_eq!(stopped.refusal(), format!("409 container {id} is not running"));
     start(&engine, &id);
+    let nobody = serde_json::json!({"Cmd": ["true"], "User": "nosuch"});
+    assert_eq!(
+        post(&engine, &path, &nobody).refusal(),
+        "400 unable to find user nosuch: no matching entries in passwd file"
+    );
     let exec = post(&engine, &path, &wish).json()["Id"].as_str().expect("an id").to_owned();
     let begin = || {
         let mut wire = Wire::to(&engine);
