@@ -456,6 +456,22 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn a_body_that_breaks_off_is_not_waited_for() {
+    let engine = Engine::with(&[]);
+    for (path, kind) in
+        [("/containers/create", "application/json"), ("/images/load", "application/x-tar")]
+    {
+        let mut wire = Wire::to(&engine);
+        wire.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 500\r\n\r\n{{}}"
+        ));
+        wire.0.shutdown(Shutdown::Write).expect("half-closed");
+        let answer = String::from_utf8(wire.rest()).expect("text");
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
+    }
+}
+
+#[test]
 fn a_client_that_has_finished_speaking_still_gets_its_answer() {
     let engine = Engine::with(&[]);
     let mut wire = Wire::to(&engine);

@@ -1,10 +1,11 @@
 //! One request, taken apart for its handler.
 
+use crate::arriving::Arriving;
 use crate::error::Error;
 use crate::query::Query;
 use bytes::Bytes;
 use engine::Engine;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -72,7 +73,7 @@ pub struct Call {
     /// The whole body, of a blocking call.
     pub body: Bytes,
     /// The body as it comes, of a streaming call.
-    pub incoming: Option<Incoming>,
+    pub incoming: Option<Arriving>,
 }
 
 impl Call {
@@ -117,7 +118,7 @@ impl Call {
     ///
     /// # Errors
     /// It has been taken.
-    pub fn upload(&mut self) -> Result<Incoming, Error> {
+    pub fn upload(&mut self) -> Result<Arriving, Error> {
         self.incoming.take().ok_or_else(|| Error::ours("the body has been read"))
     }
 

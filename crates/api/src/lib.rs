@@ -23,6 +23,7 @@
 
 mod answer;
 mod archive;
+mod arriving;
 mod audit;
 mod call;
 mod containers;

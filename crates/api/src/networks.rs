@@ -43,7 +43,7 @@ struct Listed<'a> {
 struct Ipam<'a> {
     driver: &'static str,
     options: Option<BTreeMap<String, String>>,
-    config: Vec<Range<'a>>,
+    config: Option<Vec<Range<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +77,8 @@ impl<'a> Listed<'a> {
         let range = |subnet: &'a str, gateway: &'a str| Range { subnet, gateway };
         let ranges =
             [range(&network.subnet, &network.gateway), range(&network.subnet6, &network.gateway6)];
+        let ranges: Vec<Range<'a>> =
+            ranges.into_iter().filter(|range| !range.subnet.is_empty()).collect();
         Self {
             name: &network.name,
             id: &network.id,
@@ -88,7 +90,7 @@ impl<'a> Listed<'a> {
             ipam: Ipam {
                 driver: "default",
                 options: None,
-                config: ranges.into_iter().filter(|range| !range.subnet.is_empty()).collect(),
+                config: (!ranges.is_empty()).then_some(ranges),
             },
             internal: false,
             attachable: false,

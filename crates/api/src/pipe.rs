@@ -5,10 +5,10 @@
 //! how a long `export` ends.
 
 use crate::answer::{Answer, Outcome};
+use crate::arriving::Arriving;
 use crate::error::Error;
 use bytes::{Buf as _, Bytes};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde::Serialize;
 use std::io::{self, Read, Write};
 use tokio::sync::{mpsc, oneshot};
@@ -151,7 +151,7 @@ pub struct Inlet {
 
 impl Inlet {
     /// Reads a body as it comes, ahead by a few pieces.
-    pub fn of(mut body: Incoming) -> Self {
+    pub fn of(mut body: Arriving) -> Self {
         let (sender, pieces) = mpsc::channel(DEPTH);
         tokio::spawn(async move {
             while let Some(frame) = body.frame().await {

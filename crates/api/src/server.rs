@@ -12,12 +12,13 @@
 //! A panic in a handler costs its request (500) and nothing else.
 
 use crate::answer::{Answer, Outcome, Outgoing};
+use crate::arriving::Arriving;
 use crate::call::{Call, versioned};
 use crate::error::Error;
 use crate::hijack::Hijack;
 use crate::query::{Query, decode};
 use crate::route::{self, Handler};
-use crate::socket::{Answers, Busy, Socket};
+use crate::socket::{Answers, Busy, Socket, Unread};
 use crate::target;
 use bytes::Bytes;
 use engine::Engine;
@@ -159,6 +160,7 @@ impl Service<Request<Incoming>> for Answering {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let desk = Arc::clone(&self.desk);
         let busy = Busy::hold(&self.answers);
+        let request = request.map(|body| Arriving::new(body, || Unread::hold(&self.answers)));
         let slot = Arc::clone(&self.hijack);
         Box::pin(async move {
             let what = format!("{} {}", request.method(), request.uri());
@@ -218,7 +220,7 @@ pub const COMMON: &[(&str, &str)] = &[
 ];
 
 /// Finds the handler and lets it work.
-async fn answer(desk: &Desk, request: Request<Incoming>) -> Outcome {
+async fn answer(desk: &Desk, request: Request<Arriving>) -> Outcome {
     let (parts, incoming) = request.into_parts();
     let path = target::path(&decode(parts.uri.path(), false));
     let (version, path) = versioned(&path)?;

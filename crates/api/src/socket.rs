@@ -4,7 +4,7 @@
 //! A client may shut down its sending half and still wait for the answer
 //! (`docker attach` does so when its standard input ends). To a server that
 //! only reads, both look the same: no more bytes. While a request is being
-//! answered ([`Busy`] is held) such a half-close is therefore hidden and the
+//! answered ([`Busy`] is held) and its body is here ([`Unread`] is not) such a half-close is therefore hidden and the
 //! end of the stream is reported when the kernel says that the peer closed
 //! both ways (`EPOLLHUP`). That is what cancels an idle `events` or `wait`.
 
@@ -23,6 +23,8 @@ use tokio::net::UnixStream;
 #[derive(Debug, Default)]
 pub struct Answers {
     count: AtomicUsize,
+    /// How many of their requests have a body that is not all here.
+    unread: AtomicUsize,
     /// How many were begun since the connection was made.
     begun: AtomicUsize,
     /// Whoever is to look again when there are none.
@@ -52,7 +54,30 @@ impl Drop for Busy {
     }
 }
 
+/// Held while a request's body comes.
+#[derive(Debug)]
+pub struct Unread(Arc<Answers>);
+
+impl Unread {
+    /// Counts one more body.
+    pub fn hold(answers: &Arc<Answers>) -> Self {
+        answers.unread.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(answers))
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.0.unread.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Answers {
+    /// Is a half-close that of a client who waits for an answer?
+    fn awaited(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > 0 && self.unread.load(Ordering::SeqCst) == 0
+    }
+
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
         self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,11 +166,11 @@ impl AsyncRead for Socket {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         self.take_in(&mut buf.filled_mut()[before..]);
         let finished = buf.filled().len() == before && buf.remaining() > 0;
-        if finished && self.answers.count.load(Ordering::SeqCst) > 0 {
+        if finished && self.answers.awaited() {
             // To be told when the answer is out, and not to miss it: the
             // count may have fallen before the waker was there.
             *self.answers.waker() = Some(cx.waker().clone());
-            if self.answers.count.load(Ordering::SeqCst) > 0 {
+            if self.answers.awaited() {
                 return self.poll_departure(cx);
             }
         }

@@ -394,7 +394,12 @@ fn of_volume(point: &Point, name: String, source: String) -> MountPoint {
         source,
         destination: point.destination.clone(),
         driver: "local".into(),
-        mode: if point.read_only { "ro".into() } else { "z".into() },
+        mode: match &point.source {
+            _ if point.read_only => "ro".into(),
+            // One that the image or a bare path asks for.
+            Source::Volume(wish) if wish.name.is_empty() => String::new(),
+            _ => "z".into(),
+        },
         rw: !point.read_only,
         propagation: String::new(),
     }
