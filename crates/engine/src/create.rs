@@ -2,7 +2,7 @@
 //! record is written before anything on the host bears the name.
 
 use crate::{
-    Container, Created, Engine, Error, Last, MountPoint, State, VolumeWish, carried, cell::Cell,
+    Container, Created, Engine, Error, Last, MountPoint, State, VolumeWish, cell::Cell,
     error::Doing, house::House, names, networks::Mode, ports, store::Write, undo::Undo,
 };
 use policy::{mounts::Point, mounts::Source, user::Identity};
@@ -85,7 +85,6 @@ impl House {
         body: CreateBody,
     ) -> Result<Container, Error> {
         let mut host = body.host_config;
-        carried::check(&host)?;
         self.complete(&mut host, &mut config, id)?;
         let mut words = Vec::new();
         words.extend(config.entrypoint.iter().flat_map(|words| words.0.clone()));
@@ -150,7 +149,7 @@ impl House {
         or(&mut host.cgroupns_mode, "private");
         or(&mut host.restart_policy.name, "no");
         or(&mut host.log_config.kind, "json-file");
-        or(&mut host.runtime, carried::RUNTIME);
+        or(&mut host.runtime, "cofferdam-run");
         crate::restart::check(&host.restart_policy, host.auto_remove)?;
         crate::asked::check(config, host)?;
         // How clients spell "none of my own".
@@ -248,7 +247,7 @@ impl House {
         let linux = sandbox.config.linux.unwrap_or_default();
         container.host.masked_paths.get_or_insert(linux.masked_paths);
         container.host.readonly_paths.get_or_insert(linux.readonly_paths);
-        let mut warnings = carried::warnings(&container.config);
+        let mut warnings = crate::asked::warnings(&container.config);
         let published = container.host.port_bindings.values().flatten().flatten().count();
         if published > 0 && container.host.network_mode == "host" {
             warnings.push("Published ports are discarded when using host network mode".into());

@@ -34,7 +34,6 @@
 mod archive;
 mod asked;
 mod audit;
-mod carried;
 mod cell;
 mod clock;
 mod container;
@@ -80,7 +79,6 @@ mod workers;
 
 pub use archive::{Archive, Change, ChangeKind, PathStat, PutOptions};
 pub use audit::{Audit, Row};
-pub use carried::RUNTIME;
 pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Size, Waited};
 pub use error::{Error, Kind};
 pub use events::{Event, Subscription};
