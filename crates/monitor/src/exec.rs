@@ -52,7 +52,8 @@ impl Monitor {
         let Wish { name, process, stdin, output } = wish;
         let plan = streams::plan(&sandbox, &process, stdin, output).doing("make pipes")?;
         let options = runtime::Options { cgroup: self.group.paths.as_ref(), ..Default::default() };
-        let target = runtime::Target { pidfd: init.pidfd.as_fd(), sandbox: &sandbox };
+        let bundle = std::path::Path::new("");
+        let target = runtime::Target { pidfd: init.pidfd.as_fd(), sandbox: &sandbox, bundle };
         let running = runtime::exec(target, &process, plan.io, &options)?;
         for warning in &running.warnings {
             eprintln!("warning: {warning}");

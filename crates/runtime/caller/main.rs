@@ -24,6 +24,9 @@ fn main() -> ExitCode {
     if args.iter().any(|arg| arg == "/bin/evil") {
         return look_at_self();
     }
+    if args.first().is_some_and(|arg| arg == "spy") {
+        spy();
+    }
     let code = match &args[..] {
         [_, sandbox, root] => run(sandbox, root, None),
         [_, sandbox, root, exec] => run(sandbox, root, Some(exec)),
@@ -47,6 +50,24 @@ fn look_at_self() -> ExitCode {
     let flags = rustix::fs::statvfs("/proc/self/exe").expect("procfs").f_flag;
     eprintln!("read-only: {}", flags.contains(rustix::fs::StatVfsMountFlags::RDONLY));
     ExitCode::SUCCESS
+}
+
+/// As a program of a container: looks into every other process, for ever, and
+/// says what it could reach there that is no container's.
+fn spy() -> ! {
+    let held = |pid: u32| {
+        let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        fds.flatten().find(|fd| fd.path().is_dir()).map(|fd| fd.path())
+    };
+    for pid in (2..200).cycle() {
+        // The file that runs now has a name on the host.
+        let outside =
+            std::path::PathBuf::from(format!("/proc/{pid}/root/{}", env!("CARGO_MANIFEST_DIR")));
+        if let Some(path) = Some(outside).filter(|path| path.exists()).or_else(|| held(pid)) {
+            println!("reached {}", path.display());
+        }
+    }
+    unreachable!("a cycle has no end")
 }
 
 fn run(sandbox: &str, root: &str, exec: Option<&String>) -> Result<u8, Failure> {
@@ -81,10 +102,14 @@ fn run(sandbox: &str, root: &str, exec: Option<&String>) -> Result<u8, Failure> 
         None => end(&running),
         Some(exec) => {
             let process: Process = serde_json::from_str(exec).expect("a process");
-            let target = Target { pidfd: running.pidfd.as_fd(), sandbox: &sandbox };
+            let target = Target { pidfd: running.pidfd.as_fd(), sandbox: &sandbox, bundle: root };
             let options = Options { door: None, ..options };
-            let joined = runtime::exec(target, &process, io(process.terminal), &options);
-            let code = joined.map(|joined| end(&joined));
+            let times = std::env::var("EXECS").map_or(1, |times| times.parse().expect("a number"));
+            let mut code = Ok(0);
+            for _ in 0..times {
+                let joined = runtime::exec(target, &process, io(process.terminal), &options);
+                code = joined.map(|joined| end(&joined));
+            }
             rustix::process::pidfd_send_signal(&running.pidfd, Signal::KILL).expect("it runs");
             end(&running);
             code?

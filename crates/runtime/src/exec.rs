@@ -1,39 +1,52 @@
 //! Another program in a container that runs.
 //!
 //! ```text
-//!   caller                                 joiner
-//!     | clone3 (in its process namespace) ──> | hides, enters v1 cgroups, limits
-//!     |                                       | joins the other namespaces
-//!     | <── Console (+pty) ────────────────── | settles
-//!     | <── Ready ─────────────────────────── |
-//!     | (the socket closes on exec) ──────────x
+//!   caller                  guide                         joiner
+//!     | clone3 ─────────────> | hides                        |
+//!     |                       | joins every namespace        |
+//!     | <── Console (+pty) ── | closes all that is the host's|
+//!     |                       | ── clone3 (its sibling) ───> | in the process namespace
+//!     | <── Alive (+pidfd) ── x exits                        |
+//!     | ─── Alive (its limits are set, this is its number) ─>|
+//!     |                                                      | enters v1 cgroups
+//!     | <── Ready ───────────────────────────────────────────| settles
+//!     | <── (the socket closes on exec: it runs) ────────────x exec
 //! ```
 //!
-//! The joiner is non-dumpable before it enters anything, so that nobody in
-//! there can look into it or trace it (CVE-2016-9962).
+//! The joiner can be seen by the container from its first instruction on, and
+//! who has `CAP_SYS_PTRACE` over the host's user namespace may look into it
+//! whatever it does to hide (CVE-2016-9962). So it is born with nothing of the
+//! host's in it: in the container's root, with the descriptors that it needs.
+//! The guide, which has both, is in the host's process namespace and cannot be
+//! seen.
 
 use crate::{
-    Cgroup, Io, Options, Running, caps, console,
+    Io, Options, Running, caps, console,
     dialogue::{self, Said},
     failure::{Doing, refusal},
+    filesystem,
     filter::{Filter, Listener},
     ids::Ids,
-    launcher, limits,
+    labels, launcher, limits,
     procfs::Proc,
     program::{self, Program},
     waiting,
 };
 use rustix::{
     fs::{Mode, OFlags},
-    process::{DumpableBehavior, PidfdFlags, Signal},
+    process::{DumpableBehavior, Signal},
     thread::ThreadNameSpaceType,
 };
 use spec::{
     Sandbox,
-    oci::{Linux, Process},
+    oci::{Linux, Process, State},
     wire::Failure,
 };
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    convert::Infallible,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
 use sys::process::{Clone, Cloned};
 
 /// A running container, for [`exec`].
@@ -43,6 +56,8 @@ pub struct Target<'a> {
     pub pidfd: BorrowedFd<'a>,
     /// What confines it; an exec is confined alike.
     pub sandbox: &'a Sandbox,
+    /// Where it was made from, for a seccomp listener to be told; may be empty.
+    pub bundle: &'a Path,
 }
 
 /// Runs another program in a container: returns when exec has succeeded.
@@ -64,58 +79,85 @@ pub fn exec(
     let config = &target.sandbox.config;
     let linux = config.linux.as_ref().ok_or_else(|| refusal("the config has no linux section"))?;
     let (socket, theirs) = dialogue::pair()?;
-    let made = clone_inside(target.pidfd, options.cgroup)?;
-    let Cloned::Parent { pid, pidfd } = made else {
-        drop(socket);
-        let joiner = Joiner { target, process, linux, options, socket: &theirs };
-        waiting::child(|| launcher::fail(&theirs, joiner.join(io)))
+    let unified = launcher::open_unified(options.cgroup, false)?;
+    let how = Clone { cgroup: unified.as_ref().map(AsFd::as_fd), ..Clone::default() };
+    let made = sys::process::clone(how).doing(|| "fork the guide".into())?;
+    let Cloned::Parent { pidfd: guide, .. } = made else {
+        drop((socket, unified));
+        let guide = Guide { target, process, linux, options, socket: &theirs };
+        waiting::child(|| match guide.lead(io) {
+            Ok(never) => match never {},
+            Err(failure) => launcher::fail(&theirs, failure),
+        })
     };
     drop((theirs, io));
-    let mut running = Running { pid, pidfd, console: None, warnings: Vec::new() };
-    match hear(&socket, &mut running) {
-        Ok(()) => Ok(running),
+    let mut talk = Talk { socket, process, console: None, warnings: Vec::new() };
+    let born = talk.birth();
+    waiting::reap(guide.as_fd());
+    let (pid, pidfd) = born?;
+    match talk.rest(pid) {
+        Ok(()) => Ok(Running { pid, pidfd, console: talk.console, warnings: talk.warnings }),
         Err(failure) => {
             // It may be gone already.
-            let _ = rustix::process::pidfd_send_signal(&running.pidfd, Signal::KILL);
-            waiting::reap(running.pidfd.as_fd());
+            let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+            waiting::reap(pidfd.as_fd());
             Err(failure)
         }
     }
 }
 
-fn hear(socket: &OwnedFd, running: &mut Running) -> Result<(), Failure> {
-    let mut ready = false;
-    loop {
-        match dialogue::hear(socket.as_fd())? {
-            None if ready => return Ok(()),
-            None => return Err(refusal("the process ended before it was the program")),
-            Some((Said::Ready, _)) => ready = true,
-            Some((Said::Console, mut fds)) => running.console = fds.pop(),
-            Some((Said::Warning(line), _)) => running.warnings.push(line),
-            Some((Said::Failed(failure), _)) => return Err(failure),
-            Some(_) => return Err(refusal("the process spoke out of turn")),
+/// The caller's side of the dialogue.
+struct Talk<'a> {
+    socket: OwnedFd,
+    process: &'a Process,
+    console: Option<OwnedFd>,
+    warnings: Vec<String>,
+}
+
+impl Talk<'_> {
+    /// Until the joiner is there.
+    fn birth(&mut self) -> Result<(i32, OwnedFd), Failure> {
+        loop {
+            match dialogue::hear(self.socket.as_fd())? {
+                None => return Err(refusal("the guide into the container ended early")),
+                Some((Said::Alive { pid }, mut fds)) if fds.len() == 1 => {
+                    return Ok((pid, fds.remove(0)));
+                }
+                Some((said, fds)) => self.take(said, fds)?,
+            }
         }
     }
-}
 
-/// Forks into the container's process namespace and version 2 control group.
-fn clone_inside(target: BorrowedFd<'_>, cgroup: Option<&Cgroup>) -> Result<Cloned, Failure> {
-    let unified = launcher::open_unified(cgroup, false)?;
-    let doing = || "join the container's process namespace".into();
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
-        .doing(|| "open the own process".into())?;
-    // This is for children alone, and is taken back at once.
-    let pids = ThreadNameSpaceType::PROCESS_ID;
-    rustix::thread::move_into_thread_name_spaces(target, pids).doing(doing)?;
-    let how = Clone { cgroup: unified.as_ref().map(AsFd::as_fd), ..Clone::default() };
-    let cloned = sys::process::clone(how);
-    if !matches!(cloned, Ok(Cloned::Child)) {
-        rustix::thread::move_into_thread_name_spaces(own.as_fd(), pids).doing(doing)?;
+    /// Sets what takes the host's rights, and lets it go on until it is the
+    /// program.
+    fn rest(&mut self, pid: i32) -> Result<(), Failure> {
+        limits::apply(&Proc::open()?, pid, self.process, &mut self.warnings)?;
+        dialogue::say(self.socket.as_fd(), &Said::Alive { pid }, &[])
+            .doing(|| "speak to the process".into())?;
+        let mut ready = false;
+        loop {
+            match dialogue::hear(self.socket.as_fd())? {
+                None if ready => return Ok(()),
+                None => return Err(refusal("the process ended before it was the program")),
+                Some((Said::Ready, _)) => ready = true,
+                Some((said, fds)) => self.take(said, fds)?,
+            }
+        }
     }
-    cloned.doing(|| "fork into the container".into())
+
+    fn take(&mut self, said: Said, mut fds: Vec<OwnedFd>) -> Result<(), Failure> {
+        match said {
+            Said::Console => self.console = fds.pop(),
+            Said::Warning(line) => self.warnings.push(line),
+            Said::Failed(failure) => return Err(failure),
+            _ => return Err(refusal("the process spoke out of turn")),
+        }
+        Ok(())
+    }
 }
 
-struct Joiner<'a> {
+/// Leads into the container.
+struct Guide<'a> {
     target: Target<'a>,
     process: &'a Process,
     linux: &'a Linux,
@@ -123,59 +165,73 @@ struct Joiner<'a> {
     socket: &'a OwnedFd,
 }
 
-impl Joiner<'_> {
-    /// Why it did not become the program.
-    fn join(&self, io: Io) -> Failure {
-        match self.try_join(io) {
-            Err(failure) => failure,
-            Ok(never) => match never {},
-        }
-    }
+/// What is taken along.
+struct Luggage {
+    /// To write `0` to. Not before: the guide, who is one more, could make it
+    /// one too many.
+    tasks: Vec<OwnedFd>,
+    filter: Option<Filter>,
+    /// What the filter's supervisor is told of the container.
+    state: Option<State>,
+    terminal: Option<OwnedFd>,
+    /// To ask for labels with.
+    proc: Option<Proc>,
+}
 
-    fn try_join(&self, io: Io) -> Result<std::convert::Infallible, Failure> {
+impl Guide<'_> {
+    /// Makes the joiner; neither of them returns.
+    fn lead(&self, io: Io) -> Result<Infallible, Failure> {
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .doing(|| "hide from other processes".into())?;
         let proc = Proc::open()?;
         if let Some(affinity) = &self.process.exec_cpu_affinity {
             limits::affinity(&affinity.initial)?;
         }
-        for file in launcher::open_tasks(self.options.cgroup, false)? {
-            rustix::io::write(&file, b"0").doing(|| "enter the container's cgroup".into())?;
-        }
-        let mut warnings = Vec::new();
-        limits::apply(&proc, None, self.process, &mut warnings)?;
+        let tasks = launcher::open_tasks(self.options.cgroup, false)?;
         let mapped = self.has("user");
         self.own_streams(&proc, &io, mapped)?;
-        let filter = self.filter(&proc)?;
+        let (filter, state) = self.filter(&proc)?;
         self.enter()?;
-        sys::signal::reset().doing(|| "reset the signals".into())?;
         let terminal = self.open_terminal(&io, mapped)?;
-        program::take_streams(io, terminal)?;
-        let program = Program {
-            sandbox: self.target.sandbox,
-            process: self.process,
-            proc: &proc,
-            filter,
-            preserve_fds: self.options.preserve_fds,
-            new_keyring: !self.options.no_new_keyring,
-            init: false,
-            processors: self.process.exec_cpu_affinity.as_ref().map(|set| set.last.as_str()),
-        };
-        let settled = program.settle(&mut warnings)?;
-        for line in warnings {
-            program::tell(self.socket.as_fd(), line)?;
+        program::take_given(io)?;
+        // In a user namespace nobody has the right to look; outside of one the
+        // joiner makes a procfs of the container's own.
+        let proc = Some(proc).filter(|_| mapped && labels::wanted(self.process));
+        let luggage = Luggage { tasks, filter, state, terminal, proc };
+        self.leave_behind(&luggage)?;
+        let how = Clone { sibling: true, ..Clone::default() };
+        match sys::process::clone(how).doing(|| "fork into the container".into())? {
+            Cloned::Child => {
+                let joiner = Joiner { guide: self, mapped };
+                let failure = joiner.join(luggage);
+                sys::process::exit(launcher::fail(self.socket, failure))
+            }
+            Cloned::Parent { pid, pidfd } => {
+                dialogue::say(self.socket.as_fd(), &Said::Alive { pid }, &[pidfd.as_fd()])
+                    .doing(|| "tell of the process".into())?;
+                sys::process::exit(0)
+            }
         }
-        dialogue::say(self.socket.as_fd(), &Said::Ready, &[])
-            .doing(|| "say that all is ready".into())?;
-        Err(program.begin(&settled, self.socket))
+    }
+
+    /// Closes every descriptor but those that are taken along. Their owners
+    /// are in frames that this process never returns to.
+    fn leave_behind(&self, luggage: &Luggage) -> Result<(), Failure> {
+        let mut keep = vec![self.socket.as_fd()];
+        keep.extend(luggage.tasks.iter().map(AsFd::as_fd));
+        keep.extend(luggage.terminal.as_ref().map(AsFd::as_fd));
+        keep.extend(luggage.proc.as_ref().map(Proc::as_fd));
+        keep.extend(luggage.filter.as_ref().and_then(Filter::listener).map(Listener::socket));
+        sys::process::close_all_but(3 + self.options.preserve_fds, &keep)
+            .doing(|| "close what is the host's".into())
     }
 
     fn has(&self, kind: &str) -> bool {
         self.linux.namespaces.iter().any(|namespace| namespace.kind == kind)
     }
 
-    /// Joins every namespace of the container, all at once, except the one it
-    /// was forked into.
+    /// Joins every namespace of the container, all at once; the one of
+    /// processes is for children alone.
     fn enter(&self) -> Result<(), Failure> {
         use ThreadNameSpaceType as T;
         let kinds = [
@@ -187,6 +243,10 @@ impl Joiner<'_> {
             ("cgroup", T::CONTROL_GROUP),
             ("time", T::TIME),
         ];
+        // Listed or not, it is in one; which need not belong to its user
+        // namespace, so that it is joined with the host's rights.
+        rustix::thread::move_into_thread_name_spaces(self.target.pidfd, T::PROCESS_ID)
+            .doing(|| "join the container's process namespace".into())?;
         let wanted = kinds
             .into_iter()
             .filter(|(kind, _)| self.has(kind))
@@ -215,17 +275,17 @@ impl Joiner<'_> {
         Ok(())
     }
 
-    fn filter(&self, proc: &Proc) -> Result<Option<Filter>, Failure> {
-        let Some(rules) = &self.linux.seccomp else { return Ok(None) };
+    fn filter(&self, proc: &Proc) -> Result<(Option<Filter>, Option<State>), Failure> {
+        let Some(rules) = &self.linux.seccomp else { return Ok((None, None)) };
         let mut filter = Filter::compile(rules)?;
-        if !rules.listener_path.is_empty() {
-            let pid = pid_of(proc, self.target.pidfd)?;
-            let bundle = std::path::Path::new("");
-            let state = crate::state(self.target.sandbox, bundle, pid, "running");
-            let own = crate::init::own_pid(proc)?;
-            filter.listen(Listener::connect(rules, &state, own)?);
+        filter.listen(Listener::connect(Some(rules))?);
+        if filter.listener().is_none() {
+            return Ok((Some(filter), None));
         }
-        Ok(Some(filter))
+        let pid = pid_of(proc, self.target.pidfd)?;
+        let Target { sandbox, bundle, .. } = self.target;
+        let state = crate::state(sandbox, bundle, pid, "running");
+        Ok((Some(filter), Some(state)))
     }
 
     fn open_terminal(&self, io: &Io, mapped: bool) -> Result<Option<OwnedFd>, Failure> {
@@ -242,6 +302,60 @@ impl Joiner<'_> {
         dialogue::say(self.socket.as_fd(), &Said::Console, &[master.as_fd()])
             .doing(|| "hand the terminal over".into())?;
         Ok(Some(slave))
+    }
+}
+
+/// In the container, on its way to become the program.
+struct Joiner<'a> {
+    guide: &'a Guide<'a>,
+    mapped: bool,
+}
+
+impl Joiner<'_> {
+    /// Why it did not become the program.
+    fn join(&self, luggage: Luggage) -> Failure {
+        match self.try_join(luggage) {
+            Err(failure) => failure,
+            Ok(never) => match never {},
+        }
+    }
+
+    fn try_join(&self, luggage: Luggage) -> Result<Infallible, Failure> {
+        let Guide { target, process, linux, options, socket } = *self.guide;
+        let Luggage { tasks, mut filter, state, terminal, mut proc } = luggage;
+        for file in tasks {
+            rustix::io::write(&file, b"0").doing(|| "enter the container's cgroup".into())?;
+        }
+        sys::signal::reset().doing(|| "reset the signals".into())?;
+        let Some((Said::Alive { pid }, _)) = dialogue::hear(socket.as_fd())? else {
+            return Err(refusal("the caller ended early"));
+        };
+        let listener = filter.as_mut().and_then(Filter::listener_mut);
+        if let (Some(listener), Some(rules), Some(state)) = (listener, &linux.seccomp, &state) {
+            listener.describe(rules, state, pid)?;
+        }
+        if !self.mapped && labels::wanted(process) {
+            proc = Some(Proc::verified(filesystem::create("proc", &[], 0)?)?);
+        }
+        program::take_streams(Io::Inherit, terminal)?;
+        let program = Program {
+            sandbox: target.sandbox,
+            process,
+            proc: proc.as_ref(),
+            filter,
+            preserve_fds: options.preserve_fds,
+            new_keyring: !options.no_new_keyring,
+            init: false,
+            processors: process.exec_cpu_affinity.as_ref().map(|set| set.last.as_str()),
+        };
+        let mut warnings = Vec::new();
+        let settled = program.settle(&mut warnings)?;
+        for line in warnings {
+            program::tell(socket.as_fd(), line)?;
+        }
+        dialogue::say(socket.as_fd(), &Said::Ready, &[])
+            .doing(|| "say that all is ready".into())?;
+        Err(program.begin(&settled, socket))
     }
 }
 

@@ -13,7 +13,7 @@ use spec::{
 use std::{
     io::IoSlice,
     mem::MaybeUninit,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 use sys::confine::Instruction;
 
@@ -48,10 +48,10 @@ struct ProcessState<'a> {
 impl Listener {
     /// Connects to `listenerPath`, if there is one: while the host's files
     /// are in sight.
-    pub fn connect(rules: &Seccomp, state: &State, pid: i32) -> Result<Option<Self>, Failure> {
-        if rules.listener_path.is_empty() {
+    pub fn connect(rules: Option<&Seccomp>) -> Result<Option<Self>, Failure> {
+        let Some(rules) = rules.filter(|rules| !rules.listener_path.is_empty()) else {
             return Ok(None);
-        }
+        };
         if rules.syscalls.iter().any(|rule| {
             rule.action == "SCMP_ACT_NOTIFY" && rule.names.iter().any(|name| name == "sendmsg")
         }) {
@@ -69,6 +69,11 @@ impl Listener {
         .doing(doing)?;
         let address = SocketAddrUnix::new(rules.listener_path.as_str()).doing(doing)?;
         rustix::net::connect(&socket, &address).doing(doing)?;
+        Ok(Some(Self { socket, message: Vec::new() }))
+    }
+
+    /// What it is going to be told: of process `pid`, as the host counts.
+    pub fn describe(&mut self, rules: &Seccomp, state: &State, pid: i32) -> Result<(), Failure> {
         let told = ProcessState {
             oci_version: &state.oci_version,
             fds: ["seccompFd"],
@@ -76,9 +81,14 @@ impl Listener {
             metadata: &rules.listener_metadata,
             state,
         };
-        let message = serde_json::to_vec(&told)
+        self.message = serde_json::to_vec(&told)
             .map_err(|error| refusal(format!("cannot describe the container: {error}")))?;
-        Ok(Some(Self { socket, message }))
+        Ok(())
+    }
+
+    /// The way to it.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -102,6 +112,16 @@ impl Filter {
     /// Adds the way to the supervisor.
     pub fn listen(&mut self, listener: Option<Listener>) {
         self.listener = listener;
+    }
+
+    /// The supervisor, if one takes part.
+    pub fn listener(&self) -> Option<&Listener> {
+        self.listener.as_ref()
+    }
+
+    /// The same, to tell it more.
+    pub fn listener_mut(&mut self) -> Option<&mut Listener> {
+        self.listener.as_mut()
     }
 
     /// Loads it: from here on it judges this process.

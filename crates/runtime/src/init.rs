@@ -37,6 +37,8 @@ pub(crate) struct Init<'a> {
     pub tasks: Vec<OwnedFd>,
     /// Where to wait, if not for the caller.
     pub door: Option<OwnedFd>,
+    /// Who is told of calls that the filter hands over.
+    pub supervisor: Option<Listener>,
     /// To the launcher.
     pub launcher: OwnedFd,
 }
@@ -60,7 +62,7 @@ fn live(init: Init<'_>, listener: &mut OwnedFd) -> Failure {
 }
 
 fn prepare(init: Init<'_>, listener: &mut OwnedFd) -> Result<std::convert::Infallible, Failure> {
-    let Init { job, proc, namespaces, tasks, door, launcher } = init;
+    let Init { job, proc, namespaces, tasks, door, supervisor, launcher } = init;
     for file in tasks {
         // A single thread that moves itself waits for no grace period.
         rustix::io::write(&file, b"0").doing(|| "enter the container's cgroup".into())?;
@@ -69,7 +71,7 @@ fn prepare(init: Init<'_>, listener: &mut OwnedFd) -> Result<std::convert::Infal
     if namespaces.new.contains(UnshareFlags::NEWNET) {
         bring_loopback_up()?;
     }
-    let filter = compile(&job, &proc)?;
+    let filter = compile(&job, &proc, supervisor)?;
     sys::signal::reset().doing(|| "reset the signals".into())?;
     let mut fds = wait_until_built(&job, &proc, &namespaces, &launcher)?;
     drop(launcher);
@@ -86,7 +88,7 @@ fn prepare(init: Init<'_>, listener: &mut OwnedFd) -> Result<std::convert::Infal
     let program = Program {
         sandbox,
         process,
-        proc: &proc,
+        proc: Some(&proc),
         filter,
         preserve_fds: options.preserve_fds,
         new_keyring: !options.no_new_keyring,
@@ -139,13 +141,18 @@ fn bring_loopback_up() -> Result<(), Failure> {
     sys::process::loopback_up(socket.as_fd()).doing(doing)
 }
 
-fn compile(job: &Job<'_>, proc: &Proc) -> Result<Option<Filter>, Failure> {
+fn compile(
+    job: &Job<'_>,
+    proc: &Proc,
+    supervisor: Option<Listener>,
+) -> Result<Option<Filter>, Failure> {
     let Some(rules) = &job.linux.seccomp else { return Ok(None) };
     let mut filter = Filter::compile(rules)?;
-    if !rules.listener_path.is_empty() {
+    filter.listen(supervisor);
+    if let Some(listener) = filter.listener_mut() {
         let pid = own_pid(proc)?;
         let state = crate::state(job.sandbox, job.bundle, pid, "creating");
-        filter.listen(Listener::connect(rules, &state, pid)?);
+        listener.describe(rules, &state, pid)?;
     }
     Ok(Some(filter))
 }

@@ -19,6 +19,12 @@ pub(crate) enum When {
     Now,
 }
 
+/// Whether `process` names any.
+pub(crate) fn wanted(process: &Process) -> bool {
+    let profile = process.apparmor_profile.as_str();
+    !process.selinux_label.is_empty() || !matches!(profile, "" | "unconfined")
+}
+
 /// Asks for the labels that `process` names.
 pub(crate) fn apply(proc: &Proc, process: &Process, when: When) -> Result<(), Failure> {
     if !process.selinux_label.is_empty() {

@@ -11,6 +11,7 @@ use crate::{
     dialogue::{self, Said},
     door,
     failure::{Doing, refusal},
+    filter::Listener,
     ids::Ids,
     init::{self, Init},
     limits, mask,
@@ -82,6 +83,8 @@ fn launch(job: Job<'_>) -> Result<(), Failure> {
     let tasks = open_tasks(job.options.cgroup, namespaces.user.is_some())?;
     let unified = open_unified(job.options.cgroup, namespaces.user.is_some())?;
     let door = job.options.door.map(door::open).transpose()?;
+    // Not by init, who might find the host's tree gone already.
+    let supervisor = Listener::connect(job.linux.seccomp.as_ref())?;
     rustix::process::umask(Mode::empty());
     namespaces.join()?;
     if namespaces.new.contains(UnshareFlags::NEWTIME) {
@@ -124,10 +127,11 @@ fn launch(job: Job<'_>) -> Result<(), Failure> {
     match sys::process::clone(how).doing(|| "make the container's first process".into())? {
         Cloned::Child => {
             drop((to_init, builder));
-            init::run(Init { job, proc, namespaces, tasks, door, launcher: from_launcher })
+            let launcher = from_launcher;
+            init::run(Init { job, proc, namespaces, tasks, door, supervisor, launcher })
         }
         Cloned::Parent { pid, pidfd } => {
-            drop((from_launcher, door, tasks));
+            drop((from_launcher, door, tasks, supervisor));
             match builder {
                 None => build(&job, &proc, &namespaces, &to_init, pid, &pidfd),
                 Some((builder, birth)) => {
@@ -216,7 +220,7 @@ fn build(
         Ids { uids: &[], gids: &[] }
     };
     let mut warnings = Vec::new();
-    limits::apply(proc, Some(pid), job.process, &mut warnings)?;
+    limits::apply(proc, pid, job.process, &mut warnings)?;
     for line in warnings {
         program::tell(job.socket.as_fd(), line)?;
     }

@@ -13,31 +13,29 @@ use rustix::{
 use spec::{oci::Process, wire::Failure};
 use sys::sched::Schedule;
 
-/// Applies what `process` asks for to process `pid`, or to the calling one.
-/// What the machine would not grant is told in `warnings`.
+/// Applies what `process` asks for to process `pid`. What the machine would not
+/// grant is told in `warnings`.
 pub(crate) fn apply(
     proc: &Proc,
-    pid: Option<i32>,
+    pid: i32,
     process: &Process,
     warnings: &mut Vec<String>,
 ) -> Result<(), Failure> {
     rlimits(pid, process, warnings)?;
     if let Some(score) = process.oom_score_adj {
-        let file = pid.map_or("self/oom_score_adj".into(), |pid| format!("{pid}/oom_score_adj"));
-        match proc.write(&file, score.to_string().as_bytes()) {
+        match proc.write(&format!("{pid}/oom_score_adj"), score.to_string().as_bytes()) {
             Err(Errno::ACCESS | Errno::PERM) => {
                 warnings.push(format!("this machine cannot grant oom_score_adj {score}"));
             }
             other => other.doing(|| format!("set oom_score_adj to {score}"))?,
         }
     }
-    // The kernel's word for the calling process is 0.
-    schedule(pid.unwrap_or(0), process)?;
-    io_priority(pid.unwrap_or(0), process)
+    schedule(pid, process)?;
+    io_priority(pid, process)
 }
 
-fn rlimits(pid: Option<i32>, process: &Process, warnings: &mut Vec<String>) -> Result<(), Failure> {
-    let of = pid.and_then(Pid::from_raw);
+fn rlimits(pid: i32, process: &Process, warnings: &mut Vec<String>) -> Result<(), Failure> {
+    let of = Pid::from_raw(pid);
     for limit in &process.rlimits {
         let resource = resource(&limit.kind)?;
         let value = |n: u64| (n != u64::MAX).then_some(n);

@@ -33,6 +33,11 @@ impl Proc {
         }
     }
 
+    /// Its root.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     /// Opens one file or directory of it, crossing no mount and no link but
     /// `self` and `thread-self`.
     pub fn file(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {

@@ -36,8 +36,8 @@ use std::{
 pub(crate) struct Program<'a> {
     pub sandbox: &'a Sandbox,
     pub process: &'a Process,
-    /// The host's, verified.
-    pub proc: &'a Proc,
+    /// A procfs to ask for labels through; none if there are none.
+    pub proc: Option<&'a Proc>,
     pub filter: Option<Filter>,
     pub preserve_fds: u32,
     pub new_keyring: bool,
@@ -149,16 +149,20 @@ impl Program<'_> {
         if self.init
             && let Some(child) = pid1::split()?
         {
-            labels::apply(self.proc, self.process, When::Now)?;
+            self.label(When::Now)?;
             self.give_up(settled, listener)?;
             pid1::watch(child);
         }
         if let Some(processors) = self.processors {
             limits::affinity(processors)?;
         }
-        labels::apply(self.proc, self.process, When::Exec)?;
+        self.label(When::Exec)?;
         self.give_up(settled, listener)?;
         Err(settled.command.exec())
+    }
+
+    fn label(&self, when: When) -> Result<(), Failure> {
+        self.proc.map_or(Ok(()), |proc| labels::apply(proc, self.process, when))
     }
 
     /// Landlock, capabilities and the filter.
@@ -191,6 +195,19 @@ pub(crate) fn tell(listener: BorrowedFd<'_>, line: String) -> Result<(), Failure
     dialogue::say(listener, &Said::Warning(line), &[]).doing(|| "pass a warning on".into())
 }
 
+/// Puts standard streams that were given in place.
+pub(crate) fn take_given(io: Io) -> Result<(), Failure> {
+    let doing = || "set up the standard streams".into();
+    if let Io::Fds(fds) = io {
+        // None of them may be overwritten before it is in place.
+        let fds = fds.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
+        for (stream, fd) in (0..3).zip(fds) {
+            sys::process::replace_stream(fd.doing(doing)?.as_fd(), stream).doing(doing)?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts the standard streams in place, and with a terminal makes it the
 /// controlling one of a new session.
 pub(crate) fn take_streams(io: Io, terminal: Option<OwnedFd>) -> Result<(), Failure> {
@@ -206,14 +223,9 @@ pub(crate) fn take_streams(io: Io, terminal: Option<OwnedFd>) -> Result<(), Fail
         for stream in 0..3 {
             sys::process::replace_stream(terminal.as_fd(), stream).doing(doing)?;
         }
-    } else if let Io::Fds(fds) = io {
-        // None of them may be overwritten before it is in place.
-        let fds = fds.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
-        for (stream, fd) in (0..3).zip(fds) {
-            sys::process::replace_stream(fd.doing(doing)?.as_fd(), stream).doing(doing)?;
-        }
+        return Ok(());
     }
-    Ok(())
+    take_given(io)
 }
 
 fn personality(wanted: &Personality) -> Result<(), Failure> {

@@ -171,3 +171,16 @@ fn the_runtimes_file_cannot_be_written_to() {
     assert_eq!(ran.err, "read-only: true\n", "{ran:?}");
     assert_eq!(fs::metadata(file).expect("built").mtime_nsec(), before);
 }
+
+/// CVE-2016-9962: the container looks into who comes to run a program in it.
+/// With the right to trace and no user namespace the kernel lets it look.
+#[test]
+fn an_exec_shows_nothing_of_the_host_to_who_may_trace_it() {
+    let scratch = Box::of_the_host("")
+        .with_caps(&["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"])
+        .with(|config| config["process"]["args"] = json!(["spy"]));
+    fs::copy(env!("CARGO_BIN_EXE_runtime-caller"), scratch.root("bin/spy")).expect("room");
+    let process = json!({"args": ["true"], "env": ["PATH=/bin"], "cwd": "/"});
+    let ran = scratch.told("EXECS", "200").exec(&process);
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{:.300} {}", ran.out, ran.err);
+}

@@ -201,6 +201,26 @@ pub fn close_from(first: u32) -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) }).map(drop)
 }
 
+/// Closes every descriptor numbered `first` or above but those of `keep`.
+///
+/// For a process as in [`close_from`]; the same holds for its values.
+///
+/// # Errors
+/// As `close_range(2)`.
+pub fn close_all_but(first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
+    kept.sort_unstable();
+    let mut from = first;
+    for fd in kept.into_iter().filter(|&fd| fd >= first) {
+        if from < fd {
+            // SAFETY: as in `close_from`.
+            checked(unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) })?;
+        }
+        from = fd + 1;
+    }
+    close_from(from)
+}
+
 /// Makes `fd` known by the number of a standard stream (0, 1 or 2) too,
 /// to be kept across exec.
 ///

@@ -12,7 +12,7 @@ use crate::{
 use cgroup::Cgroup;
 use runtime::{Io, Options, Target};
 use spec::oci::{Capabilities, Process, User};
-use std::os::fd::AsFd;
+use std::{os::fd::AsFd, path::Path};
 
 /// `exec`.
 pub fn exec(app: &App, given: &Given) -> Result<u8, Problem> {
@@ -41,7 +41,8 @@ pub fn exec(app: &App, given: &Given) -> Result<u8, Problem> {
         Io::Inherit
     };
     let options = Options { cgroup: Some(&places), preserve_fds, ..Options::default() };
-    let target = Target { pidfd: pidfd.as_fd(), sandbox: &sandbox };
+    let bundle = Path::new(&container.record.bundle);
+    let target = Target { pidfd: pidfd.as_fd(), sandbox: &sandbox, bundle };
     let running = runtime::exec(target, &process, io, &options)
         .map_err(|failure| Problem::launch(&failure, &process.args[0]))?;
     receivers.tell_pid(running.pid)?;
