@@ -128,3 +128,18 @@ fn an_unknown_capability_is_one_warning() {
     assert_eq!(said.err.matches("CAP_FLY").count(), 1, "{said:?}");
     assert!(said.err.contains("level=warning"), "{said:?}");
 }
+
+/// CVE-2022-29162: what is inherited could be had by executing a file.
+#[test]
+fn cap2_an_added_capability_is_not_inheritable() {
+    let scratch = running();
+    let status = ["cat", "/proc/self/status"];
+    let said =
+        scratch.run(&[&["exec", "--cap", "CAP_SYS_ADMIN", &scratch.id], &status[..]].concat());
+    let line = |name: &str| {
+        said.out.lines().find_map(|line| line.strip_prefix(name)).expect("in every status").trim()
+    };
+    assert_eq!((line("CapInh:"), line("CapAmb:")), ("0000000000000000", "0000000000000000"));
+    let added = u64::from_str_radix(line("CapEff:"), 16).expect("a set") & (1 << 21);
+    assert_ne!(added, 0, "{said:?}");
+}

@@ -147,6 +147,40 @@ fn a_racing_volume_leads_nowhere_outside() {
     assert!(!mounts().contains(sentinel.to_str().expect("plain text")));
 }
 
+/// CVE-2024-45310, CVE-2026-41579 in a race: the directory in which a node
+/// is to be made changes places with a link.
+#[test]
+fn no_device_is_made_where_a_racing_link_leads() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let scratch = Box::of_the_host("true");
+    let (volume, sentinel) = (scratch.path("volume"), scratch.path("sentinel"));
+    fs::create_dir_all(volume.join("d")).expect("a new directory");
+    fs::create_dir(&sentinel).expect("a new directory");
+    symlink(&sentinel, volume.join("l")).expect("a new link");
+    let device = |path: &str| json!({"path": path, "type": "c", "major": 1, "minor": 3});
+    let scratch = scratch
+        .with_mount(json!({"destination": "/volume", "type": "bind", "source": volume,
+            "options": ["rbind"]}))
+        .with(|config| {
+            config["linux"]["devices"] =
+                json!([device("/volume/d/one"), device("/volume/d/below/two")]);
+        });
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let swap = RenameFlags::EXCHANGE;
+                renameat_with(CWD, volume.join("d"), CWD, volume.join("l"), swap).expect("both");
+            }
+        });
+        for _ in 0..40 {
+            scratch.run();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(names(&sentinel), [""; 0]);
+}
+
 /// Something to bind that is outside of the sentinel.
 fn scratch_dir(beside: &Path) -> std::path::PathBuf {
     let dir = beside.with_file_name("other");

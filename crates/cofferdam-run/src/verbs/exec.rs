@@ -91,8 +91,7 @@ fn wanted(container: &Container, given: &Given) -> Result<Process, Problem> {
         process.user = User { umask, ..parse_user(user)? };
     }
     for gid in given.all("additional-gids") {
-        let bad = |_| Problem::BadValue { flag: "additional-gids", value: gid.clone() };
-        process.user.additional_gids.push(gid.parse().map_err(bad)?);
+        process.user.additional_gids.push(parse_id("additional-gids", gid)?);
     }
     for cap in given.all("cap") {
         add_capability(process.capabilities.get_or_insert_default(), cap);
@@ -101,11 +100,17 @@ fn wanted(container: &Container, given: &Given) -> Result<Process, Problem> {
     Ok(process)
 }
 
-/// `UID` or `UID:GID`.
+/// An id: decimal digits alone, and not the one that means none.
+fn parse_id(flag: &'static str, text: &str) -> Result<u32, Problem> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let id = if digits { text.parse().ok().filter(|&id| id != u32::MAX) } else { None };
+    id.ok_or_else(|| Problem::BadValue { flag, value: text.into() })
+}
+
+/// `UID` or `UID:GID`; what is anything else must not end as root
+/// (CVE-2026-30892).
 fn parse_user(text: &str) -> Result<User, Problem> {
-    let number = |part: &str| {
-        part.parse().map_err(|_| Problem::BadValue { flag: "user", value: text.into() })
-    };
+    let number = |part| parse_id("user", part);
     let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
     Ok(User { uid: number(uid)?, gid: number(gid)?, ..User::default() })
 }
@@ -158,8 +163,11 @@ mod tests {
         let ids = |text| parse_user(text).map(|user| (user.uid, user.gid)).ok();
         assert_eq!(ids("7"), Some((7, 0)));
         assert_eq!(ids("7:8"), Some((7, 8)));
-        assert_eq!(ids("root"), None);
-        assert_eq!(ids("7:"), None);
+        let odd = ["", "root", "7:", ":7", ":", "7:8:9", "-1", "+7", " 7", "7 ", "0x7", "7.0"];
+        assert!(odd.iter().all(|text| ids(text).is_none()));
+        assert_eq!(ids("4294967294"), Some((u32::MAX - 1, 0)));
+        let none = ["4294967295", "0:4294967295", "4294967296", "18446744073709551616"];
+        assert!(none.iter().all(|text| ids(text).is_none()));
     }
 
     #[test]
