@@ -152,6 +152,19 @@ fn verbs_that_come_at_the_wrong_time_say_so() {
 }
 
 #[test]
+fn a_container_that_was_never_started_can_be_asked_to_end() {
+    let scratch = Scratch::new(&["sleep", "100"]);
+    assert_eq!(scratch.launch("create", &[]).code, Some(0));
+    assert_eq!(scratch.verb("kill", &["USR1"]).code, Some(0));
+    assert_eq!(scratch.status(), "created");
+    assert_eq!(scratch.verb("kill", &["TERM"]).code, Some(0));
+    scratch.until("stopped");
+    let said = scratch.verb("start", &[]);
+    assert_eq!(said.message(), "cannot start a container that has stopped");
+    assert_eq!(scratch.verb("delete", &[]).code, Some(0));
+}
+
+#[test]
 fn a_paused_container_can_be_killed_and_deleted_by_force() {
     let scratch = Scratch::new(&["sleep", "100"]);
     scratch.launch("run", &["--detach"]);

@@ -9,6 +9,7 @@ use crate::{
     failure::{Doing, refusal},
 };
 use rustix::{
+    event::{PollFd, PollFlags},
     fs::{Mode, OFlags},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
@@ -31,16 +32,34 @@ pub(crate) fn open(path: &Path) -> Result<OwnedFd, Failure> {
     Ok(socket)
 }
 
+/// `SIGHUP`, `SIGINT`, `SIGQUIT` and `SIGTERM`: who waits here ends by them,
+/// though the first process of a namespace need not.
+const DEADLY: [i32; 4] = [1, 2, 3, 15];
+
 /// Waits at the door until someone lets the program begin. Who knocks and
 /// says nothing is not listened to.
 pub(crate) fn wait(door: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    let doing = || "wait for start".into();
+    sys::signal::hold().doing(doing)?;
+    let signals = sys::signal::held().doing(doing)?;
     loop {
+        let mut fds = [PollFd::new(&door, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None)).doing(doing)?;
+        while let Some(signal) = sys::signal::take(signals.as_fd()).doing(doing)? {
+            if DEADLY.contains(&signal) {
+                sys::process::exit(128 + signal);
+            }
+        }
+        if !fds[0].revents().contains(PollFlags::IN) {
+            continue;
+        }
         let flags = SocketFlags::CLOEXEC;
         let visitor = match rustix::net::accept_with(door, flags) {
             Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => continue,
-            other => other.doing(|| "wait for start".into())?,
+            other => other.doing(doing)?,
         };
         if let Ok(Some((Said::Go, _))) = dialogue::hear(visitor.as_fd()) {
+            sys::signal::reset().doing(doing)?;
             return Ok(visitor);
         }
     }
