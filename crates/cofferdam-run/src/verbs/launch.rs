@@ -63,12 +63,11 @@ pub fn run(app: &App, given: &Given) -> Result<u8, Problem> {
         container.post_start()?;
         receivers.serve(app, running)
     });
-    let id = container.record.id.clone();
     let running = take_back_on_error(app, &container, begun)?;
     let Some(foreground) = foreground else { return Ok(0) };
     let code = foreground.stand_by(running.pid, running.pidfd.as_fd(), running.console.as_ref())?;
     if !given.has("keep") {
-        Container::open(app, &id)?.remove(app)?;
+        container.remove(app)?;
     }
     Ok(code)
 }
@@ -123,18 +122,19 @@ impl Launch {
         container::check_id(id)?;
         let pid_file = given.last("pid-file").map(absolute).transpose()?;
         let bundle = Bundle::open(given.last("bundle").filter(|dir| !dir.is_empty()))?;
-        let terminal = bundle.config.process.as_ref().is_some_and(|process| process.terminal);
+        let Bundle { dir, rootfs, config } = bundle;
+        let terminal = config.process.as_ref().is_some_and(|process| process.terminal);
         let receivers = Receivers::connect(given, terminal, way != Way::Stay, pid_file)?;
         let record = Record {
             id: id.clone(),
             created: clock::nanoseconds(clock::now()),
-            bundle: bundle.dir.to_string_lossy().into_owned(),
-            rootfs: bundle.rootfs.to_string_lossy().into_owned(),
-            spec: bundle.config.clone(),
+            bundle: dir.to_string_lossy().into_owned(),
+            rootfs: rootfs.to_string_lossy().into_owned(),
+            spec: config,
             ..Record::default()
         };
         let mut container = Container::claim(app, record)?;
-        let made = make(app, given, &bundle, &mut container, way);
+        let made = make(app, given, (&dir, &rootfs), &mut container, way);
         match made {
             Ok((waiting, foreground)) => Ok(Self { waiting, container, receivers, foreground }),
             Err(problem) => take_back_on_error(app, &container, Err(problem)),
@@ -161,27 +161,23 @@ impl Launch {
 fn make(
     app: &App,
     given: &Given,
-    bundle: &Bundle,
+    (dir, rootfs): (&Path, &Path),
     container: &mut Container,
     way: Way,
 ) -> Result<(Waiting, Option<Foreground>), Problem> {
-    let process = bundle.config.process.as_ref().expect("a bundle without one was refused");
-    let mut sandbox = sandbox(&container.record.id, &bundle.config);
+    let mut sandbox = sandbox(&container.record.id, &container.record.spec);
     let listening = listening()?;
     if listening > 0 {
         let env = sandbox.config.process.as_mut().map(|process| &mut process.env);
         let words = [format!("LISTEN_FDS={listening}"), "LISTEN_PID=1".into()];
         env.expect("it was there above").extend(words);
     }
+    let process = sandbox.config.process.as_ref();
+    let (terminal, size) = process.map_or((false, None), |p| (p.terminal, p.console_size));
     let group = limited_group(app, container, &sandbox.config)?;
-    let foreground =
-        (way == Way::Stay).then(|| Foreground::prepare(process.terminal)).transpose()?;
+    let foreground = (way == Way::Stay).then(|| Foreground::prepare(terminal)).transpose()?;
     let own = foreground.as_ref().map(Foreground::size).transpose()?.flatten();
-    let io = if process.terminal {
-        Io::Terminal { size: process.console_size.or(own) }
-    } else {
-        Io::Inherit
-    };
+    let io = if terminal { Io::Terminal { size: size.or(own) } } else { Io::Inherit };
     let places = places(&group);
     let door = container.door();
     let options = Options {
@@ -191,8 +187,8 @@ fn make(
         no_new_keyring: given.has("no-new-keyring"),
         door: (way == Way::Create).then_some(door.as_path()),
     };
-    let root = Root::Path(&bundle.rootfs);
-    let waiting = runtime::prepare(&sandbox, &bundle.dir, root, io, &options)
+    let root = Root::Path(rootfs);
+    let waiting = runtime::prepare(&sandbox, dir, root, io, &options)
         .map_err(|failure| container.failed(&failure))?;
     container.record.init_process_pid = waiting.pid;
     container.record.init_process_start = container::start_time(waiting.pid).unwrap_or(0);
