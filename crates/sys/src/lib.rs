@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod confine;
+mod entry;
 pub mod heap;
 pub mod mount;
 pub mod packet;
