@@ -22,7 +22,7 @@ use crate::{
     client::Client,
     error::{Error, Outcome},
     show,
-    words::{Command, Container, Image, System, Words},
+    words::{Command, Container, Image, Later, System, Words},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -36,8 +36,8 @@ pub async fn run(words: Words) -> Outcome {
 async fn command(client: &Client, command: Command) -> Outcome {
     use Command as C;
     match command {
-        C::Run(flags) => run::run(client, *flags).await,
-        C::Create(flags) => run::create(client, *flags).await,
+        C::Run(flags) => run::run(client, *flags.0).await,
+        C::Create(flags) => run::create(client, *flags.0).await,
         C::Start(words) => run::start(client, words).await,
         C::Attach(words) => run::attach(client, words).await,
         C::Exec(words) => exec::exec(client, words).await,
@@ -57,7 +57,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Port(words) => containers::port(client, words).await,
         C::Pause(words) => containers::order_each(client, &words.names, "pause").await,
         C::Unpause(words) => containers::order_each(client, &words.names, "unpause").await,
-        C::Update(words) => containers::update(client, *words).await,
+        C::Update(words) => containers::update(client, *words.0).await,
         C::Stats(words) => live::stats(client, words).await,
         C::Commit(words) => images::commit(client, words).await,
         C::Images(words) => images::list(client, words).await,
@@ -68,14 +68,18 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Tag(words) => images::tag(client, words).await,
         C::Rmi(words) => images::remove(client, words).await,
         C::History(words) => images::history(client, words).await,
-        C::Volume(words) => volumes::run(client, words).await,
-        C::Network(words) => networks::run(client, words).await,
-        C::Image(words) => Box::pin(image(client, words)).await,
-        C::Container(words) => Box::pin(container(client, *words)).await,
-        C::System(System::Df(words)) => df::df(client, words).await,
-        C::System(System::Prune(words)) => system::prune(client, words).await,
-        C::System(System::Info(words)) | C::Info(words) => system::info(client, words).await,
-        C::System(System::Events(words)) | C::Events(words) => live::events(client, words).await,
+        C::Volume(words) => volumes::run(client, *words.0).await,
+        C::Network(words) => networks::run(client, *words.0).await,
+        C::Image(words) => Box::pin(image(client, *words.0)).await,
+        C::Container(words) => Box::pin(container(client, *words.0)).await,
+        C::System(words) => match *words.0 {
+            System::Df(words) => df::df(client, words).await,
+            System::Prune(words) => system::prune(client, words).await,
+            System::Info(words) => system::info(client, words).await,
+            System::Events(words) => live::events(client, words).await,
+        },
+        C::Info(words) => system::info(client, words).await,
+        C::Events(words) => live::events(client, words).await,
         C::Version(words) => system::version(client, words).await,
         C::Audit(words) => system::audit(client, words).await,
     }
@@ -103,8 +107,8 @@ async fn image(client: &Client, words: Image) -> Outcome {
 async fn container(client: &Client, words: Container) -> Outcome {
     use Container as W;
     let same = match words {
-        W::Run(words) => Command::Run(Box::new(words)),
-        W::Create(words) => Command::Create(Box::new(words)),
+        W::Run(words) => Command::Run(Later(Box::new(words))),
+        W::Create(words) => Command::Create(Later(Box::new(words))),
         W::Start(words) => Command::Start(words),
         W::Attach(words) => Command::Attach(words),
         W::Exec(words) => Command::Exec(words),
@@ -124,7 +128,7 @@ async fn container(client: &Client, words: Container) -> Outcome {
         W::Port(words) => Command::Port(words),
         W::Pause(words) => Command::Pause(words),
         W::Unpause(words) => Command::Unpause(words),
-        W::Update(words) => Command::Update(Box::new(words)),
+        W::Update(words) => Command::Update(Later(Box::new(words))),
         W::Stats(words) => Command::Stats(words),
         W::Commit(words) => Command::Commit(words),
         W::Prune(words) => {

@@ -4,9 +4,11 @@
 //! Names and meanings are the Docker CLI's, so that what fingers have learnt
 //! still works. A word that we do not carry is an error, not ignored.
 
+mod later;
 mod read;
 mod run;
 
+pub use later::Later;
 pub use read::{Unread, read};
 pub use run::{Limits, RunFlags};
 
@@ -32,9 +34,9 @@ pub struct Words {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a command in a new container
-    Run(Box<RunFlags>),
+    Run(Later<RunFlags>),
     /// Make a container without starting it
-    Create(Box<RunFlags>),
+    Create(Later<RunFlags>),
     /// Start stopped containers
     Start(Start),
     /// Attach the terminal to a running container
@@ -74,7 +76,7 @@ pub enum Command {
     /// Let frozen containers go on
     Unpause(Names),
     /// Change a container's limits while it runs
-    Update(Box<Update>),
+    Update(Later<Update>),
     /// Show what containers use, as it changes
     Stats(Stats),
     /// Show what happens in the engine, as it happens
@@ -99,19 +101,19 @@ pub enum Command {
     History(History),
     /// Volumes
     #[command(subcommand)]
-    Volume(Volume),
+    Volume(Later<Volume>),
     /// Networks
     #[command(subcommand)]
-    Network(Network),
+    Network(Later<Network>),
     /// Images, under Docker's newer words
     #[command(subcommand)]
-    Image(Image),
+    Image(Later<Image>),
     /// Containers, under Docker's newer words
     #[command(subcommand)]
-    Container(Box<Container>),
+    Container(Later<Container>),
     /// The engine itself
     #[command(subcommand)]
-    System(System),
+    System(Later<System>),
     /// About the engine and this machine
     Info(Format),
     /// Versions of this program and of the engine

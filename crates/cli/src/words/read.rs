@@ -53,7 +53,7 @@ pub enum Unread {
 /// Takes flags as Docker's own parser does: a switch may be spelt
 /// `--switch=false`, a later flag wins over an earlier one, and what follows
 /// a flag that wants a value is its value, whatever it begins with.
-fn lenient(command: Command) -> Command {
+pub(super) fn lenient(command: Command) -> Command {
     let command = command.args_override_self(true).mut_args(|arg| match arg.get_action() {
         ArgAction::SetTrue => arg
             .action(ArgAction::Set)
@@ -126,6 +126,8 @@ struct Place {
 
 impl Place {
     fn of(mut command: Command, typed: &[String]) -> Self {
+        // What the parser has not met is not built yet.
+        command.build();
         let mut name = "cofferdam".to_owned();
         let mut words = typed.iter().skip(1);
         while let Some(word) = words.next() {
@@ -214,7 +216,7 @@ mod tests {
 
     fn run(line: &[&str]) -> crate::words::RunFlags {
         match read(&[&["run"], line].concat()).expect("valid").command {
-            Word::Run(flags) => *flags,
+            Word::Run(flags) => *flags.0,
             other => panic!("{other:?}"),
         }
     }
