@@ -3,8 +3,8 @@
 //! It is an OCI runtime: a verb reads a bundle or the state of a container,
 //! does one thing and ends; what must last is kept in files below `--root`,
 //! in control groups and in the container's own processes. The engine starts
-//! it as `cofferdam-run monitor` instead, which lives as long as its
-//! container.
+//! it as `cofferdam-run nursery` instead, which lives as long as the daemon
+//! and from which monitors are forked that live as long as their containers.
 //!
 //! ```text
 //! words (the table) ─▶ args (the parser) ─▶ verbs ─▶ container, bundle
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let program = words.next().unwrap_or_default();
     let words: Vec<String> = words.collect();
-    if words.first().is_some_and(|word| word == "monitor") {
+    if words.first().is_some_and(|word| word == "monitor" || word == "nursery") {
         return monitor::main();
     }
     ExitCode::from(begin(&program, &words))

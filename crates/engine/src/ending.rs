@@ -148,6 +148,7 @@ impl Engine {
         if !self.0.workers.rest(LAST_WORK) {
             tracing::warn!("work is left to the next daemon");
         }
+        self.0.nursery.close();
         let plugged = |cell: &Arc<Cell>| cell.now().plug.is_some();
         if self.0.roster.all().iter().any(plugged) {
             self.tidy();

@@ -2,8 +2,8 @@
 
 use crate::{
     Container, Error, Options, cell::Cell, events::Journal, exec::Execs, host::Machine,
-    networks::Networks, program::Program, roster::Roster, store::Store, store::Write,
-    volumes::Volumes, watcher::Watcher, workers::Workers,
+    networks::Networks, roster::Roster, store::Store, store::Write, volumes::Volumes,
+    watcher::Watcher, workers::Workers,
 };
 use spec::Id;
 use std::{
@@ -15,8 +15,6 @@ use std::{
 pub(crate) struct House {
     pub options: Options,
     pub paths: Paths,
-    /// What monitors are started from.
-    pub program: Program,
     pub machine: Machine,
     pub policy: policy::Host,
     pub layout: cgroup::Layout,
@@ -33,6 +31,8 @@ pub(crate) struct House {
     pub execs: Execs,
     pub workers: Workers,
     pub watcher: Watcher,
+    /// Where its monitors are born.
+    pub nursery: watch::Nursery,
     /// Held for reading while a container comes to name volumes, and for
     /// writing while one that none names is removed.
     pub volume_use: RwLock<()>,

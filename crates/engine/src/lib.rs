@@ -57,7 +57,6 @@ mod open;
 mod options;
 mod places;
 mod ports;
-mod program;
 mod random;
 mod recover;
 mod restart;

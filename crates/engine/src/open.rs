@@ -11,9 +11,7 @@ use crate::{
     host::{self, Machine},
     house::{House, Paths},
     networks::Networks,
-    places,
-    program::Program,
-    recover,
+    places, recover,
     roster::Roster,
     store::{Row, Store, Write},
     volumes::Volumes,
@@ -57,7 +55,6 @@ impl Engine {
             id
         });
         let machine = Machine::look(&paths.data);
-        let program = Program::open(&options.runtime_binary)?;
         let layout = cgroup::Layout::detect()?;
         let policy = host::policy(&options, &machine, &layout);
         let images = image::Store::open(&paths.data)?;
@@ -77,9 +74,9 @@ impl Engine {
             volume_use: RwLock::default(),
             leaving: Mutex::default(),
             tidying: AtomicBool::default(),
+            nursery: watch::Nursery::new(&options.runtime_binary),
             options,
             paths,
-            program,
             machine,
             policy,
             layout,

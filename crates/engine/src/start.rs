@@ -154,7 +154,7 @@ impl House {
         let sandbox = self.decide_in(cell, &container, mount.as_fd())?;
         let dir = self.run_dir(cell, &sandbox, &mut undo)?;
         let mut launching = watch::launch(watch::Launch {
-            binary: self.program.path(),
+            nursery: &self.nursery,
             dir: &dir,
             root: Some(mount.as_fd()),
             open_stdin: container.config.open_stdin,

@@ -37,6 +37,7 @@ mod frames;
 mod group;
 mod launch;
 mod log;
+mod nursery;
 mod pair;
 mod queue;
 mod requests;
@@ -46,9 +47,16 @@ mod streams;
 
 use std::process::ExitCode;
 
-/// What `cofferdam-run monitor` does, from its first instruction to its exit.
+/// What `cofferdam-run monitor` does, from its first instruction to its exit;
+/// and `cofferdam-run nursery`, in which monitors are born.
 pub fn main() -> ExitCode {
-    match launch::run() {
+    let nursery = std::env::args_os().nth(1).is_some_and(|word| word == "nursery");
+    let who = if nursery { nursery::serve() } else { Ok(nursery::Who::Monitor) };
+    let done = who.and_then(|who| match who {
+        nursery::Who::Nursery => Ok(()),
+        nursery::Who::Monitor => launch::run(),
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", failure::chain(&error));

@@ -26,6 +26,28 @@ fn what_it_wrote_and_how_it_ended_stay_behind() {
 }
 
 #[test]
+fn a_nursery_that_was_killed_is_missed_by_nobody() {
+    let scratch = Scratch::new("exit 3");
+    let first = scratch.run();
+    let nursery = scratch.nursery.process().expect("it has borne a monitor");
+    sys::signal::send(i32::try_from(nursery).expect("a pid"), 9).expect("is killed");
+    assert_eq!(end(first).code, 3);
+    assert_eq!(end(scratch.run()).code, 3);
+    assert_ne!(scratch.nursery.process(), Some(nursery));
+}
+
+#[test]
+fn the_file_of_a_monitor_is_out_of_reach() {
+    let scratch = Scratch::new("read x").with_stdin();
+    let running = scratch.run();
+    let exe = format!("/proc/{}/exe", running.monitor());
+    let mount = rustix::fs::statvfs(exe).expect("it runs").f_flag;
+    assert!(mount.contains(rustix::fs::StatVfsMountFlags::RDONLY), "{mount:?}");
+    drop(scratch.attach(true));
+    assert_eq!(end(running).code, 1);
+}
+
+#[test]
 fn a_client_that_is_there_before_it_begins_misses_no_byte() {
     let scratch = Scratch::new("busybox seq 1 50000; echo end >&2");
     let mut launching = scratch.launch();
@@ -311,8 +333,9 @@ fn a_size_that_comes_before_the_terminal_is_kept() {
 
 #[test]
 fn a_terminal_answers_to_control_c() {
-    let scratch = Scratch::new("trap 'exit 130' INT; busybox sleep 1000 & echo ready; wait")
-        .with_terminal(80, 24);
+    // A signal that comes before the next sleep is seen to after it.
+    let script = "trap 'exit 130' INT; echo ready; while :; do busybox sleep 0.02; done";
+    let scratch = Scratch::new(script).with_terminal(80, 24);
     let mut launching = scratch.launch();
     launching.alive().expect("comes alive");
     let mut client = scratch.attach(true);

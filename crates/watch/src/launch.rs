@@ -6,7 +6,7 @@
 //! [ended](Running::ended). A `Launching` that is dropped is aborted; a
 //! `Running` that is dropped leaves the container to its monitor.
 
-use crate::{Doing, Error};
+use crate::{Doing, Error, Nursery, nursery::Monitor};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{
@@ -21,18 +21,17 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{fs::OpenOptionsExt, process::CommandExt as _},
+        unix::fs::OpenOptionsExt,
     },
     path::Path,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 /// What to launch.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
-    /// The program `cofferdam-run`.
-    pub binary: &'a Path,
+    /// Where it is born.
+    pub nursery: &'a Nursery,
     /// The container's run directory, mode 0700, with its `sandbox.json`.
     pub dir: &'a Path,
     /// A detached mount for the container's root; without one, the root is
@@ -70,7 +69,7 @@ pub struct Running(Launching);
 #[derive(Debug)]
 struct Pair {
     socket: OwnedFd,
-    child: Child,
+    monitor: Monitor,
     patience: Duration,
 }
 
@@ -89,19 +88,10 @@ pub fn launch(wish: Launch<'_>) -> Result<Launching, Error> {
         .mode(0o600)
         .open(wish.dir.join("monitor.err"))
         .doing("open monitor.err in the run directory")?;
-    // No pre_exec, working directory or id change: the standard library then
-    // starts it as with vfork(2), which does not copy the daemon's page tables.
-    let child = Command::new(wish.binary)
-        .arg0("cofferdam-run")
-        .arg("monitor")
-        .arg(wish.dir.file_name().unwrap_or_default())
-        .env_clear()
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .stderr(stderr)
-        .spawn()
-        .map_err(|source| Error::File { doing: "start", path: wish.binary.into(), source })?;
-    let pair = Pair { socket: ours, child, patience: wish.patience };
+    let monitor = wish.nursery.bear(theirs.as_fd(), stderr.as_fd())?;
+    // Held by the monitor alone, its close tells of its end.
+    drop(theirs);
+    let pair = Pair { socket: ours, monitor, patience: wish.patience };
     let launching = Launching { pair, settled: false };
     let launch = ToMonitor::Launch {
         dir: wish.dir.to_str().ok_or_else(|| not_text(wish.dir))?.to_owned(),
@@ -194,13 +184,13 @@ impl Running {
     ///
     /// # Errors
     /// What the host said.
-    pub fn reap(mut self) -> Result<(), Error> {
-        self.0.pair.child.wait().doing("wait for a monitor").map(drop)
+    pub fn reap(self) -> Result<(), Error> {
+        self.0.pair.monitor.wait()
     }
 
     /// The monitor, as the host sees it.
     pub fn monitor(&self) -> u32 {
-        self.0.pair.child.id()
+        self.0.pair.monitor.pid
     }
 }
 
@@ -287,6 +277,6 @@ impl Pair {
                 Err(error) => return Err(error),
             }
         }
-        self.child.wait().doing("wait for a monitor").map(drop)
+        self.monitor.wait()
     }
 }

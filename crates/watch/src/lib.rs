@@ -1,6 +1,7 @@
 //! The daemon's side of a monitor.
 //!
-//! - [`launch`] starts a container's monitor and leads it through the
+//! - A [`Nursery`] is the process that monitors are forked from.
+//! - [`launch`] has a container's monitor made there and leads it through the
 //!   launching dialogue of [`spec::wire`]: [`Launching`], then [`Running`].
 //! - [`Connection`] asks a monitor that runs, perhaps one that an earlier
 //!   daemon launched, through `monitor.sock`; [`ask`] for a single answer,
@@ -13,9 +14,11 @@
 
 mod connect;
 mod launch;
+mod nursery;
 
 pub use connect::{Connection, Message, Receiver, Sender, ask, exit, hand_over};
 pub use launch::{Alive, Launch, Launching, Running, launch};
+pub use nursery::Nursery;
 
 use spec::wire::Failure;
 use std::{io, path::PathBuf};

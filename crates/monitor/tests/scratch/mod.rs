@@ -15,7 +15,7 @@ use spec::{
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 use watch::{Connection, Launch, Launching, Message, Running};
@@ -24,6 +24,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Scratch {
     dir: tempfile::TempDir,
+    pub nursery: watch::Nursery,
     pub sandbox: Sandbox,
     pub open_stdin: bool,
     pub stdin_once: bool,
@@ -86,7 +87,8 @@ impl Scratch {
             log: Log::JsonFile { path: log, max_bytes: 0, max_files: 1 },
             ..Default::default()
         };
-        Self { dir, sandbox, open_stdin: false, stdin_once: false }
+        let nursery = watch::Nursery::new(env!("CARGO_BIN_EXE_monitor-alone"));
+        Self { dir, nursery, sandbox, open_stdin: false, stdin_once: false }
     }
 
     /// With a standard input that closes behind its first client.
@@ -119,7 +121,7 @@ impl Scratch {
         let text = serde_json::to_vec(&self.sandbox).expect("plain data");
         fs::write(self.run_dir().join("sandbox.json"), text).expect("writes");
         watch::launch(Launch {
-            binary: Path::new(env!("CARGO_BIN_EXE_monitor-alone")),
+            nursery: &self.nursery,
             dir: &self.run_dir(),
             root: None,
             open_stdin: self.open_stdin,
