@@ -21,7 +21,8 @@ use crate::{
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    os::unix::fs::DirBuilderExt,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt as _},
     path::Path,
     sync::{Arc, Mutex, RwLock, Weak, atomic::AtomicBool},
 };
@@ -99,8 +100,11 @@ impl House {
     /// For people and programs that look from outside: below which group all
     /// its containers' are.
     fn tell_cgroup_parent(&self) -> Result<(), Error> {
-        let file = self.paths.run.join("cgroup-parent");
-        fs::write(&file, format!("{}\n", self.cgroup_parent)).doing("write", &file)
+        let path = self.paths.run.join("cgroup-parent");
+        let _ = fs::remove_file(&path);
+        let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&path);
+        let mut file = file.doing("make", &path)?;
+        writeln!(file, "{}", self.cgroup_parent).doing("write", &path)
     }
 }
 
