@@ -27,6 +27,17 @@ pub mod media {
         matches!(text, OCI_INDEX | DOCKER_LIST)
     }
 
+    /// Whether this is a layer: a tar, perhaps compressed, perhaps one that its
+    /// maker would rather not see passed on.
+    pub fn is_layer(text: &str) -> bool {
+        let tar = text
+            .strip_prefix("application/vnd.oci.image.layer.v1.")
+            .or_else(|| text.strip_prefix("application/vnd.oci.image.layer.nondistributable.v1."))
+            .or_else(|| text.strip_prefix("application/vnd.docker.image.rootfs.diff."))
+            .or_else(|| text.strip_prefix("application/vnd.docker.image.rootfs.foreign.diff."));
+        matches!(tar, Some("tar" | "tar+gzip" | "tar+zstd" | "tar.gzip" | "tar.zstd"))
+    }
+
     /// Whether this is the manifest of one image.
     pub fn is_manifest(text: &str) -> bool {
         matches!(text, OCI_MANIFEST | DOCKER_MANIFEST)
