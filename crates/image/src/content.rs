@@ -81,6 +81,11 @@ impl Lease<'_> {
         &self.held
     }
 
+    /// Holds what another held, too.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.held.append(&mut other.held);
+    }
+
     /// The layer's figures, if it is here; it stays until the lease ends.
     pub fn take(&mut self, diff_id: &Digest) -> Result<Option<Figures>, Error> {
         let mut leases = self.content.leases();

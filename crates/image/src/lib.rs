@@ -23,6 +23,7 @@ mod archive;
 mod codec;
 mod content;
 mod error;
+mod ingest;
 mod instructions;
 mod load;
 mod make;
@@ -35,6 +36,8 @@ mod store;
 
 pub use codec::Plain;
 pub use error::{Error, Kind};
-pub use make::{Commit, Import};
+pub use ingest::{Arrived, Ingest};
+pub use make::{Commit, Import, host};
 pub use record::{Deleted, Detail, HistoryItem, Pruned, Summary};
+pub use records::Blob;
 pub use store::{Store, Usage};

@@ -232,7 +232,7 @@ fn text(text: &str) -> Option<String> {
 }
 
 /// What this engine runs on, in the words of images.
-pub(crate) fn host() -> Platform {
+pub fn host() -> Platform {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

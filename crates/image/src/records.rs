@@ -46,6 +46,14 @@ const SCHEMA: &str = "
         PRIMARY KEY (repository, digest)
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS image_manifests_by_id ON image_manifests (id);
+    CREATE TABLE IF NOT EXISTS image_blobs (
+        diff_id    TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        digest     TEXT NOT NULL,
+        size       INTEGER NOT NULL,
+        media_type TEXT NOT NULL,
+        PRIMARY KEY (diff_id, repository)
+    ) WITHOUT ROWID;
 ";
 /// How long the engine's own connection may keep us waiting.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,6 +78,25 @@ pub(crate) struct New<'a> {
     /// Lowest first.
     pub layers: &'a [(Digest, Figures)],
     pub names: &'a [Reference],
+    /// Where a registry has it: a repository, and the manifest's digest.
+    pub manifest: Option<(&'a str, &'a Digest)>,
+    /// What that repository calls the layers.
+    pub blobs: &'a [Blob],
+}
+
+/// A layer as a repository of some registry holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Of its plain tar.
+    pub diff_id: Digest,
+    /// The repository, in full.
+    pub repository: String,
+    /// Of the bytes that are held, compressed as they are.
+    pub digest: Digest,
+    /// How many they are.
+    pub size: u64,
+    /// What they are.
+    pub media_type: String,
 }
 
 impl Records {
@@ -141,6 +168,10 @@ impl Records {
                     new.row.tagged.cast_signed()
                 ],
             )?;
+            if let Some((repository, digest)) = new.manifest {
+                set_manifest(t, repository, digest, &new.row.id)?;
+            }
+            new.blobs.iter().try_for_each(|blob| set_blob(t, blob))?;
             for name in new.names {
                 set_name(t, name, &new.row)?;
             }
@@ -167,13 +198,30 @@ impl Records {
         repository: &str,
         manifest: &Digest,
         id: &Digest,
+        blobs: &[Blob],
     ) -> Result<(), Error> {
         self.change("note a manifest", |t| {
-            t.execute(
-                "INSERT OR REPLACE INTO image_manifests VALUES (?, ?, ?)",
-                [repository, manifest.as_str(), id.as_str()],
-            )
-            .map(drop)
+            set_manifest(t, repository, manifest, id)?;
+            blobs.iter().try_for_each(|blob| set_blob(t, blob))
+        })
+    }
+
+    /// Where registries have a layer, as far as is known.
+    pub fn blobs(&self, diff_id: &Digest) -> Result<Vec<Blob>, Error> {
+        self.read("list where a layer is", |c| {
+            c.prepare_cached(
+                "SELECT repository, digest, size, media_type FROM image_blobs WHERE diff_id = ?",
+            )?
+            .query_map([diff_id.as_str()], |r| {
+                Ok(Blob {
+                    diff_id: diff_id.clone(),
+                    repository: r.get(0)?,
+                    digest: digest(r, 1)?,
+                    size: unsigned(r, 2)?,
+                    media_type: r.get(3)?,
+                })
+            })?
+            .collect()
         })
     }
 
@@ -203,6 +251,7 @@ impl Records {
             t.execute("DELETE FROM image_records WHERE id = ?", [id.as_str()])?;
             for (diff_id, _) in &free {
                 t.execute("DELETE FROM image_layers WHERE diff_id = ?", [diff_id.as_str()])?;
+                t.execute("DELETE FROM image_blobs WHERE diff_id = ?", [diff_id.as_str()])?;
             }
             Ok(free)
         })
@@ -386,6 +435,33 @@ fn set_name(t: &Transaction<'_>, name: &Reference, row: &Row) -> rusqlite::Resul
     t.execute(
         "UPDATE image_records SET tagged = ? WHERE id = ?",
         params![row.tagged.cast_signed(), row.id.as_str()],
+    )
+    .map(drop)
+}
+
+fn set_manifest(
+    t: &Transaction<'_>,
+    repository: &str,
+    digest: &Digest,
+    id: &Digest,
+) -> rusqlite::Result<()> {
+    t.execute(
+        "INSERT OR REPLACE INTO image_manifests VALUES (?, ?, ?)",
+        [repository, digest.as_str(), id.as_str()],
+    )
+    .map(drop)
+}
+
+fn set_blob(t: &Transaction<'_>, blob: &Blob) -> rusqlite::Result<()> {
+    t.execute(
+        "INSERT OR REPLACE INTO image_blobs VALUES (?, ?, ?, ?, ?)",
+        params![
+            blob.diff_id.as_str(),
+            blob.repository,
+            blob.digest.as_str(),
+            blob.size.cast_signed(),
+            blob.media_type
+        ],
     )
     .map(drop)
 }

@@ -4,7 +4,7 @@ use crate::{
     Detail, Error, HistoryItem, Summary,
     content::{Content, Figures, Lease},
     error::Doing,
-    records::{Name, New, Records, Row},
+    records::{Blob, Name, New, Records, Row},
 };
 use sha2::{Digest as _, Sha256};
 use spec::{
@@ -189,7 +189,7 @@ impl Store {
     }
 
     /// Remembers that a registry has the image under `repository@digest`,
-    /// where the digest is the manifest's.
+    /// where the digest is the manifest's, and its layers as `blobs`.
     ///
     /// # Errors
     /// [`Error::Missing`]; what the host said.
@@ -198,12 +198,21 @@ impl Store {
         id: &Digest,
         repository: &Reference,
         manifest: &[u8],
+        blobs: &[Blob],
     ) -> Result<Digest, Error> {
         self.row(id)?;
         let digest = self.content.put(manifest)?;
         self.content.settle()?;
-        self.records.add_manifest(&repository.repository(), &digest, id)?;
+        self.records.add_manifest(&repository.repository(), &digest, id, blobs)?;
         Ok(digest)
+    }
+
+    /// Where registries have a layer of an image, as far as is known.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn blobs(&self, diff_id: &Digest) -> Result<Vec<Blob>, Error> {
+        self.records.blobs(diff_id)
     }
 
     /// What everything takes.
@@ -292,7 +301,8 @@ impl Store {
             created: nanos(parsed.created.as_deref()),
             tagged: now(),
         };
-        let added = self.records.add(&New { row, layers, names })?;
+        let new = New { row, layers, names, manifest: None, blobs: &[] };
+        let added = self.records.add(&new)?;
         Ok((id, added))
     }
 }

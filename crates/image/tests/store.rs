@@ -1,6 +1,6 @@
 //! Images come in, are found, mounted, written out and removed. Needs root.
 
-use image::{Commit, Deleted, Import, Kind, Store};
+use image::{Arrived, Blob, Commit, Deleted, Import, Kind, Store};
 use sha2::{Digest as _, Sha256};
 use snapshot::{IdRange, Root, mount_read_only};
 use spec::{Digest, Reference, docker::Words};
@@ -192,16 +192,79 @@ fn an_image_is_found_by_name_id_and_prefix() {
 fn an_image_is_found_by_its_manifest() {
     let s = scratch();
     let id = import(&s.store, &layer(&[("a", "1")]), "app:x");
-    let manifest = s.store.note_manifest(&id, &name("app"), b"{}").expect("note");
+    let manifest = s.store.note_manifest(&id, &name("app"), b"{}", &[]).expect("note");
     let by_digest = format!("app@{manifest}");
     assert_eq!(s.store.lookup(&by_digest).expect("there"), id);
     assert_eq!(s.store.inspect(&id).expect("inspect").summary.repo_digests, [by_digest]);
     let gone = s.store.remove("app:x", false, true, &|_| Vec::new()).expect("remove");
     assert_eq!(gone.len(), 4, "the digest goes with the repository's last tag: {gone:?}");
     let again = import(&s.store, &layer(&[("a", "1")]), "app:x");
-    s.store.note_manifest(&again, &name("app"), b"{}").expect("note");
+    s.store.note_manifest(&again, &name("app"), b"{}", &[]).expect("note");
     s.store.remove(again.as_str(), false, true, &|_| Vec::new()).expect("remove");
     assert!(s.names("blobs/sha256").is_empty(), "{:?}", s.names("blobs/sha256"));
+}
+
+#[test]
+fn an_image_comes_in_by_pieces_and_its_name_moves_last() {
+    let s = scratch();
+    let layers = [layer(&[("a", "1")]), layer(&[("b", "2")])];
+    let [low, high] = [sha256(&layers[0]), sha256(&layers[1])];
+    let config = config(&[&layers[0], &layers[1]]);
+    let reference = name("localhost:5000/app:v1");
+    let blobs = [Blob {
+        diff_id: low.clone(),
+        repository: reference.repository(),
+        digest: sha256(&gzip(&layers[0])),
+        size: 9,
+        media_type: "t".into(),
+    }];
+    let arrived =
+        Arrived { config: &config, manifest: b"{}", reference: &reference, blobs: &blobs };
+    let done = s.store.ingest(|ingest| {
+        assert!(!ingest.has(&low)?);
+        std::thread::scope(|scope| {
+            let one = scope.spawn(|| ingest.layer(&high, &mut &layers[1][..]));
+            ingest.layer(&low, &mut &gzip(&layers[0])[..])?;
+            one.join().expect("no panic")
+        })?;
+        assert!(ingest.has(&low)? && s.store.lookup("localhost:5000/app:v1").is_err());
+        ingest.finish(arrived)
+    });
+    let (id, new) = done.expect("ingest");
+    assert!(new);
+    let summary = s.store.inspect(&id).expect("there").summary;
+    assert_eq!(summary.repo_tags, ["localhost:5000/app:v1"]);
+    assert_eq!(summary.repo_digests, [format!("localhost:5000/app@{}", sha256(b"{}"))]);
+    assert_eq!(s.store.blobs(&low).expect("known"), blobs);
+    let again = s.store.ingest(|ingest| {
+        assert!(ingest.has(&low)? && ingest.has(&high)?);
+        assert_eq!(ingest.config(&id)?.as_deref(), Some(&config[..]));
+        ingest.finish(arrived)
+    });
+    assert_eq!(again.expect("ingest"), (id.clone(), false), "nothing of it is new");
+    s.store.remove(id.as_str(), true, true, &|_| Vec::new()).expect("remove");
+    assert_eq!(s.store.blobs(&low).expect("forgotten"), []);
+}
+
+#[test]
+fn what_did_not_come_in_whole_leaves_nothing() {
+    let s = scratch();
+    let tar = layer(&[("a", "1")]);
+    let other = sha256(b"other");
+    let lie = s.store.ingest(|ingest| ingest.layer(&other, &mut &tar[..]));
+    assert_eq!(lie.expect_err("another layer").kind(), Kind::Invalid);
+    let config = config(&[&tar]);
+    let reference = name("app");
+    let arrived = Arrived { config: &config, manifest: b"{}", reference: &reference, blobs: &[] };
+    let half = s.store.ingest(|ingest| ingest.finish(arrived));
+    assert_eq!(half.expect_err("no layer").kind(), Kind::Invalid);
+    let left = s.store.ingest(|ingest| {
+        ingest.layer(&sha256(&tar), &mut &tar[..])?;
+        Err::<(), _>(image::Error::Invalid("given up".into()))
+    });
+    assert!(left.is_err());
+    assert_eq!(s.names("layers"), [""; 0]);
+    assert!(s.store.list(true).expect("list").is_empty());
 }
 
 #[test]
