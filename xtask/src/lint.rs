@@ -9,10 +9,11 @@ use std::{
 };
 
 /// What a room or program must never link, however indirectly.
-const APART: [(&str, &[&str]); 4] = [
+const APART: [(&str, &[&str]); 5] = [
     ("cofferdamd", &["runtime", "monitor"]),
     ("cofferdam-run", &["policy", "engine", "api", "network", "image", "tokio", "rustls", "clap"]),
-    ("cli", &["engine", "runtime", "policy", "monitor", "network", "image"]),
+    ("cli", &["engine", "runtime", "policy", "monitor", "network", "image", "registry", "rustls"]),
+    ("registry", &["engine", "policy", "network", "api"]),
     ("policy", &["rustix", "sys", "libc", "tokio"]),
 ];
 

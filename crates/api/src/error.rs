@@ -78,6 +78,7 @@ impl From<engine::Error> for Error {
             K::Conflict => StatusCode::CONFLICT,
             K::Invalid => StatusCode::BAD_REQUEST,
             K::NotModified => StatusCode::NOT_MODIFIED,
+            K::Unauthorized => StatusCode::UNAUTHORIZED,
             K::Forbidden => StatusCode::FORBIDDEN,
             K::Unsupported => StatusCode::NOT_IMPLEMENTED,
             K::Host => StatusCode::INTERNAL_SERVER_ERROR,

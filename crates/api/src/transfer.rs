@@ -1,28 +1,53 @@
 //! Images in and out: `load`, `save`, `import`, and the asking for one that
 //! is not here.
 
-use crate::answer::{Answer, Outcome};
+use crate::answer::Outcome;
 use crate::archive::write;
 use crate::call::Call;
 use crate::error::Error;
 use crate::images::{changes, reference};
 use crate::pipe::{Inlet, Late, produce};
 use crate::streams::blocking;
-use engine::ImportWish;
-use hyper::StatusCode;
+use engine::{Credentials, ImportWish, PullWish, Said};
 use serde::Serialize;
 
 const JSON: &str = "application/json";
 const TAR: &str = "application/x-tar";
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct Line<'a> {
     stream: &'a str,
 }
 
 #[derive(Serialize)]
 struct Status<'a> {
     status: &'a str,
+}
+
+/// How far something is, as Docker's clients draw it.
+#[derive(Serialize)]
+struct Progress<'a> {
+    status: &'a str,
+    #[serde(rename = "progressDetail", skip_serializing_if = "Option::is_none")]
+    detail: Option<Detail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Detail {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+}
+
+impl<'a> Progress<'a> {
+    fn of(said: &'a Said) -> Self {
+        let (current, total) = said.bytes.unzip();
+        let detail = said.of_blob.then_some(Detail { current, total });
+        Self { status: &said.status, detail, id: said.id.as_deref() }
+    }
 }
 
 /// `GET /images/get?names=…`.
@@ -59,7 +84,7 @@ pub async fn load(mut call: Call) -> Outcome {
         let mut gone = None;
         let result = call.engine.load(&mut input, &mut |line| {
             if gone.is_none() {
-                gone = out.say(&Said { stream: &format!("{line}\n") }).err();
+                gone = out.say(&Line { stream: &format!("{line}\n") }).err();
             }
         });
         input.finish();
@@ -79,9 +104,24 @@ pub async fn create(call: Call) -> Outcome {
 }
 
 async fn pull(call: Call) -> Outcome {
-    let name = reference(call.query.text("fromImage"), call.query.text("tag")).unwrap_or_default();
-    blocking(move || Ok(call.engine.pull(&name)?)).await?;
-    Ok(Answer::status(StatusCode::OK))
+    let query = &call.query;
+    let wish = PullWish {
+        image: query.text("fromImage").to_owned(),
+        tag: query.text("tag").to_owned(),
+        platform: query.text("platform").to_owned(),
+        credentials: credentials(&call)?,
+    };
+    produce(JSON, Late::Json, move |out| {
+        // A client that leaves ends it.
+        Ok(call.engine.pull(&wish, &mut |said| out.say(&Progress::of(&said)))?)
+    })
+    .await
+}
+
+/// What the client knows for the registry.
+fn credentials(call: &Call) -> Result<Credentials, Error> {
+    let header = call.headers.get("X-Registry-Auth").map_or(&b""[..], |value| value.as_bytes());
+    Credentials::from_header(&String::from_utf8_lossy(header)).map_err(Error::bad)
 }
 
 async fn import(mut call: Call) -> Outcome {

@@ -39,6 +39,10 @@ pub struct Words {
     /// Registry to ask before Docker Hub; may be given several times
     #[arg(long, value_name = "URL")]
     registry_mirror: Vec<String>,
+    /// Registry (HOST[:PORT]) or network of registries that need not prove
+    /// who it is, nor encrypt; may be given several times
+    #[arg(long, value_name = "REGISTRY")]
+    insecure_registry: Vec<String>,
     /// Set no_new_privs in every container
     #[arg(long)]
     no_new_privileges: bool,
@@ -63,6 +67,8 @@ struct Config {
     bip: Option<String>,
     #[serde(alias = "registry-mirrors")]
     registry_mirror: Vec<String>,
+    #[serde(alias = "insecure-registries")]
+    insecure_registry: Vec<String>,
     no_new_privileges: bool,
     log_level: Option<String>,
 }
@@ -90,6 +96,7 @@ pub struct Settings {
     bridge: String,
     bip: Option<String>,
     registry_mirrors: Vec<String>,
+    insecure_registries: Vec<String>,
     no_new_privileges: bool,
 }
 
@@ -157,6 +164,7 @@ impl Words {
             bridge: self.bridge.or(file.bridge).unwrap_or_else(|| DEFAULT_BRIDGE.into()),
             bip: self.bip.or(file.bip),
             registry_mirrors: list(self.registry_mirror, file.registry_mirror),
+            insecure_registries: list(self.insecure_registry, file.insecure_registry),
             no_new_privileges: self.no_new_privileges || file.no_new_privileges,
         })
     }
@@ -211,6 +219,7 @@ impl Settings {
             bip: self.bip.clone(),
             runtime_binary,
             registry_mirrors: self.registry_mirrors.clone(),
+            insecure_registries: self.insecure_registries.clone(),
             no_new_privileges: self.no_new_privileges,
         })
     }

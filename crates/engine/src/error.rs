@@ -16,6 +16,8 @@ pub enum Kind {
     Invalid,
     /// It is already so: 304.
     NotModified,
+    /// Other credentials are needed: 401.
+    Unauthorized,
     /// Not allowed, to anyone: 403.
     Forbidden,
     /// This engine does not do that: 501.

@@ -26,6 +26,7 @@ pub(crate) struct House {
     pub journal: Arc<Journal>,
     pub roster: Roster,
     pub images: image::Store,
+    pub registry: registry::Registry,
     pub volumes: Volumes,
     pub networks: Networks,
     pub execs: Execs,

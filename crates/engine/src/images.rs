@@ -376,23 +376,6 @@ impl Engine {
         house.journal.say("image", "prune", "", reclaimed);
         Ok(Pruned { removed: Vec::new(), images, reclaimed: pruned.reclaimed })
     }
-
-    /// Gets an image from a registry.
-    ///
-    /// # Errors
-    /// `Unsupported`, also for an image that is here: whether it is what the
-    /// registry has now is not known.
-    pub fn pull(&self, reference: &str) -> Result<(), Error> {
-        let here = match self.0.images.lookup(reference) {
-            Ok(_) => "; the image of that name that is here stays as it is",
-            Err(error) if error.kind() == image::Kind::NotFound => "",
-            Err(error) => return Err(error.into()),
-        };
-        Err(Error::Unsupported(format!(
-            "cannot pull {reference}: this engine does not speak to registries yet; use \"load\" \
-             or \"import\"{here}"
-        )))
-    }
 }
 
 #[cfg(test)]

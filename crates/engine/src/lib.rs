@@ -59,6 +59,7 @@ mod places;
 mod ports;
 mod random;
 mod recover;
+mod registries;
 mod restart;
 mod roster;
 mod signals;
@@ -88,6 +89,8 @@ pub use images::{CommitWish, Deleted, HistoryItem, ImageDetail, ImageSummary, Im
 pub use logs::{EndLogs, LogLine, LogWish, Logs, Stream};
 pub use networks::{Network, NetworkMember};
 pub use options::Options;
+pub use registries::PullWish;
+pub use registry::{Credentials, Said};
 pub use state::State;
 pub use stats::{Interface, Stats};
 pub use usage::{DiskUsage, Top, UpdateWish};

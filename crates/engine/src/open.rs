@@ -11,13 +11,14 @@ use crate::{
     host::{self, Machine},
     house::{House, Paths},
     networks::Networks,
-    places, recover,
+    places, recover, registries,
     roster::Roster,
     store::{Row, Store, Write},
     volumes::Volumes,
     watcher::{Due, Watcher},
     workers::Workers,
 };
+use registry::Registry;
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
@@ -76,6 +77,7 @@ impl Engine {
             leaving: Mutex::default(),
             tidying: AtomicBool::default(),
             nursery: watch::Nursery::new(&options.runtime_binary),
+            registry: Registry::new(registries::settings(&options)),
             options,
             paths,
             machine,

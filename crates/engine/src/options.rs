@@ -18,6 +18,9 @@ pub struct Options {
     pub runtime_binary: PathBuf,
     /// Registries to ask before Docker Hub.
     pub registry_mirrors: Vec<String>,
+    /// Registries (`HOST[:PORT]`) and networks of them that need not prove
+    /// who they are, nor encrypt.
+    pub insecure_registries: Vec<String>,
     /// `no_new_privs` for every container.
     pub no_new_privileges: bool,
 }

@@ -147,4 +147,16 @@ impl Error {
             | Self::Left => Kind::Host,
         }
     }
+
+    /// Another endpoint of the same registry may do better.
+    pub(crate) fn is_of_the_endpoint(&self) -> bool {
+        matches!(
+            self,
+            Self::Reach { .. }
+                | Self::Answer { .. }
+                | Self::NoManifest { .. }
+                | Self::Denied { .. }
+                | Self::Unauthorized { .. }
+        )
+    }
 }

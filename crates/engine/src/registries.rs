@@ -1,0 +1,160 @@
+//! What needs a registry: `pull`.
+
+use crate::{Engine, Error, Kind};
+use registry::{Credentials, Pull, Said, Settings};
+use spec::{Reference, image::Platform};
+use std::{collections::BTreeMap, io};
+
+/// Where the files of registries are: certificates of theirs, and ours for
+/// them. Docker's are as good as our own.
+const CERTS: [&str; 2] = ["/etc/cofferdam/certs.d", "/etc/docker/certs.d"];
+
+/// `pull` of an image.
+#[derive(Clone, Debug, Default)]
+pub struct PullWish {
+    /// `repository[:tag][@digest]`.
+    pub image: String,
+    /// A tag or digest that outranks the one in `image`; with neither, all
+    /// tags of the repository are meant.
+    pub tag: String,
+    /// `linux/arm64/v8`; empty for the host's.
+    pub platform: String,
+    /// For the registry, as the client sent them.
+    pub credentials: Credentials,
+}
+
+impl PullWish {
+    fn reference(&self) -> Result<Reference, Error> {
+        let invalid = |e: spec::reference::NotAReference| Error::Invalid(e.to_string());
+        let named = self.image.parse::<Reference>().map_err(invalid)?;
+        if self.tag.is_empty() || named.digest().is_some() {
+            return Ok(named);
+        }
+        if self.tag.contains(':') {
+            let digest = self.tag.parse().map_err(|e: spec::digest::NotADigest| {
+                Error::Invalid(format!("invalid reference format: {e}"))
+            })?;
+            return Ok(named.with_digest(digest));
+        }
+        named.with_tag(&self.tag).map_err(invalid)
+    }
+}
+
+/// `os[/architecture[/variant]]`, in the spellings that people use.
+fn platform(text: &str) -> Result<Option<Platform>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parts: Vec<String> = text.split('/').map(str::to_ascii_lowercase).collect();
+    let valid = |part: &String| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    };
+    if parts.len() > 3 || !parts.iter().all(valid) {
+        return Err(Error::Invalid(format!(
+            "{text:?} is an invalid OS component of {text:?}: OS[/ARCHITECTURE[/VARIANT]] is wanted"
+        )));
+    }
+    let host = image::host();
+    let mut parts = parts.into_iter();
+    let os = parts.next().unwrap_or_default();
+    let architecture = parts.next().unwrap_or(host.architecture);
+    let architecture = match architecture.as_str() {
+        "x86_64" | "x86-64" => "amd64".to_owned(),
+        "aarch64" => "arm64".to_owned(),
+        _ => architecture,
+    };
+    Ok(Some(Platform { os, architecture, variant: parts.next(), ..Platform::default() }))
+}
+
+/// How to speak to registries, by the words that the daemon was given.
+pub(crate) fn settings(options: &crate::Options) -> Settings {
+    Settings {
+        mirrors: options.registry_mirrors.clone(),
+        insecure: options.insecure_registries.clone(),
+        certs: CERTS.map(Into::into).into(),
+    }
+}
+
+impl Engine {
+    /// Fetches an image from a registry; `listen` is told how it goes, and
+    /// ends it by an error.
+    ///
+    /// # Errors
+    /// The registry does not have it, cannot be reached, or gives something
+    /// that is not to be believed.
+    pub fn pull(
+        &self,
+        wish: &PullWish,
+        listen: &mut dyn FnMut(Said) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let reference = wish.reference()?;
+        let platform = platform(&wish.platform)?;
+        let credentials = Some(wish.credentials.clone()).filter(|c| !c.is_nobody());
+        let house = &self.0;
+        let mut wishes = vec![Pull { reference, platform, credentials }];
+        if wishes[0].reference.is_name_only() {
+            let all = wishes.remove(0);
+            for tag in house.registry.tags(&all.reference, all.credentials.as_ref())? {
+                let reference =
+                    all.reference.with_tag(&tag).map_err(|e| Error::Invalid(e.to_string()))?;
+                wishes.push(Pull { reference, ..all.clone() });
+            }
+        }
+        for wish in &wishes {
+            let pulled = house.registry.pull(&house.images, wish, listen)?;
+            let name = wish.reference.familiar();
+            let repository = wish.reference.familiar_repository();
+            tracing::info!(image = name, id = %pulled.id, new = pulled.new, "pulled");
+            let attributes = BTreeMap::from([("name".to_owned(), repository)]);
+            house.journal.say("image", "pull", &name, attributes);
+        }
+        Ok(())
+    }
+}
+
+impl From<registry::Error> for Error {
+    fn from(error: registry::Error) -> Self {
+        let kind = match error.kind() {
+            registry::Kind::NotFound => Kind::NotFound,
+            registry::Kind::Unauthorized => Kind::Unauthorized,
+            registry::Kind::Invalid => Kind::Invalid,
+            registry::Kind::Conflict => Kind::Conflict,
+            registry::Kind::Host => Kind::Host,
+        };
+        Self::below(kind, &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(image: &str, tag: &str) -> Result<String, String> {
+        let wish = PullWish { image: image.into(), tag: tag.into(), ..PullWish::default() };
+        wish.reference().map(|r| r.familiar()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_tag_outranks_the_names_and_a_digest_all_tags() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        assert_eq!(named("a", "1").as_deref(), Ok("a:1"));
+        assert_eq!(named("a:1", "").as_deref(), Ok("a:1"));
+        assert_eq!(named("a:1", "2").as_deref(), Ok("a:2"));
+        assert_eq!(named("a", ""), Ok("a".into()), "all tags");
+        assert_eq!(named("a", &digest), Ok(format!("a@{digest}")));
+        assert!(named(&format!("a@{digest}"), "1").is_ok_and(|name| name.contains(&digest)));
+        assert!(named("a", "sha256:0").is_err() && named("A", "").is_err());
+    }
+
+    #[test]
+    fn a_platform_is_spelt_in_several_ways_and_not_in_any() {
+        let read = |text| platform(text).expect(text).expect(text);
+        assert_eq!(read("linux/aarch64").architecture, "arm64");
+        assert_eq!(read("Linux/x86_64").architecture, "amd64");
+        assert_eq!(read("linux").architecture, image::host().architecture);
+        assert_eq!(read("linux/arm/v6").variant.as_deref(), Some("v6"));
+        for text in ["linux/", "linux/arm/v6/x", "linux/a b"] {
+            assert!(platform(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A blob on its way here: hashed as it passes, resumed where it broke off,
+//! and believed only at its end.
+
+use crate::{
+    Error,
+    session::{Ask, Session, pause},
+};
+use reqwest::{Method, StatusCode, blocking::Response, header};
+use sha2::{Digest as _, Sha256};
+use spec::{Digest, image::Descriptor};
+use std::io::{self, Read};
+
+/// How often in a row a blob may break off.
+const BREAKS: u32 = 6;
+/// It counts as going on again after so many bytes.
+const PROGRESS: u64 = 256 << 10;
+const DOING: &str = "fetch a blob";
+
+/// Reads one blob. Its end is reached by the right bytes only: too few, too
+/// many or others are an error before it.
+pub(crate) struct Blob<'a> {
+    session: &'a Session<'a>,
+    wanted: &'a Descriptor,
+    answer: Option<Response>,
+    at: u64,
+    hash: Sha256,
+    breaks: u32,
+    broke_at: u64,
+    ended: bool,
+    /// Told how far it is; an error from it ends the reading.
+    seen: &'a mut dyn FnMut(u64) -> Result<(), Error>,
+}
+
+impl<'a> Blob<'a> {
+    /// Nothing is asked for yet.
+    pub fn new(
+        session: &'a Session<'a>,
+        wanted: &'a Descriptor,
+        seen: &'a mut dyn FnMut(u64) -> Result<(), Error>,
+    ) -> Self {
+        let hash = Sha256::new();
+        Self {
+            session,
+            wanted,
+            answer: None,
+            at: 0,
+            hash,
+            breaks: 0,
+            broke_at: 0,
+            ended: false,
+            seen,
+        }
+    }
+
+    /// Asks for what is missing; none if it broke off at once.
+    fn open(&mut self) -> Result<Option<Response>, Error> {
+        let path = format!("/blobs/{}", self.wanted.digest);
+        let range = format!("bytes={}-", self.at);
+        let headers = [(header::RANGE, range.as_str())];
+        let headers = if self.at == 0 { &headers[..0] } else { &headers[..] };
+        let ask = Ask { headers, ..Ask::new(Method::GET, &path, DOING) };
+        let mut answer = self.session.send(&ask)?;
+        let begins = match answer.status() {
+            StatusCode::OK => 0,
+            StatusCode::PARTIAL_CONTENT if range_of(&answer) == Some(self.at) => self.at,
+            StatusCode::PARTIAL_CONTENT => {
+                return Err(Error::Invalid(format!(
+                    "{} gives another part of {} than was asked for",
+                    self.session.endpoint.host(),
+                    self.wanted.digest
+                )));
+            }
+            _ => return Err(self.session.refused(answer, DOING)),
+        };
+        if let Some(length) = answer.content_length()
+            && begins + length != self.wanted.size
+        {
+            return Err(self.wrong_size(begins + length));
+        }
+        // A registry that knows no ranges begins anew.
+        let mut over = self.at - begins;
+        let mut waste = [0; 8 << 10];
+        while over > 0 {
+            let most = usize::try_from(over).unwrap_or(usize::MAX).min(waste.len());
+            match answer.read(&mut waste[..most]) {
+                Ok(0) => return self.broken(io::ErrorKind::UnexpectedEof.into()).map(|()| None),
+                Ok(len) => over -= len as u64,
+                Err(e) => return self.broken(e).map(|()| None),
+            }
+        }
+        Ok(Some(answer))
+    }
+
+    fn wrong_size(&self, found: u64) -> Error {
+        Error::Invalid(format!(
+            "{} has {found} bytes where its manifest says {}",
+            self.wanted.digest, self.wanted.size
+        ))
+    }
+
+    fn next(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        while !self.ended {
+            let opened = match self.answer.take() {
+                None => self.open()?,
+                answer => answer,
+            };
+            let Some(mut answer) = opened else { continue };
+            let left = self.wanted.size - self.at;
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+            // At the end one byte more is asked for: there must be none.
+            let read = match most {
+                0 => answer.read(&mut [0]).and_then(|more| match more {
+                    0 => Ok(0),
+                    _ => Err(io::Error::other(self.wrong_size(self.at + 1))),
+                }),
+                _ => answer.read(&mut into[..most]),
+            };
+            match read {
+                Ok(0) if left == 0 => return self.finish(),
+                Ok(0) => self.broken(io::ErrorKind::UnexpectedEof.into())?,
+                Ok(len) => {
+                    self.hash.update(&into[..len]);
+                    self.at += len as u64;
+                    self.answer = Some(answer);
+                    (self.seen)(self.at)?;
+                    return Ok(len);
+                }
+                Err(e) => match e.downcast::<Error>() {
+                    Ok(error) => return Err(error),
+                    // All of it is here; how the connection ends is no matter.
+                    Err(_) if left == 0 => return self.finish(),
+                    Err(e) => self.broken(e)?,
+                },
+            }
+        }
+        Ok(0)
+    }
+
+    /// It broke off: a pause, and on from here, unless that goes nowhere.
+    fn broken(&mut self, source: io::Error) -> Result<(), Error> {
+        if self.at >= self.broke_at + PROGRESS {
+            self.breaks = 0;
+        }
+        self.broke_at = self.at;
+        self.breaks += 1;
+        if self.breaks == BREAKS {
+            return Err(Error::Blob { digest: self.wanted.digest.clone(), source });
+        }
+        tracing::debug!(digest = %self.wanted.digest, at = self.at, error = %source, "resuming");
+        pause(self.breaks, None);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<usize, Error> {
+        let found = Digest::from_sha256(std::mem::take(&mut self.hash).finalize().into());
+        if found != self.wanted.digest {
+            return Err(Error::Digest { expected: self.wanted.digest.clone(), found });
+        }
+        self.ended = true;
+        Ok(0)
+    }
+
+    /// The whole blob.
+    pub fn whole(mut self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes).map_err(|e| taken_out(e, &self.wanted.digest))?;
+        Ok(bytes)
+    }
+
+    /// Reads on to the end: what follows a compressed stream counts, too.
+    pub fn drain(mut self) -> Result<(), Error> {
+        io::copy(&mut self, &mut io::sink()).map_err(|e| taken_out(e, &self.wanted.digest))?;
+        Ok(())
+    }
+}
+
+impl Read for Blob<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        self.next(into).map_err(io::Error::other)
+    }
+}
+
+/// An error of [`Blob`], out of its wrapping.
+pub(crate) fn taken_out(e: io::Error, digest: &Digest) -> Error {
+    match e.downcast::<Error>() {
+        Ok(error) => error,
+        Err(source) => Error::Blob { digest: digest.clone(), source },
+    }
+}
+
+/// Where a part begins.
+fn range_of(answer: &Response) -> Option<u64> {
+    let text = answer.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
+    text.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
+}

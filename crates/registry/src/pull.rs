@@ -1,0 +1,309 @@
+//! `pull`: a name becomes an image of the store.
+
+use crate::{
+    Credentials, Error, Registry, Said, TRANSFERS,
+    blob::{Blob, taken_out},
+    flights::{Seat, Stage},
+    manifests::{Resolved, distance, resolve, words},
+    said::{Bar, Teller, telling},
+    session::Session,
+};
+use image::{Arrived, Ingest, Store};
+use spec::{
+    Digest, Reference,
+    image::{Descriptor, ImageConfig, Manifest, Platform, media},
+};
+use std::{
+    io,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+/// Largest configuration that is read.
+const CONFIG: u64 = 8 << 20;
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct Pull {
+    /// With a tag or a digest.
+    pub reference: Reference,
+    /// For what; the host's if none.
+    pub platform: Option<Platform>,
+    /// Of the client.
+    pub credentials: Option<Credentials>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// The image.
+    pub id: Digest,
+    /// Of what the name points to at the registry.
+    pub digest: Digest,
+    /// The name had not meant this image before.
+    pub new: bool,
+}
+
+/// A layer that is wanted.
+struct Layer<'a> {
+    blob: &'a Descriptor,
+    diff_id: &'a Digest,
+    /// As people see it.
+    id: &'a str,
+}
+
+impl Registry {
+    /// Fetches an image into `store`; `listen` is told how it goes, and ends
+    /// it by an error.
+    ///
+    /// # Errors
+    /// The registry does not have it, or gives something else; nothing of it
+    /// stays then.
+    pub fn pull(
+        &self,
+        store: &Store,
+        wish: &Pull,
+        listen: &mut dyn FnMut(Said) -> io::Result<()>,
+    ) -> Result<Pulled, Error> {
+        let platform = wish.platform.clone().unwrap_or_else(image::host);
+        let (session, resolved) = self.at_endpoint(
+            wish.reference.domain(),
+            wish.reference.path(),
+            wish.credentials.as_ref(),
+            |session| resolve(session, &wish.reference, &platform),
+        )?;
+        telling(listen, |teller, stop| {
+            let tag = wish.reference.digest().map(Digest::as_str).or(wish.reference.tag());
+            let from = format!("Pulling from {}", wish.reference.path());
+            teller.say(Said::about(tag.unwrap_or("latest"), from))?;
+            let (id, new) = store.ingest(|ingest| {
+                let operation =
+                    Operation { registry: self, session: &session, ingest, teller, stop };
+                operation.image(wish, &resolved)
+            })?;
+            let digest = resolved.top.digest.clone();
+            teller.say(Said::plain(format!("Digest: {digest}")))?;
+            let name = wish.reference.familiar();
+            let status = if new { "Downloaded newer image" } else { "Image is up to date" };
+            teller.say(Said::plain(format!("Status: {status} for {name}")))?;
+            Ok(Pulled { id, digest, new })
+        })
+    }
+
+    /// Asks one endpoint after the other, as long as another may do better.
+    pub(crate) fn at_endpoint<'a, T>(
+        &self,
+        domain: &str,
+        path: &'a str,
+        credentials: Option<&'a Credentials>,
+        ask: impl Fn(&Session<'a>) -> Result<T, Error>,
+    ) -> Result<(Session<'a>, T), Error> {
+        let mut endpoints = self.settings.endpoints(domain).into_iter().peekable();
+        loop {
+            let endpoint = endpoints.next().expect("every registry has one, and the last returns");
+            let mirror = endpoint.mirror;
+            let host = endpoint.host().to_owned();
+            let asked = Session::new(self, endpoint, path, credentials)
+                .and_then(|session| ask(&session).map(|answer| (session, answer)));
+            match asked {
+                Err(error)
+                    if endpoints.peek().is_some()
+                        && (matches!(error, Error::Reach { .. })
+                            || (mirror && error.is_of_the_endpoint())) =>
+                {
+                    tracing::debug!(registry = host, %error, "asking elsewhere");
+                }
+                asked => return asked,
+            }
+        }
+    }
+}
+
+/// One pull under way.
+struct Operation<'a, 'i> {
+    registry: &'a Registry,
+    session: &'a Session<'a>,
+    ingest: &'a Ingest<'i>,
+    teller: &'a Teller<'a>,
+    stop: &'a AtomicBool,
+}
+
+impl Operation<'_, '_> {
+    fn image(&self, wish: &Pull, resolved: &Resolved) -> Result<(Digest, bool), Error> {
+        let manifest = &resolved.manifest;
+        check(manifest)?;
+        let here = self.ingest.config(&manifest.config.digest)?;
+        let known = here.is_some();
+        let config = match here {
+            Some(bytes) => bytes,
+            None => {
+                Blob::new(self.session, &manifest.config, &mut |_| self.teller.go_on()).whole()?
+            }
+        };
+        let parsed: ImageConfig = serde_json::from_slice(&config)
+            .map_err(|e| Error::Invalid(format!("malformed image configuration: {e}")))?;
+        fits(wish, &parsed)?;
+        let diff_ids = &parsed.rootfs.diff_ids;
+        if diff_ids.len() != manifest.layers.len() {
+            return Err(Error::Invalid(format!(
+                "the manifest has {} layers where the configuration has {}",
+                manifest.layers.len(),
+                diff_ids.len()
+            )));
+        }
+        self.layers(manifest, diff_ids, known)?;
+        let blob = |(blob, diff_id): (&Descriptor, &Digest)| image::Blob {
+            diff_id: diff_id.clone(),
+            repository: wish.reference.repository(),
+            digest: blob.digest.clone(),
+            size: blob.size,
+            media_type: blob.media_type.clone(),
+        };
+        let blobs: Vec<_> = manifest.layers.iter().zip(diff_ids).map(blob).collect();
+        let done = self.ingest.finish(Arrived {
+            config: &config,
+            manifest: &resolved.top.bytes,
+            reference: &wish.reference,
+            blobs: &blobs,
+        })?;
+        Ok(done)
+    }
+
+    /// Brings all layers, several at a time; of those of an image that is
+    /// here already nothing is said.
+    fn layers(&self, manifest: &Manifest, diff_ids: &[Digest], known: bool) -> Result<(), Error> {
+        let all = manifest.layers.iter().zip(diff_ids);
+        let all: Vec<Layer<'_>> =
+            all.map(|(blob, diff_id)| Layer { blob, diff_id, id: blob.digest.short() }).collect();
+        let mut missing = Vec::new();
+        for layer in &all {
+            if self.ingest.has(layer.diff_id)? {
+                if !known {
+                    self.teller.blob(layer.id, "Already exists")?;
+                }
+            } else {
+                self.teller.blob(layer.id, "Pulling fs layer")?;
+                missing.push(layer);
+            }
+        }
+        let next = AtomicUsize::new(0);
+        let failed = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..missing.len().min(TRANSFERS) {
+                scope.spawn(|| {
+                    while let Some(layer) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if let Err(error) = self.layer(layer) {
+                            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                            // The first is the cause; the others were stopped.
+                            failed.get_or_insert(error);
+                            self.stop.store(true, Ordering::Relaxed);
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// Brings one layer, or waits for who brings it.
+    fn layer(&self, layer: &Layer<'_>) -> Result<(), Error> {
+        loop {
+            let seat = self.registry.flights.board(layer.diff_id);
+            if self.ingest.has(layer.diff_id)? {
+                return self.teller.blob(layer.id, "Pull complete");
+            }
+            let mut bar = Bar::new(self.teller, layer.id, "Downloading", layer.blob.size);
+            match seat {
+                Seat::Passenger(flight) => {
+                    let mut waits = false;
+                    flight.follow(|stage| match stage {
+                        Stage::Downloading(at) => bar.is_at(at),
+                        _ if std::mem::replace(&mut waits, true) => self.teller.go_on(),
+                        _ => self.teller.blob(layer.id, "Waiting"),
+                    })?;
+                }
+                Seat::Pilot(pilot) => {
+                    let slot = self.registry.slots.take(|| self.teller.go_on())?;
+                    let mut seen = |at| {
+                        pilot.is_at(Stage::Downloading(at));
+                        bar.is_at(at)?;
+                        if at == layer.blob.size {
+                            self.teller.blob(layer.id, "Verifying Checksum")?;
+                        }
+                        Ok(())
+                    };
+                    self.fetch(layer, &mut seen)?;
+                    drop(slot);
+                    self.teller.blob(layer.id, "Download complete")?;
+                    let bytes = Some((layer.blob.size, layer.blob.size));
+                    let said = Said::about(layer.id, "Extracting");
+                    self.teller.say(Said { bytes, of_blob: true, ..said })?;
+                    return self.teller.blob(layer.id, "Pull complete");
+                }
+            }
+        }
+    }
+
+    fn fetch(
+        &self,
+        layer: &Layer<'_>,
+        seen: &mut dyn FnMut(u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut blob = Blob::new(self.session, layer.blob, seen);
+        match self.ingest.layer(layer.diff_id, &mut blob) {
+            Ok(()) => blob.drain(),
+            Err(image::Error::Input(e)) => match taken_out(e, &layer.blob.digest) {
+                // What cannot be unpacked may be something else altogether.
+                Error::Blob { source, .. } => {
+                    blob.drain()?;
+                    Err(image::Error::Input(source).into())
+                }
+                error => Err(error),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// An image is what its manifest says it is, and nothing else.
+fn check(manifest: &Manifest) -> Result<(), Error> {
+    let config = manifest.config.media_type.as_str();
+    if !matches!(config, media::OCI_CONFIG | media::DOCKER_CONFIG) {
+        return Err(Error::Invalid(format!("this is no image: its configuration is {config:?}")));
+    }
+    if manifest.config.size > CONFIG {
+        return Err(Error::Invalid(format!("its configuration has more than {CONFIG} bytes")));
+    }
+    match manifest.layers.iter().find(|layer| !media::is_layer(&layer.media_type)) {
+        Some(layer) => {
+            let found = &layer.media_type;
+            Err(Error::Invalid(format!(
+                "layer {} is {found:?}, which is not carried",
+                layer.digest
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Where one platform was asked for in so many words, no other will do.
+fn fits(wish: &Pull, config: &ImageConfig) -> Result<(), Error> {
+    let Some(wanted) = &wish.platform else { return Ok(()) };
+    let actual = Platform {
+        os: config.os.clone(),
+        architecture: config.architecture.clone(),
+        variant: config.variant.clone(),
+        ..Platform::default()
+    };
+    match distance(&actual, wanted) {
+        Some(_) => Ok(()),
+        None => Err(Error::OtherPlatform {
+            reference: wish.reference.familiar(),
+            wanted: words(wanted),
+            actual: words(&actual),
+        }),
+    }
+}

@@ -1,0 +1,263 @@
+//! A registry of the tests' own: what it holds and every way in which it
+//! shall go wrong is said by the test. It listens on the loopback interface
+//! of a network namespace that nothing else is in.
+
+use reqwest::header;
+use rustix::thread::UnshareFlags;
+use sha2::{Digest as _, Sha256};
+use spec::Digest;
+use std::{
+    collections::HashMap,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+/// What goes wrong with one answer.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// The connection breaks after so many bytes of the body.
+    Cut(usize),
+    /// Another status, with a header.
+    Status(u16, &'static str),
+    /// Other bytes.
+    Bytes(Vec<u8>),
+    /// Another media type.
+    Type(&'static str),
+    /// A digest in the header that is not the content's.
+    Lie,
+    /// What was asked to begin somewhere begins at the beginning.
+    NoRange,
+    /// What was asked to begin somewhere begins somewhere else.
+    WrongRange,
+}
+
+#[derive(Default)]
+struct State {
+    blobs: HashMap<String, Vec<u8>>,
+    manifests: HashMap<String, (String, Vec<u8>)>,
+    /// By a part of the path: what befalls one request after the other.
+    faults: Vec<(String, Vec<Fault>)>,
+    /// `METHOD PATH[ range][ authorization]`
+    seen: Vec<String>,
+    token: Option<String>,
+}
+
+/// Listens until the test ends.
+#[derive(Clone)]
+pub struct Fake {
+    pub addr: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+/// Puts this thread, and all that it starts, on a network of its own.
+pub fn own_network() {
+    sys::process::unshare(UnshareFlags::NEWNET).expect("a network of its own: needs root");
+    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip(8)");
+    assert!(up.success());
+}
+
+impl Fake {
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let addr = listener.local_addr().expect("bound");
+        let fake = Self { addr, state: Arc::default() };
+        let serving = fake.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let serving = serving.clone();
+                std::thread::spawn(move || serving.serve(connection));
+            }
+        });
+        fake
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic")
+    }
+
+    pub fn name(&self, rest: &str) -> spec::Reference {
+        format!("{}/{rest}", self.addr).parse().expect("a name")
+    }
+
+    /// Keeps a blob, and describes it.
+    pub fn blob(&self, media_type: &str, bytes: &[u8]) -> serde_json::Value {
+        let digest = digest(bytes);
+        self.state().blobs.insert(digest.to_string(), bytes.to_vec());
+        serde_json::json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+    }
+
+    /// Keeps a document under a tag and its digest, and describes it.
+    pub fn document(
+        &self,
+        tag: &str,
+        media_type: &str,
+        value: &serde_json::Value,
+    ) -> serde_json::Value {
+        let bytes = serde_json::to_vec(value).expect("plain data");
+        let digest = digest(&bytes);
+        let kept = (media_type.to_owned(), bytes.clone());
+        self.state().manifests.insert(tag.to_owned(), kept.clone());
+        self.state().manifests.insert(digest.to_string(), kept);
+        serde_json::json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+    }
+
+    /// From now on requests whose path has `part` in it fare so, one after
+    /// the other.
+    pub fn fault(&self, part: &str, faults: &[Fault]) {
+        self.state().faults.push((part.to_owned(), faults.to_vec()));
+    }
+
+    /// Asks everybody for the token that its own realm gives to `a:b`.
+    pub fn wants_token(&self, token: &str) {
+        self.state().token = Some(token.to_owned());
+    }
+
+    /// Requests so far whose line has `part` in it.
+    pub fn seen(&self, part: &str) -> Vec<String> {
+        self.state().seen.iter().filter(|line| line.contains(part)).cloned().collect()
+    }
+
+    fn serve(&self, connection: TcpStream) {
+        let mut from = BufReader::new(connection.try_clone().expect("descriptors"));
+        let mut lines = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            // Whoever speaks TLS here does not get far.
+            match from.read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let Ok(line) = String::from_utf8(line) else { return };
+            match line.trim_end() {
+                "" => break,
+                line => lines.push(line.to_owned()),
+            }
+        }
+        let Some(request) = lines.first().and_then(|line| line.strip_suffix(" HTTP/1.1")) else {
+            return;
+        };
+        let of = |name: &header::HeaderName| {
+            let of = |line: &String| {
+                let (key, value) = line.split_once(": ")?;
+                (key.eq_ignore_ascii_case(name.as_str())).then(|| value.to_owned())
+            };
+            lines.iter().find_map(of)
+        };
+        let (range, authorization) = (of(&header::RANGE), of(&header::AUTHORIZATION));
+        let more = [range.clone(), authorization.clone()];
+        let line = more.iter().flatten().fold(request.to_owned(), |line, word| line + " " + word);
+        self.state().seen.push(line);
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        let answer = self.answer(path, range.as_deref(), authorization.as_deref());
+        // The client may have heard enough.
+        let _ = write(connection, &answer);
+    }
+
+    fn answer(&self, path: &str, range: Option<&str>, authorization: Option<&str>) -> Answer {
+        let mut state = self.state();
+        let host = self.addr;
+        if path.starts_with("/token") {
+            return match authorization {
+                Some("Basic YTpi") => {
+                    let token = state.token.clone().unwrap_or_default();
+                    Answer::ok("application/json", format!(r#"{{"token":"{token}"}}"#).into())
+                }
+                _ => Answer::error(401, "UNAUTHORIZED", "not you"),
+            };
+        }
+        if let Some(token) = &state.token
+            && authorization != Some(&format!("Bearer {token}"))
+        {
+            let mut answer = Answer::error(401, "UNAUTHORIZED", "authentication required");
+            answer.headers.push(format!(
+                "WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"fake\",scope=\"repository:a:pull\""
+            ));
+            return answer;
+        }
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let mut answer = if path.contains("/blobs/") {
+            match state.blobs.get(last) {
+                Some(bytes) => Answer::ok("application/octet-stream", bytes.clone()),
+                None => Answer::error(404, "BLOB_UNKNOWN", "blob unknown to registry"),
+            }
+        } else {
+            match state.manifests.get(last) {
+                Some((media_type, bytes)) => {
+                    let mut answer = Answer::ok(media_type, bytes.clone());
+                    answer.headers.push(format!("Docker-Content-Digest: {}", digest(bytes)));
+                    answer
+                }
+                None => Answer::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
+            }
+        };
+        let fault = state
+            .faults
+            .iter_mut()
+            .find(|(part, left)| path.contains(part.as_str()) && !left.is_empty());
+        let fault = fault.map(|(_, left)| left.remove(0));
+        let begin: Option<usize> = range
+            .and_then(|text| text.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok())
+            .filter(|_| !matches!(fault, Some(Fault::NoRange)));
+        if let Some(begin) = begin.filter(|_| answer.status == 200) {
+            let total = answer.body.len();
+            let begin = if matches!(fault, Some(Fault::WrongRange)) { begin / 2 } else { begin };
+            answer.status = 206;
+            answer.headers.push(format!("Content-Range: bytes {begin}-{}/{total}", total - 1));
+            answer.body.drain(..begin);
+        }
+        match fault {
+            Some(Fault::Cut(after)) => answer.cut = Some(after),
+            Some(Fault::Status(status, more)) => {
+                answer = Answer::error(status, "UNAVAILABLE", "not now");
+                answer.headers.push(more.to_owned());
+            }
+            Some(Fault::Bytes(bytes)) => answer.body = bytes,
+            Some(Fault::Type(media_type)) => {
+                answer.headers[0] = format!("Content-Type: {media_type}");
+            }
+            Some(Fault::Lie) => {
+                answer.headers[1] = format!("Docker-Content-Digest: {}", digest(b"a lie"));
+            }
+            Some(Fault::NoRange | Fault::WrongRange) | None => {}
+        }
+        answer
+    }
+}
+
+struct Answer {
+    status: u16,
+    headers: Vec<String>,
+    body: Vec<u8>,
+    cut: Option<usize>,
+}
+
+impl Answer {
+    fn ok(media_type: &str, body: Vec<u8>) -> Self {
+        Self { status: 200, headers: vec![format!("Content-Type: {media_type}")], body, cut: None }
+    }
+
+    fn error(status: u16, code: &str, message: &str) -> Self {
+        let body = serde_json::json!({"errors": [{"code": code, "message": message}]}).to_string();
+        Self { status, ..Self::ok("application/json", body.into()) }
+    }
+}
+
+fn write(mut connection: TcpStream, answer: &Answer) -> std::io::Result<()> {
+    let Answer { status, headers, body, cut } = answer;
+    let mut head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
+    for header in headers {
+        head += &format!("{header}\r\n");
+    }
+    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    connection.write_all(head.as_bytes())?;
+    connection.write_all(&body[..cut.unwrap_or(body.len()).min(body.len())])?;
+    connection.shutdown(std::net::Shutdown::Write)?;
+    // What it still sends is read, so that our last bytes are not lost.
+    std::io::copy(&mut connection.take(1 << 20), &mut std::io::sink()).map(drop)
+}
+
+pub fn digest(bytes: &[u8]) -> Digest {
+    Digest::from_sha256(Sha256::digest(bytes).into())
+}
