@@ -255,11 +255,12 @@ impl Engine {
             }
             return Err(error);
         }
-        house.journal.container(&container, "destroy", &[]);
-        cell.gone();
+        // Before anybody is told that it is gone: all of it is.
         if volumes {
             house.drop_anonymous(&container);
         }
+        house.journal.container(&container, "destroy", &[]);
+        cell.gone();
         Ok(())
     }
 }
