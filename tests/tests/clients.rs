@@ -71,6 +71,7 @@ fn lists_are_dockers() {
         &["network", "ls", "--format", "{{.CreatedAt}} {{.Labels}}", "-f", "name=bridge"],
         &["system", "df"],
         &["system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}} {{.Reclaimable}}"],
+        &["stats", "--no-stream", "--format", "{{.Container}} {{.Name}} {{.PIDs}}", "web"],
         &["port", "web"],
         &["port", "web", "81/udp"],
         &["diff", "web"],
@@ -142,6 +143,10 @@ fn mistakes_have_dockers_exit_codes() {
         (1, &["logs", "--since", "bogus", "web"]),
         (1, &["run", "-it", "--rm", "busybox", "true"]),
         (1, &["rm", "web"]),
+        (1, &["update", "web"]),
+        (1, &["cp", "web:/etc", "web:/tmp"]),
+        (1, &["cp", "web:/etc/passwd", "/nonesuch/dir/file"]),
+        (1, &["exec", "-d", "web", "nonesuch"]),
     ] {
         fail(&engine, code, words);
     }

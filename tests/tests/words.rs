@@ -100,6 +100,12 @@ fn files_are_copied_both_ways() {
         assert_eq!(says(&["exec", "a", "cat", "/tmp/there"]), "content");
         says(&["cp", &here, "a:/vol/"]);
         assert_eq!(says(&["exec", "a", "cat", "/vol/file"]), "content", "into a volume");
+        let contents = engine.scratch().join(format!("contents-{cli:?}"));
+        for what in ["a new directory", "one that is there"] {
+            says(&["cp", "a:/vol/.", &contents.display().to_string()]);
+            let copied = std::fs::read_to_string(contents.join("file"));
+            assert_eq!(copied.expect(what), "content", "{cli:?} {what}");
+        }
         let back = engine.scratch().join(format!("back-{cli:?}"));
         says(&["cp", "a:/etc", &back.display().to_string()]);
         assert!(std::fs::read_to_string(back.join("passwd")).expect("copied").starts_with("root:"));

@@ -46,7 +46,7 @@ impl Client {
             Some(path) => path,
             None if host.is_empty() => DEFAULT_SOCKET,
             None => {
-                return Err(Error::Words(format!(
+                return Err(Error::Unfit(format!(
                     "cannot use the host {host:?}: only unix://PATH is carried"
                 )));
             }
@@ -79,7 +79,7 @@ impl Client {
             request = request.header("Connection", "Upgrade").header("Upgrade", "tcp");
         }
         let request =
-            request.body(body).map_err(|_| Error::Words(format!("{path:?} is not a path")))?;
+            request.body(body).map_err(|_| Error::Unfit(format!("{path:?} is not a path")))?;
         sender.send_request(request).await.map_err(Error::Broken)
     }
 

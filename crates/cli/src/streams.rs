@@ -92,7 +92,7 @@ async fn copy_frames(from: &mut (impl AsyncRead + Unpin)) -> Outcome<()> {
                 });
             }
             kind => {
-                return Err(Error::Words(format!(
+                return Err(Error::Unfit(format!(
                     "the engine sent a frame of unknown kind {kind}"
                 )));
             }
@@ -174,7 +174,7 @@ impl Detach {
                 b'-',
                 key @ (b'a'..=b'z' | b'@' | b'[' | b'\\' | b']' | b'^' | b'_'),
             ] => Ok(key & 0x1f),
-            _ => Err(Error::Words(format!("unknown key {word:?} in the keys to detach"))),
+            _ => Err(Error::Unfit(format!("unknown key {word:?} in the keys to detach"))),
         };
         let keys =
             text.split(',').filter(|word| !word.is_empty()).map(key).collect::<Outcome<_>>()?;

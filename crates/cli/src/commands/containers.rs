@@ -183,6 +183,10 @@ pub async fn update(client: &Client, words: Update) -> Outcome {
         let policy = request::restart(words.restart.as_deref())?;
         body.insert("RestartPolicy".into(), json!(policy));
     }
+    if body.is_empty() {
+        let words = "you must provide one or more flags when using this command";
+        return Err(Error::Unfit(words.into()));
+    }
     let body = &body;
     each(&words.names, |name| async move {
         let updated: Value = client.post(&path(&name, "update"), body).await?;

@@ -33,10 +33,15 @@ pub async fn exec(client: &Client, words: Exec) -> Outcome {
     let made: Value =
         client.post(&format!("/containers/{}/exec", escape(&words.name)), &body).await?;
     let id = made["Id"].as_str().unwrap_or_default().to_owned();
-    let start = json!({ "Detach": words.detach, "Tty": words.tty }).to_string();
+    let mut start = json!({ "Detach": words.detach, "Tty": words.tty });
+    if let Some((width, height)) = terminal::size().filter(|_| words.tty) {
+        // From its first moment on: it cannot be resized before it is there.
+        start["ConsoleSize"] = json!([height, width]);
+    }
+    let start = start.to_string();
     let path = format!("/exec/{id}/start");
     if words.detach {
-        client.open(Method::POST, &path, start).await.map_err(Error::starting)?;
+        client.open(Method::POST, &path, start).await?;
         return Ok(0);
     }
     let io = client.hijack(&path, start).await.map_err(Error::starting)?;
@@ -51,7 +56,7 @@ pub async fn exec(client: &Client, words: Exec) -> Outcome {
     }
     if end? == End::Detached {
         eprintln!("read escape sequence");
-        return Ok(0);
+        return Ok(1);
     }
     let ended: Value = client.get(&format!("/exec/{id}/json")).await?;
     Ok(u8::try_from(ended["ExitCode"].as_i64().unwrap_or(0)).unwrap_or(u8::MAX))

@@ -34,7 +34,7 @@ async fn input(path: &str) -> Outcome<Box<dyn AsyncRead + Send + Unpin>> {
 async fn output(body: Incoming, path: Option<&str>) -> Outcome {
     let Some(path) = path else {
         if std::io::stdout().is_terminal() {
-            return Err(Error::Words(
+            return Err(Error::Unfit(
                 "cowardly refusing to save to a terminal. Use the -o flag or redirect".into(),
             ));
         }
@@ -90,7 +90,7 @@ pub async fn import(client: &Client, words: Import) -> Outcome {
 pub async fn load(client: &Client, words: Load) -> Outcome {
     let path = words.input.as_deref().unwrap_or("-");
     if path == "-" && std::io::stdin().is_terminal() {
-        return Err(Error::Words("requested load from stdin, but stdin is empty".into()));
+        return Err(Error::Unfit("requested load from stdin, but stdin is empty".into()));
     }
     let from = input(path).await?;
     let quiet = if words.quiet { "1" } else { "0" };
@@ -152,9 +152,9 @@ pub async fn copy(client: &Client, words: Copy) -> Outcome {
         (Some((name, path)), None) => copy_out(client, name, path, &words).await,
         (None, Some((name, path))) => copy_in(client, name, path, &words).await,
         (Some(_), Some(_)) => {
-            Err(Error::Words("copying between containers is not supported".into()))
+            Err(Error::Unfit("copying between containers is not supported".into()))
         }
-        (None, None) => Err(Error::Words("must specify at least one container source".into())),
+        (None, None) => Err(Error::Unfit("must specify at least one container source".into())),
     }
 }
 
@@ -214,7 +214,7 @@ fn unpack(
     let existing = std::fs::metadata(target).ok();
     let into_directory = existing.as_ref().is_some_and(std::fs::Metadata::is_dir);
     if text.ends_with('/') && !into_directory {
-        return Err(Error::Words(format!("destination directory {text} does not exist")));
+        return Err(Error::Unfit(format!("destination directory {text} does not exist")));
     }
     let folder = if into_directory {
         target
@@ -222,7 +222,7 @@ fn unpack(
         target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
     };
     if !folder.is_dir() {
-        return Err(Error::Words(format!("the directory {} does not exist", folder.display())));
+        return Err(Error::Unfit(format!("the directory {} does not exist", folder.display())));
     }
     let mut archive = tar::Archive::new(file);
     archive.set_preserve_permissions(true);
@@ -230,10 +230,14 @@ fn unpack(
     for entry in archive.entries().map_err(host("read", "the archive"))? {
         let mut entry = entry.map_err(host("read", "the archive"))?;
         let path = entry.path().map_err(host("read", "a name in the archive"))?.into_owned();
-        let rest: PathBuf =
-            path.components().skip_while(|c| *c == Component::CurDir).skip(1).collect();
+        // The contents of a directory come as `./f`, the root's as `/f`, and
+        // anything else below its own name.
+        let nameless = |c: &Component<'_>| matches!(c, Component::CurDir | Component::RootDir);
+        let topless = path.components().next().is_some_and(|first| nameless(&first));
+        let named: PathBuf = path.components().filter(|c| !nameless(c)).collect();
+        let rest: PathBuf = named.components().skip(usize::from(!topless)).collect();
         let place = match (into_directory, contents) {
-            (true, false) => path.clone(),
+            (true, false) => named,
             (true, true) => rest,
             (false, _) => {
                 std::iter::once(target.file_name().unwrap_or_default()).chain(&rest).collect()
@@ -242,7 +246,7 @@ fn unpack(
         // The archive comes from inside a container: its names are not
         // trusted, so each is unpacked below the folder and nowhere else.
         if place.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
-            return Err(Error::Words(format!(
+            return Err(Error::Unfit(format!(
                 "the archive names {}, outside of the target",
                 path.display()
             )));
@@ -265,7 +269,7 @@ fn unpack_entry(
         walked.push(component);
         let planted = std::fs::symlink_metadata(&walked).is_ok_and(|meta| meta.is_symlink());
         if planted {
-            return Err(Error::Words(format!(
+            return Err(Error::Unfit(format!(
                 "the archive writes through the link {}",
                 walked.display()
             )));
@@ -314,13 +318,13 @@ async fn copy_in(client: &Client, name: &str, path: &str, words: &Copy) -> Outco
         }
     } else {
         if found.is_some() && meta.is_dir() {
-            return Err(Error::Words(format!(
+            return Err(Error::Unfit(format!(
                 "cannot copy directory {} over the file {target}",
                 words.source
             )));
         }
         if target.ends_with('/') && found.is_none() && !meta.is_dir() {
-            return Err(Error::Words(format!(
+            return Err(Error::Unfit(format!(
                 "destination directory {target} does not exist in the container"
             )));
         }

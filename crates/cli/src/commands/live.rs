@@ -34,7 +34,7 @@ pub fn moment(text: &str) -> Outcome<String> {
         Error::Unfit(format!("invalid time {text:?}: RFC 3339 or a duration such as 10m is wanted"))
     })?;
     let at = jiff::Timestamp::now().checked_sub(jiff::SignedDuration::from_nanos(back));
-    at.map(whole).map_err(|error| Error::Words(error.to_string()))
+    at.map(whole).map_err(|error| Error::Unfit(error.to_string()))
 }
 
 /// `events`
@@ -99,15 +99,15 @@ pub async fn stats(client: &Client, words: Stats) -> Outcome {
             let client = client.clone();
             asked.spawn(async move {
                 let path = format!("/containers/{}/stats?stream=0", escape(&name));
-                (place, client.get::<Value>(&path).await)
+                (place, name, client.get::<Value>(&path).await)
             });
         }
         let mut answers = asked.join_all().await;
-        answers.sort_by_key(|(place, _)| *place);
+        answers.sort_by_key(|(place, ..)| *place);
         let mut rows = Vec::new();
-        for (_, answer) in answers {
+        for (_, name, answer) in answers {
             match answer {
-                Ok(stats) => rows.push(row(&stats, words.no_trunc)),
+                Ok(stats) => rows.push(row(&stats, &name, words.no_trunc)),
                 // One that has gone since is no failure of a list of all.
                 Err(Error::Engine { status: 404, .. }) if words.names.is_empty() => {}
                 Err(error) => return Err(error),
@@ -140,7 +140,7 @@ async fn running(client: &Client, all: bool) -> Outcome<Vec<String>> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people: two decimals are shown")]
-fn row(stats: &Value, whole: bool) -> Value {
+fn row(stats: &Value, asked: &str, whole: bool) -> Value {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let (now, before) = (&stats["cpu_stats"], &stats["precpu_stats"]);
     let used = number(&now["cpu_usage"]["total_usage"])
@@ -168,7 +168,7 @@ fn row(stats: &Value, whole: bool) -> Value {
     let id = plain(&stats["id"]);
     json!({
         "ID": if whole { &id } else { short(&id) },
-        "Container": id,
+        "Container": if asked == id { short(&id) } else { asked },
         "Name": plain(&stats["name"]).trim_start_matches('/'),
         "CPUPerc": format!("{cpu:.2}%"),
         "MemUsage": format!("{} / {}", binary_size(usage), binary_size(limit)),

@@ -218,7 +218,9 @@ impl Session<'_> {
         following.iter().for_each(JoinHandle::abort);
         if end? == End::Detached {
             eprintln!("read escape sequence");
-            return Ok(0);
+            // As Docker: to leave a container that one has started is no
+            // failure, to leave one before its end is.
+            return Ok(u8::from(!start));
         }
         exit_code(wait.into_body()).await
     }
