@@ -35,6 +35,8 @@ struct Found<'a> {
     dir: PathBuf,
     status: String,
     mounts: String,
+    /// The capabilities that this machine lets anybody have.
+    machine: u64,
     sandbox: &'a Sandbox,
 }
 
@@ -52,9 +54,11 @@ impl Engine {
             serde_json::from_slice(&text).map_err(std::io::Error::from).doing("read", &path)?;
         let dir = PathBuf::from(format!("/proc/{pid}"));
         let read = |file: &str| fs::read_to_string(dir.join(file)).doing("read", dir.join(file));
+        let ours = fs::read_to_string("/proc/self/status").doing("read", "/proc/self/status")?;
         let found = Found {
             status: read("status")?,
             mounts: read("mountinfo")?,
+            machine: bits(value(&ours, "CapBnd")),
             dir: dir.clone(),
             sandbox: &sandbox,
         };
@@ -75,10 +79,20 @@ fn row(layer: &str, expected: impl Into<String>, found: impl Into<String>) -> Ro
     Row { layer: layer.to_owned(), ok: expected == found, expected, found }
 }
 
+/// A line of `/proc/PID/status`.
+fn value<'a>(status: &'a str, key: &str) -> &'a str {
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    line.unwrap_or("?").trim()
+}
+
+/// A set as the kernel spells it; what is none counts as everything.
+fn bits(text: &str) -> u64 {
+    u64::from_str_radix(text, 16).unwrap_or(u64::MAX)
+}
+
 impl Found<'_> {
     fn status(&self, key: &str) -> &str {
-        let line = self.status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-        line.unwrap_or("?").trim()
+        value(&self.status, key)
     }
 
     fn linux(&self) -> oci::Linux {
@@ -88,12 +102,14 @@ impl Found<'_> {
     fn capabilities(&self) -> Vec<Row> {
         let process = self.sandbox.config.process.clone().unwrap_or_default();
         let sets = process.capabilities.unwrap_or_default();
-        let bounding = row("capabilities: bounding", mask(&sets.bounding), self.status("CapBnd"));
-        let most = mask(&sets.bounding);
-        let within = |key: &str| {
-            let bits = |text: &str| u64::from_str_radix(text, 16).unwrap_or(u64::MAX);
-            bits(self.status(key)) & !bits(&most) == 0
-        };
+        let mut most = mask(&sets.bounding);
+        if self.linux().uid_mappings.is_empty() {
+            // Without a user namespace of its own nobody has what the machine
+            // itself has given up.
+            most = format!("{:016x}", bits(&most) & self.machine);
+        }
+        let bounding = row("capabilities: bounding", most.clone(), self.status("CapBnd"));
+        let within = |key: &str| bits(self.status(key)) & !bits(&most) == 0;
         // A program may drop what it was given, and never gain.
         let effective = Row {
             layer: "capabilities: effective".into(),
@@ -283,11 +299,30 @@ mod tests {
             status: "CapBnd:\t000001ffffffffff\nSeccomp:\t0\n".into(),
             mounts: "1 0 0:1 / / rw,nosuid - overlay none rw\n2 1 0:1 / / rw,nodev - overlay x rw"
                 .into(),
+            machine: u64::MAX,
             sandbox: &sandbox,
         };
         assert!(!found.seccomp().ok);
         assert!(!found.capabilities()[0].ok);
         assert!(found.root().ok, "the mount on top counts");
         assert!(found.ids("         0          0 4294967295").ok);
+    }
+
+    #[test]
+    fn what_the_machine_itself_lacks_is_not_missed() {
+        let mut sandbox = Sandbox::default();
+        let bounding = vec!["CAP_CHOWN".to_owned(), "CAP_SYS_RESOURCE".to_owned()];
+        let sets = oci::Capabilities { bounding, ..oci::Capabilities::default() };
+        sandbox.config.process =
+            Some(oci::Process { capabilities: Some(sets), ..oci::Process::default() });
+        let found = |machine| Found {
+            dir: "/proc/self".into(),
+            status: "CapBnd:\t0000000000000001\n".into(),
+            mounts: String::new(),
+            machine,
+            sandbox: &sandbox,
+        };
+        assert!(found(!(1 << 24)).capabilities()[0].ok);
+        assert!(!found(u64::MAX).capabilities()[0].ok);
     }
 }
