@@ -176,7 +176,7 @@ struct Plugins {
     volume: [&'static str; 1],
     network: [&'static str; 3],
     authorization: Option<Vec<String>>,
-    log: [&'static str; 2],
+    log: [&'static str; 3],
 }
 
 #[derive(Serialize)]
@@ -252,7 +252,7 @@ fn info_of<'a>(facts: &'a Facts, mirrors: &'a [String], runtime: &str) -> Info<'
             volume: ["local"],
             network: ["bridge", "host", "null"],
             authorization: None,
-            log: ["json-file", "none"],
+            log: ["json-file", "local", "none"],
         },
         memory_limit: facts.memory_limit,
         swap_limit: facts.swap_limit,

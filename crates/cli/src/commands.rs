@@ -10,6 +10,7 @@ mod df;
 mod exec;
 mod files;
 mod images;
+mod info;
 mod live;
 mod networks;
 mod ports;

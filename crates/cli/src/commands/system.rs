@@ -1,6 +1,6 @@
 //! The engine as a whole: inspect, df, prune, info, version, audit.
 
-use super::{containers, images, networks, pruned, reclaimed, sure, volumes};
+use super::{containers, images, info, networks, pruned, reclaimed, sure, volumes};
 use crate::{
     client::{Client, escape, query},
     error::{Error, Outcome},
@@ -139,40 +139,7 @@ pub async fn info(client: &Client, words: Format) -> Outcome {
         show::print(&show::document(&info, Some(format))?)?;
         return Ok(0);
     }
-    let mut text = String::new();
-    for (label, key) in [
-        ("Containers", "Containers"),
-        (" Running", "ContainersRunning"),
-        (" Paused", "ContainersPaused"),
-        (" Stopped", "ContainersStopped"),
-        ("Images", "Images"),
-        ("Server Version", "ServerVersion"),
-        ("Storage Driver", "Driver"),
-        ("Logging Driver", "LoggingDriver"),
-        ("Cgroup Driver", "CgroupDriver"),
-        ("Cgroup Version", "CgroupVersion"),
-        ("Security Options", "SecurityOptions"),
-        ("Kernel Version", "KernelVersion"),
-        ("Operating System", "OperatingSystem"),
-        ("OSType", "OSType"),
-        ("Architecture", "Architecture"),
-        ("CPUs", "NCPU"),
-        ("Total Memory", "MemTotal"),
-        ("Name", "Name"),
-        ("ID", "ID"),
-        ("Data Root", "DockerRootDir"),
-    ] {
-        let value = match (&info[key], key) {
-            (value, "MemTotal") => show::binary_size(value.as_u64().unwrap_or(0)),
-            (Value::Array(list), _) => list.iter().map(plain).collect::<Vec<_>>().join(" "),
-            (value, _) => plain(value),
-        };
-        text.push_str(&format!("{label}: {value}\n"));
-    }
-    for warning in info["Warnings"].as_array().into_iter().flatten() {
-        text.push_str(&format!("WARNING: {}\n", plain(warning)));
-    }
-    show::print(&text)?;
+    show::print(&info::text(&info))?;
     Ok(0)
 }
 
