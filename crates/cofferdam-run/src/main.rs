@@ -143,6 +143,9 @@ fn perform(
     })?;
     app.log.debug(&format!("{} {:?} below {}", verb.name, given.arguments, app.root.display()));
     if matches!(verb.name, "create" | "run" | "exec") {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Problem::NotRoot);
+        }
         runtime::protect_self().doing("protect", Path::new("/proc/self/exe"))?;
     }
     (verb.run)(app, &given)

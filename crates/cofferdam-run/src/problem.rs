@@ -76,6 +76,8 @@ pub enum Problem {
     Systemd,
     #[error("unable to stat preserved-fd {fd} (of {count})")]
     NotInherited { fd: u32, count: u32, source: io::Error },
+    #[error("rootless containers are not carried by this runtime: it has to be run as root")]
+    NotRoot,
     #[error("{0} is not carried by this runtime")]
     NotCarried(&'static str),
     #[error("unable to start container process: {0}")]

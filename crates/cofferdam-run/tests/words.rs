@@ -181,6 +181,22 @@ fn what_is_not_carried_is_refused_and_not_passed_over() {
 }
 
 #[test]
+fn who_is_not_root_is_told_so() {
+    use std::os::{fd::AsRawFd, unix::process::CommandExt};
+    let scratch = Scratch::new(&["true"]);
+    // The user may not be let into the directory where it was built.
+    let file = std::fs::File::open(env!("CARGO_BIN_EXE_cofferdam-run")).expect("built");
+    let mut command = std::process::Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    command.args(["--root", "/nowhere", "run", "-b", "/nowhere", &scratch.id]).current_dir("/");
+    let said = {
+        command.uid(1000).gid(1000);
+        common::finish(command, &scratch.dir)
+    };
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.message().ends_with("it has to be run as root"), "{said:?}");
+}
+
+#[test]
 fn systemd_is_refused_where_it_does_not_run() {
     let scratch = Scratch::new(&["true"]);
     let bundle = scratch.bundle();
