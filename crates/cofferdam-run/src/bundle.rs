@@ -1,7 +1,7 @@
 //! A bundle: a directory with `config.json` and, by its word, a root.
 
 use crate::problem::{Doing, Problem};
-use spec::oci::{Config, Linux, Process};
+use spec::oci::{Config, Linux, Process, Seccomp};
 use std::{
     fs,
     io::ErrorKind,
@@ -26,8 +26,12 @@ impl Bundle {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(Problem::NoConfig),
             other => other.doing("read", &path)?,
         };
-        let config: Config = serde_json::from_slice(&bytes)
+        let mut config: Config = serde_json::from_slice(&bytes)
             .map_err(|source| Problem::BadJson { what: "config.json", source })?;
+        if let Some(linux) = &mut config.linux {
+            // As runc: an object in which nothing is said is none.
+            linux.seccomp.take_if(|rules| *rules == Seccomp::default());
+        }
         check(&config)?;
         let root = config.root.as_ref().map(|root| Path::new(&root.path));
         let rootfs = root.map(|root| dir.join(root)).unwrap_or_default();

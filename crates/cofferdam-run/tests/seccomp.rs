@@ -1,4 +1,5 @@
-//! A seccomp listener: who is told of calls that the rules hand over.
+//! Seccomp in a bundle, and its listener: who is told of calls that the rules
+//! hand over.
 
 mod common;
 
@@ -51,4 +52,18 @@ fn it_is_told_of_the_container_and_of_every_exec() {
     assert_eq!((second["pid"].to_string(), fds), (pid, 1));
     assert_eq!(second["state"]["pid"], json!(scratch.pid()));
     assert_eq!(second["state"]["bundle"], json!(scratch.bundle()));
+}
+
+#[test]
+fn an_empty_object_is_no_filter_and_a_rule_without_a_default_is_refused() {
+    let scratch = Scratch::new(&["cat", "/proc/self/status"]);
+    scratch.change(|config| config["linux"]["seccomp"] = json!({}));
+    let said = scratch.launch("run", &[]);
+    assert!(said.out.contains("Seccomp:\t0\n"), "{said:?}");
+    scratch.change(|config| {
+        let rule = json!([{ "names": ["chmod"], "action": "SCMP_ACT_ERRNO" }]);
+        config["linux"]["seccomp"] = json!({ "syscalls": rule });
+    });
+    let said = scratch.launch("run", &[]);
+    assert!(said.message().contains("seccomp action"), "{said:?}");
 }
