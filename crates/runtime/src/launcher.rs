@@ -253,7 +253,8 @@ fn build(
         pids_private: namespaces.private(UnshareFlags::NEWPID),
         label: &job.linux.mount_label,
     };
-    planned.into_iter().try_for_each(|mount| mount.apply(&site))?;
+    let late =
+        planned.into_iter().map(|mount| mount.apply(&site)).collect::<Result<Vec<_>, _>>()?;
     if set_up_dev {
         Maker::new(&tree, proc, ids).make_all(&job.linux.devices)?;
     }
@@ -265,6 +266,10 @@ fn build(
     sysctl::write(&job.linux.sysctl, namespaces, proc, writer, (uid, gid))?;
     mask::freeze(&tree, &job.linux.readonly_paths)?;
     mask::hide(&tree, &job.linux.masked_paths, &job.linux.mount_label)?;
+    for mount in late.into_iter().flatten() {
+        let change = Change { set: attr::RDONLY, ..Change::default() };
+        attr::change(mount.as_fd(), false, &change).doing(|| "make a tmpfs read-only".into())?;
+    }
     run_hooks(job, to_init)?;
     finish_root(job, &tree, namespaces)?;
     let root = job.options.no_pivot.then(|| tree.root());

@@ -101,12 +101,17 @@ impl<'a> Planned<'a> {
             && tree::cleaned(Path::new(&self.mount.destination)) == Path::new(path)
     }
 
-    /// Makes it.
-    pub fn apply(mut self, site: &Site<'_>) -> Result<(), Failure> {
+    /// Makes it. What is returned is to be made read-only when all is built:
+    /// others are mounted in it, and devices made.
+    pub fn apply(mut self, site: &Site<'_>) -> Result<Option<OwnedFd>, Failure> {
+        let at_once = |()| None;
         match (self.source.take(), self.mount.kind.as_str()) {
-            (Some(source), _) => self.bind(site, &source),
-            (None, "cgroup" | "cgroup2") => cgroupfs::mount(site, self.mount, &self.options),
-            (None, kind) => self.fresh(site, kind),
+            (Some(source), _) => self.bind(site, &source).map(at_once),
+            (None, "cgroup" | "cgroup2") => {
+                cgroupfs::mount(site, self.mount, &self.options).map(at_once)
+            }
+            (None, "tmpfs") => self.tmpfs(site),
+            (None, kind) => self.fresh(site, kind).map(at_once),
         }
     }
 
@@ -118,6 +123,11 @@ impl<'a> Planned<'a> {
             _ => Want::File,
         };
         let onto = self.place(site, want, source.as_fd())?.0;
+        let dir = tree::file_type(onto.as_fd()).doing(doing)? == FileType::Directory;
+        if dir != (want == Want::Dir) {
+            // The kernel says that an argument is invalid; callers look for this.
+            return Err(Errno::NOTDIR).doing(doing);
+        }
         self.set_flags(site, source.as_fd())?;
         tree::attach(source.as_fd(), onto.as_fd()).doing(doing)
     }
@@ -193,7 +203,6 @@ impl<'a> Planned<'a> {
         let mount = match kind {
             "proc" => self.procfs(site)?,
             "sysfs" => sysfs()?,
-            "tmpfs" => return self.tmpfs(site),
             _ => self.create(site, kind, None)?,
         };
         let (onto, _) = self.place(site, Want::Dir, mount.as_fd())?;
@@ -258,7 +267,10 @@ impl<'a> Planned<'a> {
         crate::pidns::procfs(site.proc, site.pid, &settings)
     }
 
-    fn tmpfs(&self, site: &Site<'_>) -> Result<(), Failure> {
+    fn tmpfs(&mut self, site: &Site<'_>) -> Result<Option<OwnedFd>, Failure> {
+        let read_only = (self.options.flags.set | self.options.recursive.set) & attr::RDONLY != 0;
+        self.options.flags.set &= !attr::RDONLY;
+        self.options.recursive.set &= !attr::RDONLY;
         let destination = &self.mount.destination;
         let doing = || format!("mount tmpfs on {destination}");
         // As runc: without a mode of its own it takes that of what it hides.
@@ -281,7 +293,8 @@ impl<'a> Planned<'a> {
             copied.doing(|| format!("copy {destination} up into its tmpfs"))?;
         }
         self.set_flags(site, mount.as_fd())?;
-        tree::attach(mount.as_fd(), onto.as_fd()).doing(doing)
+        tree::attach(mount.as_fd(), onto.as_fd()).doing(doing)?;
+        Ok(read_only.then_some(mount))
     }
 }
 

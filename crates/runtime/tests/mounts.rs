@@ -81,6 +81,40 @@ fn an_id_in_an_option_is_the_containers() {
 }
 
 #[test]
+fn a_read_only_tmpfs_can_have_mounts_and_devices_in_it() {
+    let script = "ls /run/inside; echo x >/dev/null; [ -c /dev/ptmx ] && touch /dev/new /run/new";
+    let mut scratch = Box::new(script);
+    let inside = scratch.path("inside");
+    std::fs::create_dir(&inside).expect("a new directory");
+    std::fs::write(inside.join("file"), "").expect("room");
+    scratch.change(|config| {
+        for mount in config["mounts"].as_array_mut().expect("a list") {
+            if mount["destination"] == "/dev" {
+                common::push(&mut mount["options"], json!("ro"));
+            }
+        }
+    });
+    let ran = scratch
+        .with_mount(json!({"destination": "/run", "type": "tmpfs", "source": "tmpfs",
+            "options": ["rro"]}))
+        .with_mount(json!({"destination": "/run/inside", "type": "bind", "source": inside,
+            "options": ["rbind"]}))
+        .run();
+    assert_eq!((ran.code, ran.out.as_str()), (1, "file\n"), "{ran:?}");
+    assert_eq!(ran.err.matches("Read-only file system").count(), 2, "{ran:?}");
+}
+
+#[test]
+fn a_file_and_a_directory_do_not_cover_one_another() {
+    let scratch = with_volume("true", &["rbind"])
+        .with(|config| config["mounts"][4]["destination"] = json!("/bin/busybox"));
+    std::fs::create_dir(scratch.path("volume")).expect("a new directory");
+    let ran = scratch.run();
+    assert_eq!(ran.code, 125, "{ran:?}");
+    assert!(ran.err.ends_with("to /bin/busybox: not a directory\n"), "{ran:?}");
+}
+
+#[test]
 fn an_option_that_no_file_system_knows_is_refused() {
     let ran = Box::new("true")
         .with_mount(json!({"destination": "/t", "type": "tmpfs", "source": "tmpfs",
