@@ -106,9 +106,16 @@ async fn serve(engine: Engine, doors: Vec<door::Door>) -> anyhow::Result<()> {
         let _ = stop.send(true);
     });
     tell(&[sd_notify::NotifyState::Ready]);
-    api::serve(engine, listeners, stopped, sys::heap::trim).await;
+    api::serve(engine, listeners, stopped, shrink).await;
     drop(doors);
     Ok(())
+}
+
+/// Gives back what an idle daemon does not need: free pages of the heap, and
+/// the mappings of its code, which is the larger half.
+fn shrink() {
+    sys::heap::trim();
+    sys::heap::forget_code();
 }
 
 /// To the service manager, if there is one.
