@@ -32,7 +32,7 @@ pub enum Verb {
     Stop,
     /// So many of the first, eight at a time
     RunMany(usize),
-    /// So many of `run -d`, so many at a time; they are removed untimed
+    /// So many of `run -d`, so many at a time, by us; they are removed untimed
     Start(usize, usize),
 }
 
@@ -98,9 +98,8 @@ impl Verb {
         match self {
             Self::Run | Self::RunAlone => true,
             Self::Exec | Self::Stop => contender.kind != Kind::Floor,
-            Self::RunMany(_) | Self::Start(..) => {
-                !matches!(contender.kind, Kind::Floor | Kind::OursByDocker)
-            }
+            Self::RunMany(_) => !matches!(contender.kind, Kind::Floor | Kind::OursByDocker),
+            Self::Start(..) => matches!(contender.kind, Kind::Ours | Kind::OursBefore),
         }
     }
 
