@@ -11,7 +11,8 @@
 //! | `containers`, `listed`, `inspected` | lists, `inspect`, the verbs |
 //! | `streams`, `stats`, `exec`, `hijack` | attach, logs, wait, stats, exec |
 //! | `archive` | cp, export |
-//! | `images`, `transfer` | images; load, save, import, pull |
+//! | `images`, `transfer` | images; load, save, import |
+//! | `registries` | pull, push, log in, search |
 //! | `volumes`, `networks`, `events`, `audit` | as they say |
 //! | `refused` | what is not carried |
 //!
@@ -41,6 +42,7 @@ mod networks;
 mod pipe;
 mod query;
 mod refused;
+mod registries;
 mod route;
 mod server;
 mod socket;

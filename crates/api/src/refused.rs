@@ -21,27 +21,6 @@ pub fn swarm(_: &Call) -> Outcome {
     Err(Error::not_carried("swarm mode"))
 }
 
-/// `docker login`.
-pub fn auth(_: &Call) -> Outcome {
-    Err(Error::not_carried("logging in to a registry"))
-}
-
-/// `docker manifest inspect` and the like.
-pub fn distribution(_: &Call) -> Outcome {
-    Err(Error::not_carried("asking a registry for a manifest"))
-}
-
-/// `docker search`.
-pub fn search(_: &Call) -> Outcome {
-    Err(Error::not_carried("searching a registry"))
-}
-
-/// `docker push`.
-pub fn push(call: &Call) -> Outcome {
-    call.engine.image(call.name())?;
-    Err(Error::not_carried("pushing to a registry"))
-}
-
 /// `docker build`.
 pub fn build(_: &Call) -> Outcome {
     Err(Error::not_carried("building images"))

@@ -9,8 +9,8 @@
 use crate::answer::Outcome;
 use crate::call::Call;
 use crate::{
-    archive, audit, containers, events, exec, images, networks, refused, stats, streams, system,
-    transfer, volumes,
+    archive, audit, containers, events, exec, images, networks, refused, registries, stats,
+    streams, system, transfer, volumes,
 };
 use hyper::Method;
 use std::future::Future;
@@ -102,7 +102,7 @@ static ROUTES: &[Route] = &[
     post("/exec/{id}/resize", Calls(exec::resize)),
     // Images.
     get("/images/json", Calls(images::list)),
-    get("/images/search", Calls(refused::search)),
+    get("/images/search", Calls(registries::search)),
     get("/images/get", Streams(|call| Box::pin(transfer::save_many(call)))),
     get("/images/{name...}/get", Streams(|call| Box::pin(transfer::save_one(call)))),
     get("/images/{name...}/json", Calls(images::inspect)),
@@ -111,8 +111,11 @@ static ROUTES: &[Route] = &[
     post("/images/load", Streams(|call| Box::pin(transfer::load(call)))),
     post("/images/prune", Calls(images::prune)),
     post("/images/{name...}/tag", Calls(images::tag)),
-    post("/images/{name...}/push", Calls(refused::push)),
+    post("/images/{name...}/push", Streams(|call| Box::pin(registries::push(call)))),
     delete("/images/{name...}", Calls(images::remove)),
+    post("/auth", Calls(registries::login)),
+    get("/distribution/{name...}/json", Calls(registries::look_up)),
+    get("/cofferdam/manifest/{name...}", Calls(registries::manifest)),
     // Volumes.
     get("/volumes", Calls(volumes::list)),
     post("/volumes/create", Calls(volumes::create)),
@@ -129,8 +132,6 @@ static ROUTES: &[Route] = &[
     post("/networks/{id}/disconnect", Calls(networks::disconnect)),
     delete("/networks/{id}", Calls(networks::remove)),
     // Not carried.
-    post("/auth", Calls(refused::auth)),
-    get("/distribution/{name...}/json", Calls(refused::distribution)),
     post("/build", Calls(refused::build)),
     post("/build/cancel", Calls(refused::build)),
     post("/build/prune", Calls(refused::build_prune)),

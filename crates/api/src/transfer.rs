@@ -1,5 +1,4 @@
-//! Images in and out: `load`, `save`, `import`, and the asking for one that
-//! is not here.
+//! Images in and out: `load`, `save`, `import`.
 
 use crate::answer::Outcome;
 use crate::archive::write;
@@ -7,8 +6,9 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::images::{changes, reference};
 use crate::pipe::{Inlet, Late, produce};
+use crate::registries::pull;
 use crate::streams::blocking;
-use engine::{Credentials, ImportWish, PullWish, Said};
+use engine::ImportWish;
 use serde::Serialize;
 
 const JSON: &str = "application/json";
@@ -22,32 +22,6 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct Status<'a> {
     status: &'a str,
-}
-
-/// How far something is, as Docker's clients draw it.
-#[derive(Serialize)]
-struct Progress<'a> {
-    status: &'a str,
-    #[serde(rename = "progressDetail", skip_serializing_if = "Option::is_none")]
-    detail: Option<Detail>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Detail {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    current: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total: Option<u64>,
-}
-
-impl<'a> Progress<'a> {
-    fn of(said: &'a Said) -> Self {
-        let (current, total) = said.bytes.unzip();
-        let detail = said.of_blob.then_some(Detail { current, total });
-        Self { status: &said.status, detail, id: said.id.as_deref() }
-    }
 }
 
 /// `GET /images/get?names=…`.
@@ -101,27 +75,6 @@ pub async fn create(call: Call) -> Outcome {
         (None, Some(_)) => Err(Error::not_carried("importing from a URL")),
         (None, None) => Err(Error::bad("one of fromImage and fromSrc is wanted")),
     }
-}
-
-async fn pull(call: Call) -> Outcome {
-    let query = &call.query;
-    let wish = PullWish {
-        image: query.text("fromImage").to_owned(),
-        tag: query.text("tag").to_owned(),
-        platform: query.text("platform").to_owned(),
-        credentials: credentials(&call)?,
-    };
-    produce(JSON, Late::Json, move |out| {
-        // A client that leaves ends it.
-        Ok(call.engine.pull(&wish, &mut |said| out.say(&Progress::of(&said)))?)
-    })
-    .await
-}
-
-/// What the client knows for the registry.
-fn credentials(call: &Call) -> Result<Credentials, Error> {
-    let header = call.headers.get("X-Registry-Auth").map_or(&b""[..], |value| value.as_bytes());
-    Credentials::from_header(&String::from_utf8_lossy(header)).map_err(Error::bad)
 }
 
 async fn import(mut call: Call) -> Outcome {

@@ -90,7 +90,7 @@ pub use logs::{EndLogs, LogLine, LogWish, Logs, Stream};
 pub use networks::{Network, NetworkMember};
 pub use options::Options;
 pub use registries::PullWish;
-pub use registry::{Credentials, Said};
+pub use registry::{Credentials, Found, Hit, Said};
 pub use state::State;
 pub use stats::{Interface, Stats};
 pub use usage::{DiskUsage, Top, UpdateWish};

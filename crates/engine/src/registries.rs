@@ -1,7 +1,7 @@
-//! What needs a registry: `pull`.
+//! What needs a registry: `pull`, `push`, `login`, `search`.
 
 use crate::{Engine, Error, Kind};
-use registry::{Credentials, Pull, Said, Settings};
+use registry::{Credentials, Found, Hit, Pull, Push, Said, Settings};
 use spec::{Reference, image::Platform};
 use std::{collections::BTreeMap, io};
 
@@ -89,7 +89,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let reference = wish.reference()?;
         let platform = platform(&wish.platform)?;
-        let credentials = Some(wish.credentials.clone()).filter(|c| !c.is_nobody());
+        let credentials = somebody(&wish.credentials).cloned();
         let house = &self.0;
         let mut wishes = vec![Pull { reference, platform, credentials }];
         if wishes[0].reference.is_name_only() {
@@ -112,12 +112,89 @@ impl Engine {
     }
 }
 
+/// Nobody in particular needs no introduction.
+fn somebody(credentials: &Credentials) -> Option<&Credentials> {
+    Some(credentials).filter(|credentials| !credentials.is_nobody())
+}
+
+impl Engine {
+    /// Sends an image to the registry of its name; without a tag, all of the
+    /// repository's.
+    ///
+    /// # Errors
+    /// There is no such image, or the registry does not want it.
+    pub fn push(
+        &self,
+        name: &str,
+        tag: &str,
+        credentials: &Credentials,
+        listen: &mut dyn FnMut(Said) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let wish = PullWish { image: name.into(), tag: tag.into(), ..PullWish::default() };
+        let wanted = wish.reference()?;
+        if wanted.digest().is_some() {
+            return Err(Error::Invalid("cannot push a digest reference".into()));
+        }
+        let house = &self.0;
+        let mut tagged = house.images.tagged(&wanted.repository())?;
+        tagged.retain(|(name, _)| wanted.tag().is_none_or(|tag| name.tag() == Some(tag)));
+        if tagged.is_empty() {
+            let name = wanted.familiar();
+            return Err(Error::Below {
+                kind: Kind::NotFound,
+                message: format!("An image does not exist locally with the tag: {name}"),
+            });
+        }
+        for (reference, id) in tagged {
+            let name = reference.familiar();
+            let push = Push { reference, id, credentials: somebody(credentials).cloned() };
+            let pushed = house.registry.push(&house.images, &push, listen)?;
+            tracing::info!(image = name, digest = %pushed.digest, "pushed");
+            let attributes =
+                BTreeMap::from([("name".to_owned(), push.reference.familiar_repository())]);
+            house.journal.say("image", "push", &name, attributes);
+        }
+        Ok(())
+    }
+
+    /// Whether a registry takes these credentials.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn login(&self, credentials: &Credentials) -> Result<(), Error> {
+        Ok(self.0.registry.login(credentials)?)
+    }
+
+    /// What a name points to at its registry.
+    ///
+    /// # Errors
+    /// Nothing.
+    pub fn look_up(&self, name: &str, credentials: &Credentials) -> Result<Found, Error> {
+        let reference = name.parse::<Reference>().map_err(|e| Error::Invalid(e.to_string()))?;
+        Ok(self.0.registry.look(&reference.or_latest(), somebody(credentials))?)
+    }
+
+    /// Searches a registry.
+    ///
+    /// # Errors
+    /// It cannot be searched.
+    pub fn search(
+        &self,
+        term: &str,
+        limit: u32,
+        credentials: &Credentials,
+    ) -> Result<Vec<Hit>, Error> {
+        Ok(self.0.registry.search(term, limit, somebody(credentials))?)
+    }
+}
+
 impl From<registry::Error> for Error {
     fn from(error: registry::Error) -> Self {
         let kind = match error.kind() {
             registry::Kind::NotFound => Kind::NotFound,
             registry::Kind::Unauthorized => Kind::Unauthorized,
             registry::Kind::Invalid => Kind::Invalid,
+            registry::Kind::Unsupported => Kind::Unsupported,
             registry::Kind::Conflict => Kind::Conflict,
             registry::Kind::Host => Kind::Host,
         };

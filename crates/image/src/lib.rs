@@ -27,6 +27,7 @@ mod ingest;
 mod instructions;
 mod load;
 mod make;
+mod outgoing;
 mod pipe;
 mod record;
 mod records;

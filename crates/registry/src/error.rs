@@ -42,6 +42,9 @@ pub enum Error {
         /// By its configuration.
         actual: String,
     },
+    /// It has no index of its repositories.
+    #[error("{0} cannot be searched: it has no /v1/search, as most registries have not")]
+    Unsearchable(String),
     /// It wants to know who we are, or does not believe it.
     #[error("{registry}: {words}")]
     Unauthorized {
@@ -116,6 +119,8 @@ pub enum Kind {
     Unauthorized,
     /// The request is at fault.
     Invalid,
+    /// The registry does not do that.
+    Unsupported,
     /// It clashes with what is there.
     Conflict,
     /// The registry or the host failed us.
@@ -130,6 +135,7 @@ impl Error {
             | Self::Denied { .. }
             | Self::NoPlatform(_)
             | Self::OtherPlatform { .. } => Kind::NotFound,
+            Self::Unsearchable(_) => Kind::Unsupported,
             Self::Unauthorized { .. } => Kind::Unauthorized,
             Self::Image(error) => match error.kind() {
                 image::Kind::NotFound => Kind::NotFound,

@@ -20,6 +20,7 @@
 //! operation.
 
 mod answer;
+mod ask;
 mod auth;
 mod blob;
 mod endpoint;
@@ -27,14 +28,18 @@ mod error;
 mod flights;
 mod manifests;
 mod pull;
+mod push;
 mod said;
 mod session;
 mod tags;
+mod upload;
 
+pub use ask::{Found, Hit};
 pub use auth::Credentials;
 pub use endpoint::Settings;
 pub use error::{Error, Kind};
 pub use pull::{Pull, Pulled};
+pub use push::{Push, Pushed};
 pub use said::Said;
 
 use flights::{Flights, Slots};

@@ -31,6 +31,8 @@ const DOING: &str = "fetch a manifest";
 pub(crate) struct Fetched {
     pub bytes: Vec<u8>,
     pub digest: Digest,
+    /// As the registry announced it.
+    pub media_type: String,
     pub document: Document,
 }
 
@@ -81,7 +83,7 @@ fn fetch_by(
         }
     }
     let document = parse(&bytes, &media_type)?;
-    Ok(Fetched { bytes, digest, document })
+    Ok(Fetched { bytes, digest, media_type, document })
 }
 
 fn refused(

@@ -72,6 +72,7 @@ impl Registry {
             wish.reference.domain(),
             wish.reference.path(),
             wish.credentials.as_ref(),
+            true,
             |session| resolve(session, &wish.reference, &platform),
         )?;
         telling(listen, |teller, stop| {
@@ -98,9 +99,11 @@ impl Registry {
         domain: &str,
         path: &'a str,
         credentials: Option<&'a Credentials>,
+        mirrors: bool,
         ask: impl Fn(&Session<'a>) -> Result<T, Error>,
     ) -> Result<(Session<'a>, T), Error> {
-        let mut endpoints = self.settings.endpoints(domain).into_iter().peekable();
+        let endpoints = self.settings.endpoints(domain).into_iter();
+        let mut endpoints = endpoints.filter(|e| mirrors || !e.mirror).peekable();
         loop {
             let endpoint = endpoints.next().expect("every registry has one, and the last returns");
             let mirror = endpoint.mirror;

@@ -27,6 +27,8 @@ pub struct Said {
     /// It is about a blob, as which clients know it by a (perhaps empty)
     /// progress.
     pub of_blob: bool,
+    /// For programs: a tag, its manifest's digest and size.
+    pub aux: Option<(String, spec::Digest, u64)>,
 }
 
 impl Said {

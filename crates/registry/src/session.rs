@@ -46,13 +46,15 @@ pub(crate) struct Ask<'b> {
     pub headers: &'b [(header::HeaderName, &'b str)],
     /// Makes the body, each time anew.
     pub body: Option<&'b dyn Fn() -> Result<Body, Error>>,
+    /// It is not sent again by itself: half of it may have been taken.
+    pub once: bool,
     /// A bare verb phrase, for errors.
     pub doing: &'static str,
 }
 
 impl<'b> Ask<'b> {
     pub fn new(method: Method, path: &'b str, doing: &'static str) -> Self {
-        Self { method, path, headers: &[], body: None, doing }
+        Self { method, path, headers: &[], body: None, once: false, doing }
     }
 }
 
@@ -81,6 +83,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Asks whether we are let in.
+    ///
+    /// # Errors
+    /// We are not.
+    pub fn greet(&self) -> Result<(), Error> {
+        let path = format!("{}/v2/", self.endpoint.base);
+        let ask = Ask::new(Method::GET, &path, "log in");
+        let answer = self.send(&ask)?;
+        if answer.status().is_success() { Ok(()) } else { Err(self.refused(answer, ask.doing)) }
+    }
+
     /// Sends a request until it is answered for good.
     ///
     /// # Errors
@@ -89,7 +102,7 @@ impl<'a> Session<'a> {
         let mut asked_who = false;
         let mut attempt = 1;
         loop {
-            let last = attempt == ATTEMPTS;
+            let last = attempt == ATTEMPTS || ask.once;
             let known = self.authorization().clone();
             let answer = match self.once(ask, known.as_deref()) {
                 Ok(answer) => answer,

@@ -30,7 +30,7 @@ impl Registry {
         credentials: Option<&Credentials>,
     ) -> Result<Vec<String>, Error> {
         let (domain, path) = (repository.domain(), repository.path());
-        self.at_endpoint(domain, path, credentials, |session| list(session, repository))
+        self.at_endpoint(domain, path, credentials, true, |session| list(session, repository))
             .map(|(_, tags)| tags)
     }
 }
