@@ -29,6 +29,16 @@ pub struct Client {
     socket: PathBuf,
 }
 
+/// What a request has besides.
+#[derive(Clone, Copy)]
+enum Header<'a> {
+    None,
+    /// It shall become a raw stream.
+    Upgrade,
+    /// What the person is to a registry.
+    Known(&'a str),
+}
+
 /// What is sent with a request.
 type Sent = Either<Full<Bytes>, Channel<Bytes, std::io::Error>>;
 
@@ -67,7 +77,7 @@ impl Client {
         path: &str,
         body: Sent,
         kind: &str,
-        upgrade: bool,
+        more: Header<'_>,
     ) -> Outcome<Response<Incoming>> {
         let io = TokioIo::new(self.connect().await?);
         let (mut sender, connection) =
@@ -75,8 +85,12 @@ impl Client {
         tokio::spawn(connection.with_upgrades());
         let mut request = Request::builder().method(method).uri(format!("/{VERSION}{path}"));
         request = request.header("Host", "cofferdam").header("Content-Type", kind);
-        if upgrade {
-            request = request.header("Connection", "Upgrade").header("Upgrade", "tcp");
+        match more {
+            Header::None => {}
+            Header::Upgrade => {
+                request = request.header("Connection", "Upgrade").header("Upgrade", "tcp");
+            }
+            Header::Known(known) => request = request.header("X-Registry-Auth", known),
         }
         let request =
             request.body(body).map_err(|_| Error::Unfit(format!("{path:?} is not a path")))?;
@@ -110,8 +124,31 @@ impl Client {
         path: &str,
         body: impl Into<Bytes>,
     ) -> Outcome<Response<Incoming>> {
+        self.open_with(method, path, body, None).await
+    }
+
+    /// A `POST` with what the person is to a registry.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_known(&self, path: &str, known: &str) -> Outcome<Response<Incoming>> {
+        self.open_with(Method::POST, path, Bytes::new(), Some(known)).await
+    }
+
+    /// Any of both.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+        known: Option<&str>,
+    ) -> Outcome<Response<Incoming>> {
         let body = Either::Left(Full::new(body.into()));
-        let answer = self.send(method, path, body, "application/json", false).await?;
+        let more = known.map_or(Header::None, Header::Known);
+        let answer = self.send(method, path, body, "application/json", more).await?;
         self.accepted(answer).await
     }
 
@@ -142,7 +179,7 @@ impl Client {
             }
         });
         let body = Either::Right(body);
-        let answer = self.send(method, path, body, "application/x-tar", false).await?;
+        let answer = self.send(method, path, body, "application/x-tar", Header::None).await?;
         self.accepted(answer).await
     }
 
@@ -152,7 +189,8 @@ impl Client {
     /// As [`open`](Self::open).
     pub async fn hijack(&self, path: &str, body: impl Into<Bytes>) -> Outcome<TokioIo<Upgraded>> {
         let body = Either::Left(Full::new(body.into()));
-        let answer = self.send(Method::POST, path, body, "application/json", true).await?;
+        let answer =
+            self.send(Method::POST, path, body, "application/json", Header::Upgrade).await?;
         let answer = self.accepted(answer).await?;
         Ok(TokioIo::new(hyper::upgrade::on(answer).await.map_err(Error::Broken)?))
     }

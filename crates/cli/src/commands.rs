@@ -4,6 +4,7 @@
 //! - [`containers`]: stop, rm, ps, logs, …
 //! - [`files`]: cp, export, import, load, save
 //! - [`images`], [`volumes`], [`networks`], [`system`], [`live`] (stats, events)
+//! - [`registries`]: pull, push, login, search, …
 
 mod containers;
 mod df;
@@ -15,6 +16,7 @@ mod live;
 mod networks;
 mod ports;
 mod ps;
+mod registries;
 mod run;
 mod system;
 mod volumes;
@@ -65,7 +67,12 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Import(words) => files::import(client, words).await,
         C::Load(words) => files::load(client, words).await,
         C::Save(words) => files::save(client, words).await,
-        C::Pull(words) => images::pull(client, &words.image, &words.platform, words.quiet).await,
+        C::Pull(words) => registries::pull(client, &words).await,
+        C::Push(words) => registries::push(client, words).await,
+        C::Login(words) => registries::login(client, words).await,
+        C::Logout(words) => registries::logout(&words),
+        C::Search(words) => registries::search(client, words).await,
+        C::Manifest(words) => registries::manifest(client, words).await,
         C::Tag(words) => images::tag(client, words).await,
         C::Rmi(words) => images::remove(client, words).await,
         C::History(words) => images::history(client, words).await,
@@ -101,6 +108,7 @@ async fn image(client: &Client, words: Image) -> Outcome {
         Image::Save(words) => Command::Save(words),
         Image::Import(words) => Command::Import(words),
         Image::Pull(words) => Command::Pull(words),
+        Image::Push(words) => Command::Push(words),
     };
     command(client, same).await
 }

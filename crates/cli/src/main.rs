@@ -6,8 +6,10 @@
 
 mod client;
 mod commands;
+mod credentials;
 mod daemon;
 mod error;
+mod progress;
 mod request;
 mod show;
 mod streams;

@@ -93,6 +93,17 @@ pub enum Command {
     Save(Save),
     /// Fetch an image from a registry
     Pull(Pull),
+    /// Send an image to a registry
+    Push(Push),
+    /// Tell a registry who you are, and remember it
+    Login(Login),
+    /// Forget who you are to a registry
+    Logout(Logout),
+    /// Search a registry for images
+    Search(Search),
+    /// What registries hold under a name
+    #[command(subcommand)]
+    Manifest(Manifest),
     /// Give an image another name
     Tag(Tag),
     /// Remove images
@@ -501,9 +512,73 @@ pub struct Save {
 }
 
 #[derive(Debug, Args)]
+pub struct Push {
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// All tags of the repository
+    #[arg(short, long)]
+    pub all_tags: bool,
+    /// Say less
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Login {
+    /// HOST[:PORT]; Docker Hub if none
+    #[arg(value_name = "REGISTRY", default_value = "", hide_default_value = true)]
+    pub server: String,
+    #[arg(short, long)]
+    pub username: Option<String>,
+    /// Others can see it: better is --password-stdin
+    #[arg(short, long)]
+    pub password: Option<String>,
+    /// Read the password from the input
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Logout {
+    /// HOST[:PORT]; Docker Hub if none
+    #[arg(value_name = "REGISTRY", default_value = "", hide_default_value = true)]
+    pub server: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Search {
+    /// [REGISTRY/]WORD
+    pub term: String,
+    /// Results at most
+    #[arg(long, default_value_t = 25)]
+    pub limit: u32,
+    /// KEY=VALUE (is-official, stars)
+    #[arg(short, long)]
+    pub filter: Vec<String>,
+    /// A Go template, "table TEMPLATE" or "json"
+    #[arg(long)]
+    pub format: Option<String>,
+    /// Whole descriptions
+    #[arg(long)]
+    pub no_trunc: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Manifest {
+    /// Show the manifest or index as it is
+    Inspect {
+        #[arg(value_name = "IMAGE")]
+        image: String,
+    },
+}
+
+#[derive(Debug, Args)]
 pub struct Pull {
     #[arg(value_name = "IMAGE")]
     pub image: String,
+    /// All tags of the repository
+    #[arg(short, long)]
+    pub all_tags: bool,
     /// Say less
     #[arg(short, long)]
     pub quiet: bool,
@@ -712,6 +787,8 @@ pub enum Image {
     Import(Import),
     /// Fetch an image from a registry
     Pull(Pull),
+    /// Send an image to a registry
+    Push(Push),
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 use crate::{
     client::{Client, escape, query},
     error::{Error, Outcome},
+    progress::{To, draw},
     show, streams,
     words::{Copy, Export, Import, Load, Save},
 };
@@ -83,7 +84,7 @@ pub async fn import(client: &Client, words: Import) -> Outcome {
         words.change.iter().map(|change| format!("&changes={}", escape(change))).collect();
     let answer =
         client.upload(Method::POST, &format!("/images/create{asked}{changes}"), from).await?;
-    progress(answer.into_body(), false).await
+    draw(answer.into_body(), To::Out).await
 }
 
 /// `load`
@@ -95,50 +96,7 @@ pub async fn load(client: &Client, words: Load) -> Outcome {
     let from = input(path).await?;
     let quiet = if words.quiet { "1" } else { "0" };
     let answer = client.upload(Method::POST, &format!("/images/load?quiet={quiet}"), from).await?;
-    progress(answer.into_body(), false).await
-}
-
-/// Draws a stream of progress messages: texts as they come, and for a layer
-/// the line that ends it.
-pub async fn progress(mut body: Incoming, quiet: bool) -> Outcome {
-    let mut rest = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(Error::Broken)?;
-        rest.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes));
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            let line = line.trim_ascii();
-            if !line.is_empty() {
-                message(line, quiet)?;
-            }
-        }
-    }
-    if !rest.trim_ascii().is_empty() {
-        message(&rest, quiet)?;
-    }
-    Ok(0)
-}
-
-fn message(line: &[u8], quiet: bool) -> Outcome<()> {
-    let message: Value =
-        serde_json::from_slice(line).map_err(|e| Error::Answer("progress".into(), e))?;
-    if let Some(error) = message["error"].as_str() {
-        return Err(Error::Engine { status: 500, message: error.to_owned() });
-    }
-    if quiet {
-        return Ok(());
-    }
-    if let Some(text) = message["stream"].as_str() {
-        return show::print(text);
-    }
-    let (id, status) = (show::plain(&message["id"]), show::plain(&message["status"]));
-    let moving = message["progressDetail"]["total"].as_u64().is_some();
-    match (id.as_str(), status.as_str()) {
-        (_, "") => Ok(()),
-        _ if moving => Ok(()),
-        ("", status) => show::print(&format!("{status}\n")),
-        (id, status) => show::print(&format!("{id}: {status}\n")),
-    }
+    draw(answer.into_body(), To::Out).await
 }
 
 /// `CONTAINER:PATH`; anything with a slash before its colon is a local path.

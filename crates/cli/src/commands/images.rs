@@ -1,6 +1,6 @@
 //! Words about images.
 
-use super::{each, files, filters, pruned, sure, unless_missing};
+use super::{each, filters, pruned, sure, unless_missing};
 use crate::{
     client::{Client, escape, query},
     error::Outcome,
@@ -11,7 +11,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 /// A repository and its tag, split at the last colon after the last slash.
-fn repository(reference: &str) -> (&str, &str) {
+pub fn repository(reference: &str) -> (&str, &str) {
     match reference.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, tag),
         _ => (reference, ""),
@@ -25,15 +25,6 @@ pub fn latest(image: &str) -> String {
     } else {
         format!("{image}:latest")
     }
-}
-
-/// `pull`
-pub async fn pull(client: &Client, image: &str, platform: &str, quiet: bool) -> Outcome {
-    let image = &latest(image);
-    let (name, tag) = if image.contains('@') { (image.as_str(), "") } else { repository(image) };
-    let asked = query(&[("fromImage", name), ("tag", tag), ("platform", platform)]);
-    let answer = client.open(Method::POST, &format!("/images/create{asked}"), "").await?;
-    files::progress(answer.into_body(), quiet).await
 }
 
 /// `tag`

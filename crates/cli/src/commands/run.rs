@@ -3,7 +3,7 @@
 //! `run` is: create → attach → wait → start, in this order, so that no byte
 //! of output and no early end is missed.
 
-use super::{each, images};
+use super::{each, images, registries};
 use crate::{
     client::{Client, escape, query},
     error::{Error, Outcome},
@@ -30,6 +30,12 @@ struct Created {
     warnings: Vec<String>,
 }
 
+/// Fetches the image, and says so where it is not taken for output.
+async fn fetch(client: &Client, flags: &RunFlags) -> Outcome<()> {
+    let platform = flags.platform.clone().unwrap_or_default();
+    registries::fetch(client, &flags.image, &platform, flags.quiet).await
+}
+
 /// Makes the container; a missing image is pulled first, as `--pull` allows.
 async fn make(client: &Client, flags: &RunFlags) -> Outcome<(String, CreateBody)> {
     let body = request::create(flags).map_err(Error::in_flags)?;
@@ -48,8 +54,7 @@ async fn make(client: &Client, flags: &RunFlags) -> Outcome<(String, CreateBody)
     }
     let platform = flags.platform.as_deref().unwrap_or_default();
     if flags.pull == "always" {
-        let pulled = images::pull(client, &flags.image, platform, flags.quiet).await;
-        pulled.map_err(Error::starting)?;
+        fetch(client, flags).await.map_err(Error::starting)?;
     }
     let path = format!(
         "/containers/create{}",
@@ -60,9 +65,7 @@ async fn make(client: &Client, flags: &RunFlags) -> Outcome<(String, CreateBody)
             if flags.pull != "never" && message.contains("No such image") =>
         {
             eprintln!("Unable to find image '{}' locally", images::latest(&flags.image));
-            images::pull(client, &flags.image, platform, flags.quiet)
-                .await
-                .map_err(Error::starting)?;
+            fetch(client, flags).await.map_err(Error::starting)?;
             client.post(&path, &body).await
         }
         other => other,

@@ -11,19 +11,15 @@ use clap::{
 use std::error::Error as _;
 
 /// What Docker has and this program has not, and what there is instead.
-const NOT_CARRIED: [(&str, &str); 16] = [
+const NOT_CARRIED: [(&str, &str); 12] = [
     ("build", "images are built elsewhere: `save` there and `load` here"),
     ("builder", "images are built elsewhere: `save` there and `load` here"),
     ("buildx", "images are built elsewhere: `save` there and `load` here"),
     ("checkpoint", "checkpoints are not carried"),
     ("config", "swarm mode is not carried"),
     ("context", "name the engine with --host or DOCKER_HOST"),
-    ("login", "the engine does not speak to registries yet: use `load` or `import`"),
-    ("logout", "the engine does not speak to registries yet: use `load` or `import`"),
     ("node", "swarm mode is not carried"),
     ("plugin", "engine plugins are not carried"),
-    ("push", "the engine does not speak to registries yet: use `save`"),
-    ("search", "the engine does not speak to registries yet: use `load` or `import`"),
     ("secret", "swarm mode is not carried"),
     ("service", "swarm mode is not carried"),
     ("stack", "swarm mode is not carried"),
