@@ -130,6 +130,11 @@ impl Engine {
         self.daemon.as_ref().expect("runs").id()
     }
 
+    /// The person's files of the CLIs: `config.json` of registries.
+    pub fn client_config(&self) -> PathBuf {
+        self.scratch.path().join("client")
+    }
+
     /// Where images and records are.
     pub fn data_root(&self) -> PathBuf {
         self.scratch.path().join("data")
@@ -166,7 +171,7 @@ impl Engine {
             Cli::Cofferdam => binary("cofferdam"),
         };
         let mut command = self.host.command(program);
-        command.env("DOCKER_CONFIG", self.scratch.path().join("client"));
+        command.env("DOCKER_CONFIG", self.client_config());
         command.env("DOCKER_HOST", format!("unix://{}", self.socket().display()));
         command.args(words);
         command

@@ -13,10 +13,12 @@ mod engine;
 mod host;
 mod image;
 pub mod left;
+mod registry;
 
 pub use engine::{Cli, Engine, Ran};
 pub use host::Host;
 pub use image::busybox;
+pub use registry::{Registry, Wants};
 
 use std::{
     path::PathBuf,

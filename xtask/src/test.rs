@@ -2,10 +2,13 @@
 
 use crate::{as_root, build, cargo, left::Left, run};
 use anyhow::{Context as _, Result};
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// A program that tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 12] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
@@ -17,6 +20,7 @@ const NEEDED: [(&str, &str); 11] = [
     ("/usr/bin/xz", "xz-utils"),
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/python3", "python3-minimal"),
+    ("/usr/bin/openssl", "openssl"),
 ];
 
 /// Further words go to the test programs, as a filter on their names.
@@ -28,6 +32,7 @@ pub fn test(filter: &[&str]) -> Result<()> {
     let mut tests = cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--"]);
     tests.args(filter);
     tests.env("COFFERDAM_BINARIES", &binaries).env("COFFERDAM_DOCKER", docker_client()?);
+    tests.env("COFFERDAM_REGISTRY", registry()?);
     tests.env("COFFERDAM_DEBIAN", debian_root()?);
     run(&mut tests)?;
     before.nothing_new()
@@ -52,26 +57,36 @@ fn install() -> Result<()> {
     run(apt().args(["install", "--yes", "--no-install-recommends"]).args(missing))
 }
 
-/// The Docker CLI: the one that is installed, else the client alone out of
-/// Debian's package, which would otherwise bring an engine with it.
-pub fn docker_client() -> Result<std::path::PathBuf> {
+/// The Docker CLI: its package would bring an engine with it.
+pub fn docker_client() -> Result<PathBuf> {
+    program("docker", "docker.io")
+}
+
+/// A registry: its package would start one.
+fn registry() -> Result<PathBuf> {
+    program("docker-registry", "docker-registry")
+}
+
+/// A program: the one that is installed, else the one out of Debian's package,
+/// which is unpacked and not installed.
+fn program(name: &str, package: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if let Some(found) =
-        std::env::split_paths(&path).map(|dir| dir.join("docker")).find(|p| p.is_file())
+        std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file())
     {
         return Ok(found);
     }
-    let folder = crate::root().join("target/docker-client");
-    let client = folder.join("usr/bin/docker");
-    if !client.is_file() {
+    let folder = crate::root().join("target").join(format!("debian-{package}"));
+    let program = folder.join("usr/bin").join(name);
+    if !program.is_file() {
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
         run(Command::new("apt-get").args(["-qq", "update"]))?;
-        run(Command::new("apt-get").args(["-qq", "download", "docker.io"]).current_dir(&folder))?;
-        let unpack = "for deb in docker.io_*.deb; do dpkg-deb --extract \"$deb\" . ; done";
+        run(Command::new("apt-get").args(["-qq", "download", package]).current_dir(&folder))?;
+        let unpack = "for deb in *.deb; do dpkg-deb --extract \"$deb\" . ; done";
         run(Command::new("sh").args(["-ec", unpack]).current_dir(&folder))?;
     }
-    Ok(client)
+    Ok(program)
 }
 
 /// What the root of the tests with real programs holds.
@@ -79,7 +94,7 @@ const DEBIAN: &str =
     "nginx-light,postgresql,openssh-server,iputils-ping,python3-minimal,nodejs,adduser,apt";
 
 /// A Debian root file system as a tar archive, made once.
-fn debian_root() -> Result<std::path::PathBuf> {
+fn debian_root() -> Result<PathBuf> {
     // Another list makes another root.
     let tar = crate::root().join(format!("target/debian-{}.tar", DEBIAN.replace(',', "+")));
     if !tar.is_file() {
