@@ -202,9 +202,22 @@ impl Store {
     ) -> Result<Digest, Error> {
         self.row(id)?;
         let digest = self.content.put(manifest)?;
+        let known = self.records.by_name(&repository.with_digest(digest.clone()))?;
+        if known.as_ref() == Some(id) && self.knows(blobs)? {
+            return Ok(digest);
+        }
         self.content.settle()?;
         self.records.add_manifest(&repository.repository(), &digest, id, blobs)?;
         Ok(digest)
+    }
+
+    fn knows(&self, blobs: &[Blob]) -> Result<bool, Error> {
+        for blob in blobs {
+            if !self.records.blobs(&blob.diff_id)?.contains(blob) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Where registries have a layer of an image, as far as is known.
