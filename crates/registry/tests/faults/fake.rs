@@ -42,6 +42,8 @@ struct State {
     /// `METHOD PATH[ range][ authorization]`
     seen: Vec<String>,
     token: Option<String>,
+    /// What was sent to each place so far.
+    uploads: Vec<Vec<u8>>,
 }
 
 /// Listens until the test ends.
@@ -145,14 +147,86 @@ impl Fake {
             };
             lines.iter().find_map(of)
         };
+        let body = match (of(&header::CONTENT_LENGTH), of(&header::TRANSFER_ENCODING)) {
+            (Some(length), _) => {
+                let mut body = vec![0; length.parse().expect("a number")];
+                if from.read_exact(&mut body).is_err() {
+                    return;
+                }
+                body
+            }
+            (None, Some(_)) => match chunks(&mut from) {
+                Ok(body) => body,
+                Err(_) => return,
+            },
+            (None, None) => Vec::new(),
+        };
         let (range, authorization) = (of(&header::RANGE), of(&header::AUTHORIZATION));
         let more = [range.clone(), authorization.clone()];
         let line = more.iter().flatten().fold(request.to_owned(), |line, word| line + " " + word);
         self.state().seen.push(line);
         let path = request.split(' ').nth(1).unwrap_or_default();
-        let answer = self.answer(path, range.as_deref(), authorization.as_deref());
+        let answer = match request.split(' ').next() {
+            Some(method @ ("POST" | "PATCH" | "PUT" | "HEAD")) => self.take(method, path, body),
+            _ => self.answer(path, range.as_deref(), authorization.as_deref()),
+        };
         // The client may have heard enough.
         let _ = write(connection, &answer);
+    }
+
+    /// A push: a place is made, filled, and closed with a digest.
+    fn take(&self, method: &str, path: &str, body: Vec<u8>) -> Answer {
+        let mut state = self.state();
+        let fault = state.faults.iter_mut().find(|(part, left)| {
+            format!("{method} {path}").contains(part.as_str()) && !left.is_empty()
+        });
+        match fault.map(|(_, left)| left.remove(0)) {
+            Some(Fault::Status(status, _)) => {
+                return Answer::error(status, "UNAVAILABLE", "not now");
+            }
+            Some(Fault::Lie) => {
+                let mut answer = Answer::error(201, "", "");
+                answer.headers.push(format!("Docker-Content-Digest: {}", digest(b"a lie")));
+                return answer;
+            }
+            Some(fault) => panic!("{fault:?} is nothing for a push"),
+            None => {}
+        }
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let (place, query) = last.split_once('?').unwrap_or((last, ""));
+        let at = place.parse::<usize>().ok().filter(|_| path.contains("/uploads/"));
+        let mut answer = Answer::ok("text/plain", Vec::new());
+        match (method, at) {
+            ("HEAD", _) => answer.status = if state.blobs.contains_key(last) { 200 } else { 404 },
+            ("POST", _) => {
+                state.uploads.push(Vec::new());
+                answer.status = 202;
+                let place = state.uploads.len() - 1;
+                answer.headers.push(format!("Location: /v2/x/blobs/uploads/{place}"));
+            }
+            ("PATCH", Some(at)) => {
+                state.uploads[at].extend(body);
+                answer.status = 202;
+                answer.headers.push(format!("Location: /v2/x/blobs/uploads/{at}"));
+            }
+            ("PUT", Some(at)) => {
+                state.uploads[at].extend(body);
+                let bytes = std::mem::take(&mut state.uploads[at]);
+                let wanted = query.strip_prefix("digest=").unwrap_or_default().replace("%3A", ":");
+                if digest(&bytes).as_str() != wanted {
+                    return Answer::error(400, "DIGEST_INVALID", "other bytes");
+                }
+                state.blobs.insert(wanted, bytes);
+                answer.status = 201;
+            }
+            _ => {
+                answer.status = 201;
+                let kept = ("application/json".to_owned(), body);
+                state.manifests.insert(digest(&kept.1).to_string(), kept.clone());
+                state.manifests.insert(last.to_owned(), kept);
+            }
+        }
+        answer
     }
 
     fn answer(&self, path: &str, range: Option<&str>, authorization: Option<&str>) -> Answer {
@@ -175,6 +249,9 @@ impl Fake {
                 "WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"fake\",scope=\"repository:a:pull\""
             ));
             return answer;
+        }
+        if path == "/v2/" {
+            return Answer::ok("application/json", b"{}".to_vec());
         }
         let last = path.rsplit('/').next().unwrap_or_default();
         let mut answer = if path.contains("/blobs/") {
@@ -256,6 +333,23 @@ fn write(mut connection: TcpStream, answer: &Answer) -> std::io::Result<()> {
     connection.shutdown(std::net::Shutdown::Write)?;
     // What it still sends is read, so that our last bytes are not lost.
     std::io::copy(&mut connection.take(1 << 20), &mut std::io::sink()).map(drop)
+}
+
+/// A body whose length was not told before.
+fn chunks(from: &mut impl std::io::BufRead) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        let length = u64::from_str_radix(line.trim(), 16).map_err(std::io::Error::other)?;
+        let got = from.take(length).read_to_end(&mut body)?;
+        from.read_line(&mut String::new())?;
+        match length {
+            0 => return Ok(body),
+            length if got as u64 == length => {}
+            _ => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
 }
 
 pub fn digest(bytes: &[u8]) -> Digest {

@@ -1,46 +1,16 @@
-//! An image is fetched whole and right, or not at all. Needs root.
+//! An image is fetched whole and right, or not at all.
 
-mod fake;
-
-use fake::{Fake, Fault, digest, own_network};
-use image::Store;
-use registry::{Credentials, Error, Kind, Pull, Pulled, Registry, Said, Settings};
+use crate::{
+    Scratch,
+    fake::{Fake, Fault, digest},
+    noise, scratch, tar,
+};
+use registry::{Credentials, Error, Kind, Pull, Pulled, Registry, Settings};
 use serde_json::{Value, json};
 use spec::{Digest, image::media};
 use std::io::Write as _;
 
-struct Scratch {
-    dir: tempfile::TempDir,
-    store: Store,
-    registry: Registry,
-    fake: Fake,
-}
-
-fn scratch() -> Scratch {
-    own_network();
-    let dir = tempfile::tempdir().expect("scratch");
-    let store = Store::open(dir.path()).expect("open");
-    Scratch { dir, store, registry: Registry::new(Settings::default()), fake: Fake::new() }
-}
-
 impl Scratch {
-    fn wish(&self, name: &str) -> Pull {
-        Pull { reference: self.fake.name(name), platform: None, credentials: None }
-    }
-
-    fn pull(&self, wish: &Pull) -> (Result<Pulled, Error>, Vec<Said>) {
-        let mut said = Vec::new();
-        let pulled = self.registry.pull(&self.store, wish, &mut |line| {
-            said.push(line);
-            Ok(())
-        });
-        (pulled, said)
-    }
-
-    fn pulled(&self, name: &str) -> Pulled {
-        self.pull(&self.wish(name)).0.expect("pull")
-    }
-
     fn refused(&self, name: &str) -> Error {
         let error = self.pull(&self.wish(name)).0.expect_err("refused");
         assert!(self.store.list(true).expect("list").is_empty(), "{error}");
@@ -48,29 +18,6 @@ impl Scratch {
         assert_eq!(layers, 0, "{error}");
         error
     }
-}
-
-fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (path, bytes) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(bytes.len() as u64);
-        tar.append_data(&mut header, path, *bytes).expect("memory");
-    }
-    tar.into_inner().expect("memory")
-}
-
-/// Bytes that do not compress, the same always.
-fn noise(len: usize) -> Vec<u8> {
-    let mut x = 1_u32;
-    let next = std::iter::repeat_with(|| {
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        x.to_le_bytes()[0]
-    });
-    next.take(len).collect()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -84,7 +31,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The manifest of an image of these tars, packed as they are.
-fn manifest(fake: &Fake, architecture: &str, layers: &[(&[u8], &str, Vec<u8>)]) -> Value {
+pub fn manifest(fake: &Fake, architecture: &str, layers: &[(&[u8], &str, Vec<u8>)]) -> Value {
     let diff_ids: Vec<Digest> = layers.iter().map(|(tar, ..)| digest(tar)).collect();
     let config = json!({
         "architecture": architecture, "os": "linux", "config": {"Cmd": ["sh"]},

@@ -1,0 +1,67 @@
+//! Pulls from and pushes to a registry that goes wrong as it is told. Needs
+//! root.
+
+mod fake;
+mod pull;
+mod push;
+
+use fake::{Fake, own_network};
+use image::Store;
+use registry::{Error, Pull, Pulled, Registry, Said, Settings};
+
+/// A store, and a registry to speak to.
+struct Scratch {
+    dir: tempfile::TempDir,
+    store: Store,
+    registry: Registry,
+    fake: Fake,
+}
+
+fn scratch() -> Scratch {
+    own_network();
+    let dir = tempfile::tempdir().expect("scratch");
+    let store = Store::open(dir.path()).expect("open");
+    Scratch { dir, store, registry: Registry::new(Settings::default()), fake: Fake::new() }
+}
+
+impl Scratch {
+    fn wish(&self, name: &str) -> Pull {
+        Pull { reference: self.fake.name(name), platform: None, credentials: None }
+    }
+
+    fn pull(&self, wish: &Pull) -> (Result<Pulled, Error>, Vec<Said>) {
+        let mut said = Vec::new();
+        let pulled = self.registry.pull(&self.store, wish, &mut |line| {
+            said.push(line);
+            Ok(())
+        });
+        (pulled, said)
+    }
+
+    fn pulled(&self, name: &str) -> Pulled {
+        self.pull(&self.wish(name)).0.expect("pull")
+    }
+}
+
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, path, *bytes).expect("memory");
+    }
+    tar.into_inner().expect("memory")
+}
+
+/// Bytes that do not compress, the same always.
+fn noise(len: usize) -> Vec<u8> {
+    let mut x = 1_u32;
+    let next = std::iter::repeat_with(|| {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        x.to_le_bytes()[0]
+    });
+    next.take(len).collect()
+}
