@@ -148,6 +148,8 @@ fn a_certificate_is_checked_wherever_it_is_not_waived() {
     );
     let engine = Engine::prepared(&host, &["--insecure-registry", "192.0.2.7:5001"]);
     promises::busybox(&engine);
+    let secure = r#"{{(index .RegistryConfig.IndexConfigs "192.0.2.7:5001").Secure}}"#;
+    assert_eq!(engine.says_as(Cli::Docker, &["info", "--format", secure]), "false");
     let wants = [(5000, Wants::Tls), (5001, Wants::Tls), (5002, Wants::Certificate)];
     let registries = wants.map(|(port, wants)| Registry::start(&engine, address, port, wants));
     let names = registries.each_ref().map(|registry| registry.name("bb:v1"));

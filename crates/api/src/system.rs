@@ -182,9 +182,9 @@ struct Plugins {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Registries<'a> {
-    index_configs: BTreeMap<&'static str, Index<'a>>,
+    index_configs: BTreeMap<&'a str, Index<'a>>,
     #[serde(rename = "InsecureRegistryCIDRs")]
-    insecure_registry_cidrs: [&'static str; 2],
+    insecure_registry_cidrs: Vec<&'a str>,
     mirrors: &'a [String],
 }
 
@@ -192,7 +192,7 @@ struct Registries<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Index<'a> {
     mirrors: &'a [String],
-    name: &'static str,
+    name: &'a str,
     official: bool,
     secure: bool,
 }
@@ -231,11 +231,25 @@ pub fn info(call: &Call) -> Outcome {
     let facts = call.engine.facts();
     let options = call.engine.options();
     let runtime = options.runtime_binary.display().to_string();
-    let info = info_of(&facts, &options.registry_mirrors, &runtime);
+    let registries = registries(&options.registry_mirrors, &options.insecure_registries);
+    let info = info_of(&facts, registries, &runtime);
     Ok(Answer::json(&Info { docker_root_dir: options.data_root.display().to_string(), ..info }))
 }
 
-fn info_of<'a>(facts: &'a Facts, mirrors: &'a [String], runtime: &str) -> Info<'a> {
+/// Networks of insecure registries, and single ones, are listed apart.
+fn registries<'a>(mirrors: &'a [String], insecure: &'a [String]) -> Registries<'a> {
+    let hub = Index { mirrors, name: "docker.io", official: true, secure: true };
+    let (networks, hosts): (Vec<&str>, Vec<&str>) =
+        insecure.iter().map(String::as_str).partition(|entry| entry.contains('/'));
+    let host = |name| (name, Index { mirrors: &[], name, official: false, secure: false });
+    Registries {
+        index_configs: hosts.into_iter().map(host).chain([("docker.io", hub)]).collect(),
+        insecure_registry_cidrs: ["::1/128", "127.0.0.0/8"].into_iter().chain(networks).collect(),
+        mirrors,
+    }
+}
+
+fn info_of<'a>(facts: &'a Facts, registries: Registries<'a>, runtime: &str) -> Info<'a> {
     Info {
         id: &facts.id,
         containers: facts.containers,
@@ -277,14 +291,7 @@ fn info_of<'a>(facts: &'a Facts, mirrors: &'a [String], runtime: &str) -> Info<'
         os_type: "linux",
         architecture: &facts.machine,
         index_server_address: "https://index.docker.io/v1/",
-        registry_config: Registries {
-            index_configs: BTreeMap::from([(
-                "docker.io",
-                Index { mirrors, name: "docker.io", official: true, secure: true },
-            )]),
-            insecure_registry_cidrs: ["::1/128", "127.0.0.0/8"],
-            mirrors,
-        },
+        registry_config: registries,
         n_cpu: facts.cpus,
         mem_total: facts.memory,
         generic_resources: None,
