@@ -111,6 +111,7 @@ impl Endpoint {
             .user_agent(concat!("cofferdam/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .timeout(SILENCE)
+            .tcp_user_timeout(SILENCE)
             .redirect(reqwest::redirect::Policy::limited(5));
         if is_loopback(without_port(self.host())) {
             builder = builder.no_proxy();

@@ -27,6 +27,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// No registry makes us wait longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// For all of a layer to go out, however slowly: who does not take it at all
+/// is noticed by the socket.
+const LAYER: Duration = Duration::from_hours(24);
+
 /// Threads may share it.
 pub(crate) struct Session<'a> {
     pub endpoint: Endpoint,
@@ -147,6 +151,11 @@ impl<'a> Session<'a> {
         }
         for (name, value) in ask.headers {
             request = request.header(name, *value);
+        }
+        // The client's own bound is on each piece of what comes, but on the
+        // whole of what goes.
+        if ask.method == Method::PATCH {
+            request = request.timeout(LAYER);
         }
         if let Some(body) = ask.body {
             request = request.body(body()?);
