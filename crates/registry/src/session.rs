@@ -16,6 +16,7 @@ use reqwest::{
     header,
 };
 use std::{
+    io,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -110,8 +111,7 @@ impl<'a> Session<'a> {
             let known = self.authorization().clone();
             let answer = match self.once(ask, known.as_deref()) {
                 Ok(answer) => answer,
-                // Nobody is there, or nobody to be trusted: that does not pass.
-                Err(Error::Reach { source, .. }) if !last && !source.is_connect() => {
+                Err(Error::Reach { source, .. }) if !last && may_pass(&source) => {
                     tracing::debug!(registry = self.endpoint.host(), error = %source, "again");
                     pause(attempt, None);
                     attempt += 1;
@@ -284,6 +284,21 @@ pub(crate) fn pause(attempt: u32, after: Option<&str>) {
     let doubled = PAUSE * 2_u32.pow(attempt - 1);
     let asked = after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     std::thread::sleep(asked.unwrap_or(doubled).min(LONGEST_PAUSE));
+}
+
+/// Nobody is there, or nobody to be trusted, or we are not trusted: that is
+/// so in a moment, too.
+pub(crate) fn may_pass(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        // As TLS tells a breach of its rules, ours or theirs.
+        if io.is_some_and(|e| e.kind() == io::ErrorKind::InvalidData) {
+            return false;
+        }
+        cause = error.source();
+    }
+    !error.is_connect()
 }
 
 /// It may be otherwise in a moment.

@@ -9,7 +9,7 @@
 
 use crate::{
     Error,
-    session::{Ask, Session, pause},
+    session::{Ask, Session, may_pass, pause},
 };
 use image::Store;
 use reqwest::{
@@ -66,7 +66,7 @@ fn again<T>(mut send: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let mut attempt = 1;
     loop {
         match send() {
-            Err(Error::Reach { source, .. }) if attempt < ATTEMPTS && !source.is_connect() => {
+            Err(Error::Reach { source, .. }) if attempt < ATTEMPTS && may_pass(&source) => {
                 tracing::debug!(error = %source, "pushing again");
             }
             Err(Error::Answer { status, .. }) if attempt < ATTEMPTS && status >= 500 => {
