@@ -86,6 +86,12 @@ impl Host {
             "ip addr add 192.0.2.2/24 dev eth0 && ip -6 addr add 2001:db8::2/64 dev eth0 nodad \
              && ip link set eth0 up",
         );
+        // The kernel lets frames pass up to a second after both ends are up.
+        for (host, end) in [(self, "uplink"), (&other, "eth0")] {
+            crate::until("the wire", || {
+                host.sh(&format!("ip -br link show {end} | grep -q ' UP '")).status.success()
+            });
+        }
         other
     }
 }

@@ -285,5 +285,13 @@ pub fn outside() -> Netns {
          ip addr add 192.0.2.2/24 dev eth0
          ip addr add 2001:db8::2/64 dev eth0 nodad
          ip link set eth0 up");
+    // The kernel lets frames pass up to a second after both ends are up.
+    let passes = |end: &str| {
+        format!(
+            "timeout 10 sh -c 'until ip -br link show {end} | grep -q \" UP \"; do sleep 0.01; done'"
+        )
+    };
+    sh(&passes("wan0"));
+    netns.sh(&passes("eth0"));
     netns
 }
