@@ -1,7 +1,7 @@
 //! A container as `docker inspect` shows it.
 
 use crate::when::rfc3339;
-use engine::{Container, MountPoint, Size, State};
+use engine::{Container, Health, MountPoint, Size, State};
 use serde::Serialize;
 use spec::docker::{Config, EndpointSettings, HostConfig, PortBinding};
 use std::collections::BTreeMap;
@@ -58,6 +58,25 @@ struct StateView<'a> {
     error: &'a str,
     started_at: String,
     finished_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<HealthView<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthView<'a> {
+    status: &'static str,
+    failing_streak: u32,
+    log: Vec<ProbeView<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ProbeView<'a> {
+    start: String,
+    end: String,
+    exit_code: i16,
+    output: &'a str,
 }
 
 #[derive(Serialize)]
@@ -191,6 +210,23 @@ impl<'a> StateView<'a> {
             error: &last.error,
             started_at: rfc3339(last.started),
             finished_at: rfc3339(last.finished),
+            health: container.health.as_ref().map(HealthView::of),
+        }
+    }
+}
+
+impl<'a> HealthView<'a> {
+    fn of(health: &'a Health) -> Self {
+        let probe = |probe: &'a engine::Probe| ProbeView {
+            start: rfc3339(probe.start),
+            end: rfc3339(probe.end),
+            exit_code: probe.code,
+            output: &probe.output,
+        };
+        Self {
+            status: health.status.word(),
+            failing_streak: health.failing_streak,
+            log: health.log.iter().map(probe).collect(),
         }
     }
 }

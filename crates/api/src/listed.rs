@@ -284,7 +284,7 @@ fn fits(c: &Container, filters: &Filters) -> bool {
         && filters.labels(&c.config.labels)
         && filters.exactly("status", c.state.word())
         && filters.any("exited", exited)
-        && filters.exactly("health", "none")
+        && filters.exactly("health", c.health.as_ref().map_or("none", |h| h.status.word()))
         && filters.exactly("isolation", "default")
         && filters.any("is-task", |value| matches!(value, "0" | "false"))
         && filters.any("expose", exposed)

@@ -40,15 +40,6 @@ pub(crate) fn check(config: &Config, host: &HostConfig) -> Result<(), Error> {
     config.healthcheck.as_ref().map_or(Ok(()), health)
 }
 
-/// What is kept and shown, and not acted on.
-pub(crate) fn warnings(config: &Config) -> Vec<String> {
-    let test = config.healthcheck.as_ref().and_then(|check| check.test.first());
-    match test.map(String::as_str) {
-        None | Some("" | "NONE") => Vec::new(),
-        Some(_) => vec!["The health check is kept, and not run by this engine".into()],
-    }
-}
-
 fn health(check: &Healthcheck) -> Result<(), Error> {
     let spans = [
         ("Interval", check.interval),
@@ -109,16 +100,5 @@ mod tests {
         let words = |interval| words(|config, _| config.healthcheck = Some(check(interval)));
         assert_eq!(words(1), "Interval in Healthcheck cannot be less than 1ms");
         assert_eq!((words(0), words(SHORTEST)), (String::new(), String::new()));
-    }
-
-    #[test]
-    fn a_health_check_is_warned_of() {
-        let warned = |test: &[&str]| {
-            let test = test.iter().map(ToString::to_string).collect();
-            let healthcheck = Some(Healthcheck { test, ..Healthcheck::default() });
-            warnings(&Config { healthcheck, ..Config::default() }).len()
-        };
-        assert!(warnings(&Config::default()).is_empty());
-        assert_eq!((warned(&["NONE"]), warned(&["CMD", "true"])), (0, 1));
     }
 }

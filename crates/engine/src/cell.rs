@@ -44,6 +44,8 @@ pub(crate) struct Live {
     due: Vec<Answer>,
     /// Its restart policy is not to act on the next end.
     pub stopping: bool,
+    /// Number of the health check that is being made; none while it rests.
+    pub checking: Option<u64>,
     /// Failures in a row, for the back-off of its restart policy.
     pub in_a_row: u32,
 }
@@ -113,6 +115,16 @@ impl Cell {
         self.publish(&live, change)
     }
 
+    /// Publishes a changed container if what there is of it now allows it.
+    pub fn change_if(
+        &self,
+        allowed: impl FnOnce(&Live) -> bool,
+        change: impl FnOnce(&mut Container),
+    ) -> Option<Arc<Container>> {
+        let live = self.live();
+        allowed(&live).then(|| self.publish(&live, change))
+    }
+
     /// Answers those who waited for the end that has been published.
     pub fn tell(&self) {
         let due = std::mem::take(&mut self.live().due);
@@ -135,6 +147,9 @@ impl Cell {
             container.state = state;
             change(container);
         });
+        if matches!(step, Step::Ended { .. } | Step::Pause) {
+            live.checking = None;
+        }
         if matches!(step, Step::Ended { .. }) {
             let due = |condition| matches!(condition, Condition::NotRunning | Condition::NextExit);
             let due = live.take_waiting(due);

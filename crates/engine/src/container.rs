@@ -1,6 +1,6 @@
 //! A container as readers see it: the last published snapshot.
 
-use crate::{Nanos, State};
+use crate::{Health, Nanos, State};
 use serde::{Deserialize, Serialize};
 use spec::{
     Id,
@@ -31,6 +31,10 @@ pub struct Container {
     pub state: State,
     /// Of its latest run.
     pub last: Last,
+    /// What its health check found; none before the first start, or without
+    /// a check.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// How often its restart policy has started it again.
     pub restart_count: u32,
     /// Stopped by hand: `unless-stopped` keeps it so.
@@ -74,6 +78,7 @@ impl Container {
         Moving {
             state: self.state.clone(),
             last: self.last.clone(),
+            health: self.health.clone(),
             restart_count: self.restart_count,
             stopped_by_hand: self.stopped_by_hand,
             endpoints: self.endpoints.clone(),
@@ -87,6 +92,7 @@ impl Container {
     pub(crate) fn set_moving(&mut self, moving: Moving) {
         self.state = moving.state;
         self.last = moving.last;
+        self.health = moving.health;
         self.restart_count = moving.restart_count;
         self.stopped_by_hand = moving.stopped_by_hand;
         self.endpoints = moving.endpoints;
@@ -107,6 +113,7 @@ impl Container {
             host: HostConfig::default(),
             state: State::Created,
             last: Last::default(),
+            health: None,
             restart_count: 0,
             stopped_by_hand: false,
             mounts: Vec::new(),
@@ -133,6 +140,8 @@ impl Container {
 pub(crate) struct Moving {
     pub state: State,
     pub last: Last,
+    #[serde(default)]
+    pub health: Option<Health>,
     pub restart_count: u32,
     pub stopped_by_hand: bool,
     pub endpoints: BTreeMap<String, EndpointSettings>,

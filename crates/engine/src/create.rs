@@ -111,6 +111,7 @@ impl House {
             host,
             state: State::Created,
             last: Last::default(),
+            health: None,
             restart_count: 0,
             stopped_by_hand: false,
             mounts: Vec::new(),
@@ -247,7 +248,7 @@ impl House {
         let linux = sandbox.config.linux.unwrap_or_default();
         container.host.masked_paths.get_or_insert(linux.masked_paths);
         container.host.readonly_paths.get_or_insert(linux.readonly_paths);
-        let mut warnings = crate::asked::warnings(&container.config);
+        let mut warnings = Vec::new();
         let published = container.host.port_bindings.values().flatten().flatten().count();
         if published > 0 && container.host.network_mode == "host" {
             warnings.push("Published ports are discarded when using host network mode".into());

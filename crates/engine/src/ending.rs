@@ -4,6 +4,7 @@ use crate::{
     Container, Engine, Error, Last, Nanos,
     cell::{Cell, Link},
     error::Doing,
+    health,
     house::House,
     restart,
     state::Step,
@@ -38,6 +39,7 @@ impl Engine {
             Due::Exec(id) => self.exec_heard(&id),
             Due::Left(number) => self.left(number),
             Due::Restart(id) => self.restart_due(&id),
+            Due::Probe(id, number) => self.probe_due(&id, number),
             Due::Tidy => self.tidy(),
         }
     }
@@ -99,6 +101,7 @@ impl Engine {
                 container.restart_count += 1;
             }
             container.execs.clear();
+            health::at_rest(&mut container.health);
             house.withdraw(container);
         });
         let after = match stepped {

@@ -153,6 +153,32 @@ impl Engine {
         tty: bool,
         size: Option<(u16, u16)>,
     ) -> Result<Option<UnixStream>, Error> {
+        self.start_session(id, tty, size, detach, |exec, dir, request| {
+            if detach { self.run_detached(exec, dir, request) } else { run(dir, request) }
+        })
+    }
+
+    /// Starts it for the daemon itself, which reads its frames and then calls
+    /// [`Engine::exec_ended`].
+    ///
+    /// # Errors
+    /// As of [`Engine::exec_start`].
+    pub(crate) fn exec_watched(&self, id: &str) -> Result<watch::Receiver, Error> {
+        self.start_session(id, false, None, false, |_, dir, request| {
+            let mut connection = watch::Connection::open(dir, request)?;
+            let pid = started(connection.reply()?)?;
+            Ok((pid, connection.split().1))
+        })
+    }
+
+    fn start_session<T>(
+        &self,
+        id: &str,
+        tty: bool,
+        size: Option<(u16, u16)>,
+        detach: bool,
+        run: impl FnOnce(&Exec, &std::path::Path, &Request) -> Result<(i32, T), Error>,
+    ) -> Result<T, Error> {
         let exec = self.begin(id, tty)?;
         let cell = self.0.find(exec.container.as_str())?;
         let container = cell.now();
@@ -161,7 +187,7 @@ impl Engine {
         let started = request.and_then(|request| {
             let dir = self.0.paths.run(&cell.id);
             self.0.journal.container(&container, &action, &[("execID", exec.id.to_string())]);
-            if detach { self.run_detached(&exec, &dir, &request) } else { run(&dir, &request) }
+            run(&exec, &dir, &request)
         });
         match started {
             Ok((pid, stream)) => {

@@ -122,6 +122,10 @@ impl Engine {
         live.init = init;
         let watched = house.watcher.watch(&receiver, Due::Container(cell.id.clone()));
         live.link = Some(Link::Adopted(receiver));
+        drop(live);
+        if !frozen {
+            self.check_health(cell);
+        }
         watched.doing("watch the monitor in", &dir)
     }
 

@@ -18,7 +18,7 @@ use crate::{
     archive::read_in_root,
     cell::{Cell, Link},
     error::Doing,
-    files,
+    files, health,
     house::{House, replace},
     networks::{Mode, Networks},
     ports,
@@ -100,6 +100,7 @@ impl Engine {
         let container = cell.step(Step::Began { pid: began.pid }, |container| {
             container.last = crate::Last { started: now, ..crate::Last::default() };
             container.stopped_by_hand = false;
+            container.health = health::at_start(&container.config, container.health.take());
         })?;
         house.leave(&container);
         if let Some(settings) =
@@ -117,6 +118,7 @@ impl Engine {
         drop(live);
         // They came while it was starting, and see what it says from now on.
         house.attach_all(cell, late);
+        self.check_health(cell);
         watched.doing("watch", house.paths.run(&cell.id))
     }
 

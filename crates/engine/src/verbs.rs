@@ -269,7 +269,8 @@ impl Engine {
         }
         let group = self.0.group(&container)?;
         group.freeze()?;
-        let paused = cell.step(Step::Pause, |_| {}).inspect_err(|_| {
+        let rest = |container: &mut Container| crate::health::at_rest(&mut container.health);
+        let paused = cell.step(Step::Pause, rest).inspect_err(|_| {
             // It ended meanwhile: nothing stays frozen.
             if let Err(error) = group.thaw() {
                 tracing::warn!(id = %cell.id, %error, "cannot thaw what has ended");
@@ -295,6 +296,7 @@ impl Engine {
         let resumed = cell.step(Step::Resume, |_| {})?;
         self.0.leave(&resumed);
         self.0.journal.container(&resumed, "unpause", &[]);
+        self.check_health(&cell);
         Ok(())
     }
 

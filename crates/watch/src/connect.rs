@@ -14,6 +14,7 @@ use std::{
         unix::net::UnixStream,
     },
     path::Path,
+    time::Instant,
 };
 
 /// One conversation with a monitor.
@@ -36,6 +37,8 @@ pub struct Receiver {
     pending: std::ops::Range<usize>,
     /// Nothing after a failure can be understood.
     broken: bool,
+    /// Nothing is waited for beyond it.
+    deadline: Option<Instant>,
 }
 
 /// One frame from a monitor.
@@ -59,8 +62,13 @@ impl Connection {
         let receiving = stream.try_clone().doing("duplicate a socket")?;
         let mut sender = Sender(stream);
         sender.request(request)?;
-        let receiver =
-            Receiver { stream: receiving, buffer: Vec::new(), pending: 0..0, broken: false };
+        let receiver = Receiver {
+            stream: receiving,
+            buffer: Vec::new(),
+            pending: 0..0,
+            broken: false,
+            deadline: None,
+        };
         Ok(Self { sender, receiver })
     }
 
@@ -152,6 +160,33 @@ impl Receiver {
         }))
     }
 
+    /// Frames that come after it are not waited for: [`Error::Late`].
+    pub fn not_after(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// Reads more, in time.
+    fn read(&mut self) -> Result<usize, Error> {
+        loop {
+            if let Some(deadline) = self.deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(Error::Late);
+                }
+                self.stream.set_read_timeout(Some(left)).doing("bound a wait for a monitor")?;
+            }
+            match self.stream.read(&mut self.buffer[self.pending.end..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The deadline: seen above.
+                Err(error)
+                    if self.deadline.is_some() && error.kind() == io::ErrorKind::WouldBlock => {}
+                // It closed with something of ours unread.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
+                got => return got.doing("listen to a monitor"),
+            }
+        }
+    }
+
     /// The stream, and what has been read of it but not been given out.
     pub fn into_stream(mut self) -> (UnixStream, Vec<u8>) {
         self.buffer.truncate(self.pending.end);
@@ -172,14 +207,7 @@ impl Receiver {
             if self.buffer.len() < room {
                 self.buffer.resize(room, 0);
             }
-            let got = loop {
-                match self.stream.read(&mut self.buffer[self.pending.end..]) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // It closed with something of ours unread.
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break 0,
-                    got => break got.doing("listen to a monitor")?,
-                }
-            };
+            let got = self.read()?;
             if got == 0 {
                 return if self.pending.is_empty() { Ok(false) } else { Err(Error::Gone) };
             }
