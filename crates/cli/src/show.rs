@@ -29,8 +29,8 @@ impl Listing<'_> {
                 let _ = writeln!(text, "{}", template::shown(row));
                 text
             })),
-            Some(format) => match format.strip_prefix("table ") {
-                Some(template) => self.custom(template),
+            Some(format) => match format.strip_prefix("table") {
+                Some(template) => self.custom(template.trim()),
                 None => self.lines(format),
             },
         }
@@ -46,7 +46,7 @@ impl Listing<'_> {
     }
 
     fn lines(&self, template: &str) -> Outcome<String> {
-        let template = Template::new(template)?;
+        let template = Template::of_row(template)?;
         let mut text = String::new();
         for row in &self.rows {
             text.push_str(&template.fill(row)?);
@@ -59,8 +59,8 @@ impl Listing<'_> {
         let all = self.columns.iter().chain(self.more);
         let headers: serde_json::Map<_, _> =
             all.map(|(header, field)| ((*field).to_owned(), Value::from(*header))).collect();
-        let template = Template::new(template)?;
-        let mut lines = vec![cells(&template.fill(&Value::Object(headers))?)];
+        let template = Template::of_row(template)?;
+        let mut lines = vec![cells(&template.heading(&Value::Object(headers))?)];
         for row in &self.rows {
             lines.push(cells(&template.fill(row)?));
         }

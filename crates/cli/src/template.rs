@@ -3,61 +3,44 @@
 //! - `lex`: text into tokens
 //! - `parse`: tokens into nodes
 //! - `fill`: nodes and data into text
-//! - `functions`: what a template may call
+//! - `functions`, `printf`: what a template may call
+//! - `gaps`: what Docker's types have and their JSON has not
 //!
 //! Objects are gone through in the order of their keys, and what they have not
 //! is an error, as Go and Docker have it.
 
 mod fill;
 mod functions;
+mod gaps;
 mod lex;
 mod parse;
+mod printf;
 
 pub use functions::shown;
+pub use gaps::{LABELS, NOTHING, whole};
 
 use crate::error::{Error, Outcome};
 use serde_json::Value;
-
-/// Where a row keeps its labels one by one, for `.Label "key"`; not shown.
-pub const LABELS: &str = "\0labels";
-
-/// What may be there and is not; not shown.
-const ABSENT: &str = "\0absent";
-
-/// An object of `inspect` with what Docker's own type has and its JSON leaves
-/// out, so that a template may ask whether it is there.
-pub fn whole(value: &Value) -> Value {
-    const LEFT_OUT: [(&str, &[&str]); 3] = [
-        ("State", &["Health"]),
-        (
-            "Config",
-            &["ExposedPorts", "Healthcheck", "Shell", "StopSignal", "StopTimeout", "MacAddress"],
-        ),
-        ("HostConfig", &["Annotations", "Init", "StorageOpt", "Sysctls", "Tmpfs"]),
-    ];
-    let mut value = value.clone();
-    if value["State"].is_object() {
-        for (part, fields) in LEFT_OUT {
-            let Some(part) = value[part].as_object_mut() else { continue };
-            for field in fields {
-                part.entry(*field).or_insert(ABSENT.into());
-            }
-        }
-    }
-    value
-}
 
 /// A template with Docker's functions added to Go's.
 pub struct Template(Vec<parse::Node>);
 
 impl Template {
-    /// Parses `text`, in which `\t` and `\n` mean themselves.
+    /// Parses `text`.
     ///
     /// # Errors
     /// If it is no template.
     pub fn new(text: &str) -> Outcome<Self> {
-        let text = text.replace("\\t", "\t").replace("\\n", "\n");
-        parse::parse(&text).map(Self).map_err(Error::Template)
+        parse::parse(text).map(Self).map_err(Error::Template)
+    }
+
+    /// Parses the template of a row, in which `\t` and `\n` mean a tab and
+    /// the end of a line wherever they stand.
+    ///
+    /// # Errors
+    /// If it is no template.
+    pub fn of_row(text: &str) -> Outcome<Self> {
+        Self::new(&text.replace("\\t", "\t").replace("\\n", "\n"))
     }
 
     /// Fills it in.
@@ -65,7 +48,15 @@ impl Template {
     /// # Errors
     /// If it asks for what the data has not.
     pub fn fill(&self, data: &Value) -> Outcome<String> {
-        fill::fill(&self.0, data).map_err(Error::Template)
+        fill::fill(&self.0, data, false).map_err(Error::Template)
+    }
+
+    /// Fills in the headers of a table.
+    ///
+    /// # Errors
+    /// If it asks for what the table has not.
+    pub fn heading(&self, headers: &Value) -> Outcome<String> {
+        fill::fill(&self.0, headers, true).map_err(Error::Template)
     }
 }
 
@@ -89,7 +80,9 @@ mod tests {
         assert_eq!(filled("{{if .State.Running}}up{{else}}down{{end}}", &data), "up");
         assert_eq!(filled("{{range $k, $v := .Networks}}{{$k}}{{end}}", &data), "bridge");
         assert_eq!(filled("{{(index .Mounts 0).Type}}", &data), "bind");
-        assert_eq!(filled("{{.Name}}\\t{{len .Mounts}}", &data), "/a\t1");
+        assert_eq!(filled("{{.Name}}\\t{{len .Mounts}}", &data), "/a\\t1");
+        let row = Template::of_row("{{.Name}}\\t{{len .Mounts}}").expect("a good template");
+        assert_eq!(row.fill(&data).expect("fits"), "/a\t1");
         assert_eq!(filled("{{upper .Name}} {{join (split .Name \"/\") \"-\"}}", &data), "/A -a");
     }
 
@@ -99,6 +92,95 @@ mod tests {
         assert_eq!(filled("{{.Label \"k\"}}|{{.Label \"none\"}}", &row), "v,w=x|");
         assert_eq!(filled("{{json .}}", &row), r#"{"Names":"a"}"#);
         assert_eq!(shown(&row), json!({"Names": "a"}));
+    }
+
+    #[test]
+    fn names_outlive_the_blocks_that_change_them() {
+        let data = json!({"L": ["a", "b", "c"]});
+        let listed = "{{$first := true}}{{range .L}}{{if $first}}{{$first = false}}{{else}},{{end}}{{.}}{{end}}";
+        assert_eq!(filled(listed, &data), "a,b,c");
+        assert_eq!(filled("{{$x := 1}}{{range .L}}{{$x = .}}{{end}}{{$x}}", &data), "c");
+        assert_eq!(filled("{{$x := 1}}{{range .L}}{{$x := .}}{{end}}{{$x}}", &data), "1");
+        assert_eq!(filled("{{$i := 9}}{{range $i, $v = .L}}{{end}}{{$i}}", &json!({"L": []})), "9");
+    }
+
+    #[test]
+    fn dockers_types_have_what_their_json_leaves_out() {
+        let data = whole(&json!({
+            "State": {"Error": ""}, "Config": {"OnBuild": null, "Labels": {"a": "b"}},
+            "HostConfig": {"Dns": [], "PidsLimit": null}, "Mounts": [{"Type": "bind"}],
+            "NetworkSettings": {"Ports": {"80/tcp": null, "81/tcp": [{"HostIp": "::", "HostPort": "9"}]},
+                "Networks": {"b": {"Links": null, "IPAMConfig": null}}},
+        }));
+        assert_eq!(
+            filled("{{.Config.OnBuild}} {{.Config.Volumes}} {{.Config.StopSignal}}|", &data),
+            "[] map[] |"
+        );
+        assert_eq!(
+            filled("{{.Config.Shell}} {{.Config.Healthcheck}} {{.SizeRw}}", &data),
+            "[] <nil> <nil>"
+        );
+        assert_eq!(
+            filled("{{range .Mounts}}{{.Name}}.{{end}}{{.HostConfig.PidsLimit}}", &data),
+            ".<nil>"
+        );
+        assert_eq!(filled("{{.NetworkSettings.Ports}}", &data), "map[80/tcp:[] 81/tcp:[{:: 9}]]");
+        assert_eq!(
+            filled("{{range .NetworkSettings.Networks}}{{.Links}}{{.IPAMConfig}}{{end}}", &data),
+            "[]<nil>"
+        );
+        assert_eq!(
+            filled("{{index .Config.Labels \"x\"}}.{{.Config.Labels.x}}", &data),
+            ".<no value>"
+        );
+        assert_eq!(
+            filled(
+                "{{join .Config.Cmd \" \"}}.{{len .Config.Cmd}}{{range .Config.Cmd}}x{{end}}",
+                &data
+            ),
+            ".0"
+        );
+        assert_eq!(
+            filled("{{eq .Config.StopSignal \"\"}}{{if .Config.Volumes}}x{{end}}", &data),
+            "true"
+        );
+        assert_eq!(filled("{{json .Config}}", &data), r#"{"Labels":{"a":"b"},"OnBuild":null}"#);
+        let set = json!({"ExposedPorts": {"80/tcp": {}}});
+        assert_eq!(filled("{{.ExposedPorts}}", &set), "map[80/tcp:{}]");
+    }
+
+    #[test]
+    fn functions_are_gos_and_dockers() {
+        let data = json!({"Id": "0123456789abcdef", "L": [1, 2, 3]});
+        assert_eq!(
+            filled("{{slice .Id 0 4}} {{slice .L 1}} {{slice .Id 14}}", &data),
+            "0123 [2 3] ef"
+        );
+        assert_eq!(
+            filled("{{title \"a-b c/d e_f\"}} {{split \"abc\" \"\"}}", &data),
+            "A-B C/D E_f [a b c]"
+        );
+        assert_eq!(filled("{{print 1 2 \"a\" 3 4}}", &data), "1 2a3 4");
+        assert_eq!(
+            filled("{{html \"<a>\"}} {{js \"a'b\"}} {{urlquery \"a b/\"}}", &data),
+            "&lt;a&gt; a\\'b a+b%2F"
+        );
+        let numbers = "{{1.0}} {{1.5}} {{1e6}} {{1e-7}} {{0x10}} {{'a'}} {{1_000}} {{-3}}";
+        assert_eq!(filled(numbers, &data), "1 1.5 1e+06 1e-07 16 97 1000 -3");
+        assert_eq!(filled(r#"{{"\x41\u00e9\a"}}"#, &data), "Aé\x07");
+    }
+
+    #[test]
+    fn headers_stay_as_they_are() {
+        let headers = json!({"ID": "CONTAINER ID", "Names": "NAMES"});
+        let heading = |text: &str| {
+            Template::of_row(text).and_then(|t| t.heading(&headers)).expect("a good template")
+        };
+        assert_eq!(
+            heading("{{lower .Names}} {{truncate .ID 4}} {{json .ID}}"),
+            "NAMES CONTAINER ID CONTAINER ID"
+        );
+        assert_eq!(heading("{{.Label \"com.example.x-y\"}} {{.Label \"l\"}}"), "x y l");
     }
 
     #[test]
@@ -137,6 +219,8 @@ mod tests {
     fn blanks_comments_and_variables_are_gos() {
         let data = json!({"A": {"B": "b"}, "N": 3, "E": ""});
         assert_eq!(filled("x {{- /* why */ -}} y", &data), "xy");
+        assert_eq!(filled("{{/* don't }} \" */}}x{{-\n.N -}} y", &data), "x3y");
+        assert_eq!(filled("{{with .E}}1{{else with .N}}{{.}}{{else}}2{{end}}", &data), "3");
         assert_eq!(filled("{{$a := .A}}{{with $a.B}}{{.}}{{$.N}}{{end}}", &data), "b3");
         assert_eq!(filled("{{with .E}}{{.}}{{else}}empty{{end}}", &data), "empty");
         assert_eq!(filled("{{if .E}}1{{else if gt .N 2}}2{{else}}3{{end}}", &data), "2");
@@ -161,14 +245,27 @@ mod tests {
             ("{{$x}}", "undefined variable \"$x\""),
             ("{{index .L 7}}", "out of range"),
             ("{{.A .L}}", "non-function .A"),
+            ("{{if .No}}{{nope}}{{end}}", "function \"nope\" not defined"),
+            ("{{break}}", "outside {{range}}"),
+            ("{{nil}}", "nil is not a command"),
+            ("{{eq}}", "wrong number of args for eq"),
+            ("{{eq 1 \"1\"}}", "incompatible types"),
+            ("{{and}}", "wrong number of args for and"),
+            ("{{slice .A.B 0 9}}", "out of range"),
+            ("{{/* x", "unclosed comment"),
+            ("{{$x = 1}}", "undefined variable \"$x\""),
             ("{{(.A}}", "unclosed left parenthesis"),
             ("{{.A)}}", "unexpected"),
             ("{{|}}", "missing value"),
             ("{{\"x}}", "unclosed action"),
             ("{{truncate \"x\" 99999999999}}", "is no length"),
-            ("{{printf \"%999999999999d\" 1 | len | lt 5000}}{{.No}}", "no field \"No\""),
+            ("{{printf \"%999999999999d\" 1}}", "is no length"),
         ] {
             assert!(told(text).contains(part), "{text}: {}", told(text));
         }
+        let (brackets, blocks) = ("(".repeat(100_000), "{{if 1}}".repeat(100_000));
+        assert!(told(&format!("{{{{{brackets}}}}}")).contains("too deeply"));
+        assert!(told(&blocks).contains("too deeply"));
+        assert!(told(&"{{with 0}}{{else with 1}}".repeat(100_000)).contains("too deeply"));
     }
 }

@@ -96,7 +96,7 @@ pub fn row(container: &Value, whole: bool) -> Value {
         "Mounts": mounts.join(","),
         "Networks": networks.join(","),
         "LocalVolumes": volumes.to_string(),
-        "Platform": null,
+        "Platform": template::NOTHING,
         (template::LABELS): container["Labels"],
         "Size": if root > 0 { format!("{} (virtual {})", size(written), size(root)) } else { size(written) },
     })

@@ -1,16 +1,18 @@
 //! A template's nodes and some data into text.
 
 use super::functions::{self, call};
+use super::gaps::{Gap, LABELS, MAPS};
 use super::parse::{Node, Operand, Pipe};
-use super::{ABSENT, LABELS};
 use serde_json::Value;
 
-/// Fills the nodes in.
+/// Fills the nodes in; `heading` for the line of headers over a table, which
+/// no function changes.
 ///
 /// # Errors
 /// What the data has not, in words.
-pub fn fill(nodes: &[Node], data: &Value) -> Result<String, String> {
-    let mut work = Work { text: String::new(), names: vec![(String::new(), data.clone())] };
+pub fn fill(nodes: &[Node], data: &Value, heading: bool) -> Result<String, String> {
+    let names = vec![(String::new(), data.clone())];
+    let mut work = Work { text: String::new(), names, heading };
     work.nodes(nodes, data)?;
     Ok(work.text)
 }
@@ -21,7 +23,7 @@ pub fn holds(value: &Value) -> bool {
         Value::Null => false,
         Value::Bool(on) => *on,
         Value::Number(n) => n.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty() && text != ABSENT,
+        Value::String(text) => !text.is_empty() && Gap::of(value).is_none(),
         Value::Array(list) => !list.is_empty(),
         Value::Object(map) => !map.is_empty(),
     }
@@ -31,6 +33,7 @@ struct Work {
     text: String,
     /// Variables, the latest last; the first is the root.
     names: Vec<(String, Value)>,
+    heading: bool,
 }
 
 /// How a body was left.
@@ -98,14 +101,16 @@ impl Work {
         other: &[Node],
         dot: &Value,
     ) -> Result<Left, String> {
-        let nameless = Pipe { names: Vec::new(), commands: pipe.commands.clone() };
+        let nameless = Pipe { commands: pipe.commands.clone(), ..Pipe::default() };
         let pairs: Vec<(Value, Value)> = match self.pipe(&nameless, dot)? {
             Value::Array(list) => {
                 list.into_iter().enumerate().map(|(n, value)| (n.into(), value)).collect()
             }
             // In the order of the keys, as Go's.
             Value::Object(map) => {
-                let kept = map.into_iter().filter(|(key, value)| key != LABELS && value != ABSENT);
+                let kept = map.into_iter().filter(|(key, value)| {
+                    key != LABELS && Gap::of(value).is_none_or(|gap| gap.written)
+                });
                 kept.map(|(key, value)| (key.into(), value)).collect()
             }
             Value::Number(n) => {
@@ -122,10 +127,10 @@ impl Work {
             self.names.truncate(known);
             match &pipe.names[..] {
                 [] => {}
-                [one] => self.names.push((one.clone(), value.clone())),
+                [one] => self.name(one, value.clone(), pipe.assigns)?,
                 [first, second, ..] => {
-                    self.names.push((first.clone(), key));
-                    self.names.push((second.clone(), value.clone()));
+                    self.name(first, key, pipe.assigns)?;
+                    self.name(second, value.clone(), pipe.assigns)?;
                 }
             }
             if self.nodes(body, &value)? == Left::TheRange {
@@ -143,9 +148,21 @@ impl Work {
         }
         let value = last.unwrap_or(Value::Null);
         if let Some(name) = pipe.names.first() {
-            self.names.push((name.clone(), value.clone()));
+            self.name(name, value.clone(), pipe.assigns)?;
         }
         Ok(value)
+    }
+
+    /// Gives a value a name, for as long as what is being filled in lasts; or
+    /// another value to a name that there is, for as long as that lasts.
+    fn name(&mut self, name: &str, value: Value, assigns: bool) -> Result<(), String> {
+        if !assigns {
+            self.names.push((name.to_owned(), value));
+            return Ok(());
+        }
+        let known = self.names.iter_mut().rev().find(|(known, _)| known == name);
+        known.ok_or_else(|| format!("undefined variable \"${name}\""))?.1 = value;
+        Ok(())
     }
 
     fn command(
@@ -159,6 +176,9 @@ impl Work {
             // These two look no further than they need.
             Operand::Name(name) if matches!(name.as_str(), "and" | "or") => {
                 let mut value = Value::Null;
+                if rest.is_empty() && last.is_none() {
+                    return Err(format!("wrong number of args for {name}: want at least 1 got 0"));
+                }
                 for operand in rest {
                     value = self.operand(operand, dot)?;
                     if holds(&value) == (name == "or") {
@@ -171,7 +191,12 @@ impl Work {
                 let mut words: Vec<Value> =
                     rest.iter().map(|o| self.operand(o, dot)).collect::<Result<_, _>>()?;
                 words.extend(last);
-                call(name, &words)
+                match words.first() {
+                    Some(header) if self.heading && functions::keeps_headers(name) => {
+                        Ok(header.clone())
+                    }
+                    _ => call(name, &words),
+                }
             }
             Operand::Field(path) if path.last().is_some_and(|name| name == "Label") => {
                 let row = below(dot.clone(), &path[..path.len() - 1])?;
@@ -180,7 +205,11 @@ impl Work {
                     rest.iter().map(|o| self.operand(o, dot)).collect::<Result<Vec<_>, _>>()?,
                 );
                 words.extend(last);
-                functions::label(&words)
+                if self.heading {
+                    functions::label_header(&words)
+                } else {
+                    functions::label(&words)
+                }
             }
             operand if rest.is_empty() && last.is_none() => self.operand(operand, dot),
             operand => Err(format!("can't give argument to non-function {}", word(operand))),
@@ -212,17 +241,23 @@ fn word(operand: &Operand) -> String {
     }
 }
 
-/// A field below a value, and below that.
+/// A field below a value, and below that. What a map has not is no value, and
+/// neither is what is below that; what a structure has not is a mistake.
 fn below(value: Value, path: &[String]) -> Result<Value, String> {
     let mut value = value;
+    let mut map_below = "";
     for field in path {
         value = match value {
-            Value::Object(mut map) if field != LABELS => {
-                map.remove(field).ok_or_else(|| format!("there is no field {field:?}"))?
-            }
+            Value::Object(mut map) if field != LABELS => match map.remove(field) {
+                Some(found) => Gap::told(found),
+                None if MAPS.contains(&map_below) => return Ok(Value::Null),
+                None => return Err(format!("there is no field {field:?}")),
+            },
+            gap if Gap::of(&gap).is_some_and(Gap::is_map) => return Ok(Value::Null),
             other if !holds(&other) => return Err(format!("nothing has a field {field:?} here")),
             _ => return Err(format!("what has no fields has no {field:?}")),
         };
+        map_below = field;
     }
     Ok(value)
 }

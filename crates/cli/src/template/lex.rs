@@ -32,7 +32,9 @@ pub enum Token {
     Bar,
     /// `,`
     Comma,
-    /// `:=`; also `=`, since names are looked up from the last one on.
+    /// `:=`: a new name.
+    Declare,
+    /// `=`: a name that there is.
     Assign,
 }
 
@@ -58,7 +60,8 @@ pub fn pieces(text: &str) -> Result<Vec<Piece>, String> {
         if trim {
             plain = plain.trim_start();
         }
-        let left = action.filter(|action| action.starts_with("- "));
+        let left = action
+            .filter(|action| action.strip_prefix('-').is_some_and(|rest| rest.starts_with(blank)));
         if left.is_some() {
             plain = plain.trim_end();
         }
@@ -67,17 +70,28 @@ pub fn pieces(text: &str) -> Result<Vec<Piece>, String> {
         }
         let Some(action) = action else { return Ok(pieces) };
         let action = left.map_or(action, |action| &action[1..]);
+        if let Some(comment) = action.trim_start().strip_prefix("/*") {
+            let (_, after) = comment.split_once("*/").ok_or("unclosed comment")?;
+            let trimming = after.trim_start().strip_prefix("-}}");
+            trim = trimming.is_some();
+            rest = trimming
+                .or_else(|| after.strip_prefix("}}"))
+                .ok_or("comment ends before closing delimiter")?;
+            continue;
+        }
         let end = close(action).ok_or("unclosed action")?;
         let (mut inside, after) = (&action[..end], &action[end + 2..]);
-        trim = inside.ends_with(" -");
-        if trim {
-            inside = &inside[..inside.len() - 2];
-        }
-        if !inside.trim_start().starts_with("/*") {
-            pieces.push(Piece::Action(tokens(inside)?));
-        }
+        let trimming = inside.strip_suffix('-').filter(|inside| inside.ends_with(blank));
+        trim = trimming.is_some();
+        inside = trimming.unwrap_or(inside);
+        pieces.push(Piece::Action(tokens(inside)?));
         rest = after;
     }
+}
+
+/// What may stand beside the dash that trims.
+fn blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
 /// Where the action ends: at the first `}}` that is in no text.
@@ -115,7 +129,7 @@ fn tokens(action: &str) -> Result<Vec<Token>, String> {
             }
             '|' => (Token::Bar, 1),
             ',' => (Token::Comma, 1),
-            ':' if rest.starts_with(":=") => (Token::Assign, 2),
+            ':' if rest.starts_with(":=") => (Token::Declare, 2),
             '=' => (Token::Assign, 1),
             '.' if !rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
                 let (path, len) = path(rest);
@@ -164,12 +178,28 @@ fn path(text: &str) -> (Vec<String>, usize) {
 }
 
 fn number(text: &str) -> Result<(Token, usize), String> {
-    let len = text.len()
-        - text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c)).len();
-    let word = text[..len].strip_prefix('+').unwrap_or(&text[..len]);
-    let value =
-        word.parse::<i64>().map(Value::from).or_else(|_| word.parse::<f64>().map(Value::from));
-    Ok((Token::Literal(value.map_err(|_| format!("bad number syntax: {:?}", &text[..len]))?), len))
+    let sign = usize::from(text.starts_with(['+', '-']));
+    let mut len = text.len()
+        - text[sign..].trim_start_matches(|c: char| c.is_alphanumeric() || "_.".contains(c)).len();
+    // The sign of an exponent.
+    if text[..len].ends_with(['e', 'E'])
+        && !text[sign..].starts_with("0x")
+        && text[len..].starts_with(['+', '-'])
+    {
+        len = text.len() - text[len + 1..].trim_start_matches(|c: char| c.is_alphanumeric()).len();
+    }
+    let word = text[..len].replace('_', "");
+    let word = word.strip_prefix('+').unwrap_or(&word);
+    let (minus, digits) = word.strip_prefix('-').map_or((1, word), |digits| (-1, digits));
+    let based = [("0x", 16), ("0o", 8), ("0b", 2)].iter().find_map(|(mark, base)| {
+        let digits = digits.strip_prefix(mark).filter(|d| d.starts_with(char::is_alphanumeric))?;
+        i64::from_str_radix(digits, *base).ok().map(|n| Value::from(minus * n))
+    });
+    let value = based
+        .or_else(|| word.parse::<i64>().ok().map(Value::from))
+        .or_else(|| word.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::from));
+    let value = value.ok_or_else(|| format!("bad number syntax: {:?}", &text[..len]))?;
+    Ok((Token::Literal(value), len))
 }
 
 /// A quoted text and its length in the template.
@@ -191,13 +221,33 @@ fn text(source: &str) -> Result<(Token, usize), String> {
             value.push(c);
             continue;
         }
-        value.push(match chars.next().map(|(_, c)| c) {
-            Some('n') => '\n',
-            Some('t') => '\t',
-            Some('r') => '\r',
-            Some(c @ ('"' | '\\' | '\'')) => c,
-            _ => return Err("unknown escape in a quoted text".into()),
-        });
+        let sign = chars.next().map(|(_, c)| c).and_then(|c| escaped(c, &mut chars));
+        value.push(sign.ok_or("unknown escape in a quoted text")?);
     }
     Err("unterminated quoted text".into())
+}
+
+/// The sign that `\c` and what follows stand for. Bytes that are no text by
+/// themselves are not carried.
+fn escaped(c: char, rest: &mut std::str::CharIndices<'_>) -> Option<char> {
+    let mut number = |digits: usize| {
+        let word = rest.as_str().get(..digits)?;
+        let number = u32::from_str_radix(word, 16).ok()?;
+        rest.nth(digits - 1)?;
+        Some(number)
+    };
+    match c {
+        'a' => Some('\x07'),
+        'b' => Some('\x08'),
+        'f' => Some('\x0c'),
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        'v' => Some('\x0b'),
+        'x' => char::from_u32(number(2)?).filter(char::is_ascii),
+        'u' => char::from_u32(number(4)?),
+        'U' => char::from_u32(number(8)?),
+        '"' | '\\' | '\'' => Some(c),
+        _ => None,
+    }
 }

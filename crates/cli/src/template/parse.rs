@@ -2,13 +2,16 @@
 //!
 //! ```text
 //!   text {{ pipe }} text {{if pipe}} … {{else if pipe}} … {{else}} … {{end}}
-//!   pipe    = [$a[, $b] :=] command | command | …
+//!   pipe    = [$a[, $b] := or =] command | command | …
 //!   command = operand operand …
 //!   operand = . | .A.B | $a.B | "text" | `text` | 7 | true | name | (pipe).A
 //! ```
 //! Source: the documentation of Go's text/template.
 
-use super::lex::{Piece, Token, pieces};
+use super::{
+    functions,
+    lex::{Piece, Token, pieces},
+};
 use serde_json::Value;
 
 /// A part of a template.
@@ -35,6 +38,8 @@ pub enum Node {
 pub struct Pipe {
     /// What the end is called from here on.
     pub names: Vec<String>,
+    /// The names are there already, and change.
+    pub assigns: bool,
     /// Each a function and its arguments, or one operand.
     pub commands: Vec<Vec<Operand>>,
 }
@@ -54,12 +59,16 @@ pub enum Operand {
     Pipe(Box<Pipe>, Vec<String>),
 }
 
+/// Blocks within blocks, and brackets within brackets.
+const DEEPEST: usize = 100;
+const TOO_DEEP: &str = "it is nested too deeply";
+
 /// Reads a whole template.
 ///
 /// # Errors
 /// What is wrong, in words.
 pub fn parse(text: &str) -> Result<Vec<Node>, String> {
-    let mut reader = Reader { pieces: pieces(text)?.into_iter() };
+    let mut reader = Reader { pieces: pieces(text)?.into_iter(), blocks: 0, ranges: 0 };
     let (nodes, end) = reader.body()?;
     match end {
         End::OfText => Ok(nodes),
@@ -78,10 +87,24 @@ enum End {
 
 struct Reader {
     pieces: std::vec::IntoIter<Piece>,
+    /// Around what is being read.
+    blocks: usize,
+    /// Of these, ranges.
+    ranges: usize,
 }
 
 impl Reader {
     fn body(&mut self) -> Result<(Vec<Node>, End), String> {
+        if self.blocks > DEEPEST {
+            return Err(TOO_DEEP.into());
+        }
+        self.blocks += 1;
+        let read = self.nodes();
+        self.blocks -= 1;
+        read
+    }
+
+    fn nodes(&mut self) -> Result<(Vec<Node>, End), String> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let tokens = match piece {
@@ -96,13 +119,10 @@ impl Reader {
                 Some("end") => return Ok((nodes, End::OfBlock)),
                 Some("else") => return Ok((nodes, End::Other(rest().to_vec()))),
                 Some("if") => nodes.push(self.branches(rest())?),
-                Some("with") => {
-                    let (pipe, body, other) = self.block(rest())?;
-                    nodes.push(Node::With(pipe, body, other));
-                }
-                Some("range") => {
-                    let (pipe, body, other) = self.block(rest())?;
-                    nodes.push(Node::Range(pipe, body, other));
+                Some("with") => nodes.push(self.with(rest())?),
+                Some("range") => nodes.push(self.range(rest())?),
+                Some(word @ ("break" | "continue")) if self.ranges == 0 => {
+                    return Err(format!("{{{{{word}}}}} outside {{{{range}}}}"));
                 }
                 Some("break") => nodes.push(Node::Break),
                 Some("continue") => nodes.push(Node::Continue),
@@ -133,15 +153,38 @@ impl Reader {
         }
     }
 
-    fn block(&mut self, tokens: &[Token]) -> Result<(Pipe, Vec<Node>, Vec<Node>), String> {
+    fn with(&mut self, tokens: &[Token]) -> Result<Node, String> {
         let pipe = pipe(tokens)?;
         let (body, end) = self.body()?;
         let other = match end {
             End::OfBlock => Vec::new(),
             End::Other(rest) if rest.is_empty() => self.last_body()?,
-            _ => return Err("unexpected end of a block: {{end}} is wanted".into()),
+            End::Other(rest) if rest[0].name() == Some("with") => {
+                if self.blocks > DEEPEST {
+                    return Err(TOO_DEEP.into());
+                }
+                self.blocks += 1;
+                let other = self.with(&rest[1..]);
+                self.blocks -= 1;
+                vec![other?]
+            }
+            _ => return Err("unexpected end of {{with}}: {{end}} is wanted".into()),
         };
-        Ok((pipe, body, other))
+        Ok(Node::With(pipe, body, other))
+    }
+
+    fn range(&mut self, tokens: &[Token]) -> Result<Node, String> {
+        let pipe = pipe(tokens)?;
+        self.ranges += 1;
+        let read = self.body();
+        self.ranges -= 1;
+        let (body, end) = read?;
+        let other = match end {
+            End::OfBlock => Vec::new(),
+            End::Other(rest) if rest.is_empty() => self.last_body()?,
+            _ => return Err("unexpected end of {{range}}: {{end}} is wanted".into()),
+        };
+        Ok(Node::Range(pipe, body, other))
     }
 
     fn last_body(&mut self) -> Result<Vec<Node>, String> {
@@ -156,7 +199,10 @@ impl Reader {
 fn pipe(tokens: &[Token]) -> Result<Pipe, String> {
     let mut names = Vec::new();
     let mut tokens = tokens;
-    if let Some(at) = tokens.iter().position(|token| matches!(token, Token::Assign)) {
+    let sign = |token: &Token| matches!(token, Token::Declare | Token::Assign);
+    let at = tokens.iter().position(sign);
+    let assigns = at.is_some_and(|at| tokens[at] == Token::Assign);
+    if let Some(at) = at {
         for token in &tokens[..at] {
             match token {
                 Token::Variable(name, path) if path.is_empty() => names.push(name.clone()),
@@ -167,15 +213,18 @@ fn pipe(tokens: &[Token]) -> Result<Pipe, String> {
         tokens = &tokens[at + 1..];
     }
     let mut at = 0;
-    let commands = commands(tokens, &mut at)?;
+    let commands = commands(tokens, &mut at, 0)?;
     if at < tokens.len() {
         return Err("unexpected \")\"".into());
     }
-    Ok(Pipe { names, commands })
+    Ok(Pipe { names, assigns, commands })
 }
 
 /// Commands up to the end or a closing bracket.
-fn commands(tokens: &[Token], at: &mut usize) -> Result<Vec<Vec<Operand>>, String> {
+fn commands(tokens: &[Token], at: &mut usize, deep: usize) -> Result<Vec<Vec<Operand>>, String> {
+    if deep > DEEPEST {
+        return Err(TOO_DEEP.into());
+    }
     let mut commands = Vec::new();
     let mut command = Vec::new();
     while let Some(token) = tokens.get(*at) {
@@ -189,7 +238,7 @@ fn commands(tokens: &[Token], at: &mut usize) -> Result<Vec<Vec<Operand>>, Strin
             }
             Token::Open => {
                 *at += 1;
-                let inner = self::commands(tokens, at)?;
+                let inner = self::commands(tokens, at, deep + 1)?;
                 let Some(Token::Close) = tokens.get(*at) else {
                     return Err("unclosed left parenthesis".into());
                 };
@@ -200,13 +249,16 @@ fn commands(tokens: &[Token], at: &mut usize) -> Result<Vec<Vec<Operand>>, Strin
                     }
                     _ => Vec::new(),
                 };
-                Operand::Pipe(Box::new(Pipe { names: Vec::new(), commands: inner }), path)
+                Operand::Pipe(Box::new(Pipe { commands: inner, ..Pipe::default() }), path)
             }
             Token::Field(path) => Operand::Field(path.clone()),
             Token::Variable(name, path) => Operand::Variable(name.clone(), path.clone()),
             Token::Literal(value) => Operand::Literal(value.clone()),
+            Token::Name(name) if !functions::is_known(name) => {
+                return Err(format!("function {name:?} not defined"));
+            }
             Token::Name(name) => Operand::Name(name.clone()),
-            Token::Tail(_) | Token::Comma | Token::Assign => {
+            Token::Tail(_) | Token::Comma | Token::Declare | Token::Assign => {
                 return Err("unexpected sign in a command".into());
             }
         };
@@ -217,5 +269,8 @@ fn commands(tokens: &[Token], at: &mut usize) -> Result<Vec<Vec<Operand>>, Strin
         return Err("missing value for command".into());
     }
     commands.push(command);
+    if commands.iter().any(|command| command[0] == Operand::Literal(Value::Null)) {
+        return Err("nil is not a command".into());
+    }
     Ok(commands)
 }
