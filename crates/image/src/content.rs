@@ -27,12 +27,16 @@ use std::{
     io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
     sync::{
-        Mutex,
+        Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
+use sys::fail::{Point, point};
 
-const NEW: &str = ".new-";
+pub(crate) const NEW: &str = ".new-";
+/// In a layer's directory.
+const FIGURES: &str = "layer.json";
+const RECIPE: &str = "recipe.zst";
 /// Level of the recipes' compression: they are mostly zeros.
 const RECIPE_LEVEL: i32 = 1;
 
@@ -53,6 +57,9 @@ pub(crate) struct Content {
     next: AtomicU64,
     /// Layers that a running operation relies on, and how many of them do.
     leases: Mutex<HashMap<Digest, u32>>,
+    /// Held for reading from a document's arrival to its record, and for
+    /// writing while documents that no record names are removed.
+    documents: RwLock<()>,
 }
 
 /// Keeps layers from being removed while an operation relies on them.
@@ -121,6 +128,7 @@ impl Content {
             data: data.to_owned(),
             next: AtomicU64::new(0),
             leases: Mutex::new(HashMap::new()),
+            documents: RwLock::new(()),
         })
     }
 
@@ -130,7 +138,22 @@ impl Content {
     }
 
     fn leases(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, u32>> {
-        self.leases.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As long as this is held no document goes for want of a record.
+    pub fn adding(&self) -> RwLockReadGuard<'_, ()> {
+        self.documents.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As long as this is held no document comes.
+    pub fn removing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.documents.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a running operation relies on the layer.
+    pub fn is_leased(&self, diff_id: &Digest) -> bool {
+        self.leases().contains_key(diff_id)
     }
 
     /// Directory of a layer.
@@ -143,7 +166,7 @@ impl Content {
     }
 
     fn figures(&self, diff_id: &Digest) -> Result<Option<Figures>, Error> {
-        let path = self.layer(diff_id).join("layer.json");
+        let path = self.layer(diff_id).join(FIGURES);
         match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text)
                 .map(Some)
@@ -161,7 +184,9 @@ impl Content {
         if !path.exists() {
             let new = path.with_file_name(self.new_name());
             fs::write(&new, bytes).doing("write", &new)?;
+            point(Point::DocumentWritten);
             fs::rename(&new, &path).doing("rename into place", &path)?;
+            point(Point::DocumentPlaced);
         }
         Ok(digest)
     }
@@ -236,13 +261,18 @@ impl Content {
         })?;
         let diff_id = Digest::from_sha256(hash.finalize().into());
         let figures = Figures { size: unpacked.bytes, tar, entries: unpacked.entries };
+        point(Point::LayerUnpacked);
         let text = crate::archive::json(&figures);
-        let path = dir.join("layer.json");
+        let path = dir.join(FIGURES);
         fs::write(&path, text).doing("write", &path)?;
+        point(Point::LayerWritten);
         // Another may have taken in the same meanwhile: then that one stays.
         let place = self.layer(&diff_id);
         match fs::rename(&dir, &place) {
-            Ok(()) => std::mem::forget(rubbish),
+            Ok(()) => {
+                std::mem::forget(rubbish);
+                point(Point::LayerPlaced);
+            }
             Err(e)
                 if matches!(
                     e.kind(),
@@ -260,7 +290,7 @@ impl Content {
     /// Writes a layer's tar.
     pub fn repack(&self, diff_id: &Digest, out: &mut dyn Write) -> Result<(), Error> {
         let dir = self.layer(diff_id);
-        let path = dir.join("recipe.zst");
+        let path = dir.join(RECIPE);
         let mut hash = Sha256::new();
         let mut recipe = || -> Result<Box<dyn io::BufRead>, snapshot::Error> {
             let opened =
@@ -286,7 +316,9 @@ impl Content {
     /// Everything with its final name is on the disk after this.
     pub fn settle(&self) -> Result<(), Error> {
         let dir = File::open(&self.data).doing("open", &self.data)?;
-        rustix::fs::syncfs(&dir).map_err(io::Error::from).doing("flush", &self.data)
+        rustix::fs::syncfs(&dir).map_err(io::Error::from).doing("flush", &self.data)?;
+        point(Point::Settled);
+        Ok(())
     }
 
     /// Removes layers, unless an operation relies on one or `needed` says
@@ -308,7 +340,10 @@ impl Content {
                 let place = self.layer(diff_id);
                 let new = place.with_file_name(self.new_name());
                 match fs::rename(&place, &new) {
-                    Ok(()) => doomed.push(new),
+                    Ok(()) => {
+                        point(Point::LayerMovedAway);
+                        doomed.push(new);
+                    }
                     Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                     Err(e) => return Err(e).doing("move away", place),
                 }
@@ -316,8 +351,69 @@ impl Content {
         }
         doomed.iter().try_for_each(|dir| {
             snapshot::remove(dir)
-                .map_err(|source| Error::Snapshot { doing: "remove a layer", source })
+                .map_err(|source| Error::Snapshot { doing: "remove a layer", source })?;
+            point(Point::LayerRemoved);
+            Ok(())
         })
+    }
+
+    /// What is wrong with a layer that the records hold so; none if nothing
+    /// is. With `content` all of it is read and compared with its digest.
+    pub fn examine(
+        &self,
+        diff_id: &Digest,
+        recorded: Figures,
+        content: bool,
+    ) -> Result<Option<String>, Error> {
+        let dir = self.layer(diff_id);
+        if !dir.is_dir() {
+            return Ok(Some("its directory is missing".into()));
+        }
+        match self.figures(diff_id) {
+            Ok(Some(figures)) if figures == recorded => {}
+            Ok(Some(_)) => return Ok(Some("its figures are not those of the records".into())),
+            Ok(None) => return Ok(Some(format!("its {FIGURES} is missing"))),
+            Err(Error::Host { source, .. }) if source.raw_os_error().is_none() => {
+                return Ok(Some(format!("its {FIGURES} makes no sense: {source}")));
+            }
+            Err(e) => return Err(e),
+        }
+        if let Some(part) = [snapshot::LAYER_ROOT, RECIPE].iter().find(|p| !dir.join(p).exists()) {
+            return Ok(Some(format!("its {part} is missing")));
+        }
+        if !content {
+            return Ok(None);
+        }
+        match self.repack(diff_id, &mut io::sink()) {
+            Ok(()) => Ok(None),
+            Err(error @ (Error::Digest { .. } | Error::Snapshot { .. })) => {
+                let cause = std::error::Error::source(&error).map(|e| format!(": {e}"));
+                Ok(Some(format!("its files are damaged: {error}{}", cause.unwrap_or_default())))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Names in a directory of the store, but for what is being made or
+    /// removed just now: a daemon that starts removes what is left of that.
+    pub fn listed(&self, dir: &str) -> Result<Vec<String>, Error> {
+        let dir = self.data.join(dir);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&dir).doing("list", &dir)? {
+            let name = entry.doing("list", &dir)?.file_name();
+            let name = name.to_string_lossy().into_owned();
+            if !name.starts_with(NEW) {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Removes something of a directory of the store that bears no digest.
+    pub fn clear(&self, dir: &str, name: &str) -> Result<(), Error> {
+        snapshot::remove(&self.data.join(dir).join(name))
+            .map_err(|source| Error::Snapshot { doing: "remove what nothing names", source })
     }
 
     /// Removes what no record names.
@@ -359,7 +455,7 @@ fn unpack(mut reader: PipeReader, dir: &Path) -> Result<snapshot::Unpacked, Erro
         e => doing(e),
     })?;
     recipe.finish().and_then(|mut file| file.flush()).doing("write", &path)?;
-    let place = dir.join("recipe.zst");
+    let place = dir.join(RECIPE);
     fs::rename(&path, &place).doing("rename into place", place)?;
     std::mem::forget(rubbish);
     Ok(unpacked)

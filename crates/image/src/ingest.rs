@@ -140,6 +140,7 @@ impl<'a> Ingest<'a> {
         });
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         let Store { content, records } = self.store;
+        let _adding = content.adding();
         let id = content.put(arrived.config)?;
         let digest = content.put(arrived.manifest)?;
         content.settle()?;

@@ -20,7 +20,9 @@
 //! tar again, byte for byte.
 
 mod archive;
+mod check;
 mod codec;
+mod collect;
 mod content;
 mod error;
 mod ingest;
@@ -35,7 +37,9 @@ mod removal;
 mod save;
 mod store;
 
+pub use check::{Check, Checked, Finding, Mend};
 pub use codec::Plain;
+pub use collect::Candidate;
 pub use error::{Error, Kind};
 pub use ingest::{Arrived, Ingest};
 pub use make::{Commit, Import, host};

@@ -8,11 +8,13 @@ use crate::{Error, content::Figures};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use spec::{Digest, Reference};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+use sys::fail::{Point, point};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS image_layers (
@@ -54,7 +56,19 @@ const SCHEMA: &str = "
         media_type TEXT NOT NULL,
         PRIMARY KEY (diff_id, repository)
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS image_marks (
+        id     TEXT PRIMARY KEY,
+        used   INTEGER NOT NULL,
+        pinned INTEGER NOT NULL
+    ) WITHOUT ROWID;
 ";
+/// Rows that speak of an image that has none, by table and column.
+const STRAY: [(&str, &str, &str); 4] = [
+    ("image_names", "id", "a name"),
+    ("image_manifests", "id", "a digest's name"),
+    ("image_stacks", "id", "a stack of layers"),
+    ("image_marks", "id", "a mark"),
+];
 /// How long the engine's own connection may keep us waiting.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -70,6 +84,15 @@ pub(crate) struct Row {
     pub created: u64,
     /// Nanoseconds since the epoch.
     pub tagged: u64,
+}
+
+/// What is noted of an image beside what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// When a container of it was last there; nanoseconds since the epoch.
+    pub used: u64,
+    /// It is not collected.
+    pub pinned: bool,
 }
 
 /// An image to be written down.
@@ -135,7 +158,9 @@ impl Records {
             let behaviour = rusqlite::TransactionBehavior::Immediate;
             let transaction = connection.transaction_with_behavior(behaviour)?;
             let done = change(&transaction)?;
+            point(Point::Recording);
             transaction.commit()?;
+            point(Point::Recorded);
             Ok(done)
         };
         all(&mut self.connection()).map_err(|source| Error::Records { doing, source })
@@ -234,7 +259,7 @@ impl Records {
     /// image needs any more, topmost first.
     pub fn remove(&self, id: &Digest) -> Result<Vec<(Digest, u64)>, Error> {
         self.change("remove an image", |t| {
-            for table in ["image_names", "image_manifests"] {
+            for table in ["image_names", "image_manifests", "image_marks"] {
                 t.execute(&format!("DELETE FROM {table} WHERE id = ?"), [id.as_str()])?;
             }
             let mut free = t.prepare(
@@ -386,6 +411,112 @@ impl Records {
             c.prepare_cached("SELECT id FROM image_records WHERE parent = ?")?
                 .query_map([id.as_str()], |r| digest(r, 0))?
                 .collect()
+        })
+    }
+
+    /// All layers, with their figures.
+    pub fn all_layers(&self) -> Result<Vec<(Digest, Figures)>, Error> {
+        self.read("list the layers", |c| {
+            c.prepare("SELECT diff_id, size, tar, entries FROM image_layers ORDER BY diff_id")?
+                .query_map([], |r| {
+                    let (size, tar) = (unsigned(r, 1)?, unsigned(r, 2)?);
+                    Ok((digest(r, 0)?, Figures { size, tar, entries: unsigned(r, 3)? }))
+                })?
+                .collect()
+        })
+    }
+
+    /// What the data base finds wrong with itself, in its own words.
+    pub fn damage(&self) -> Result<Option<String>, Error> {
+        let said = self.read("examine the records", |c| {
+            c.query_row("PRAGMA quick_check(1)", [], |r| r.get::<_, String>(0))
+        })?;
+        Ok((said != "ok").then_some(said))
+    }
+
+    /// What speaks of an image that is not there: what it is, and how many.
+    pub fn strays(&self) -> Result<Vec<(&'static str, u64)>, Error> {
+        self.read("look for stray records", |c| {
+            let mut found = Vec::new();
+            for (table, column, what) in STRAY {
+                let sql = format!(
+                    "SELECT count(*) FROM {table} WHERE {column} NOT IN (SELECT id FROM image_records)"
+                );
+                found.push((what, c.query_row(&sql, [], |r| unsigned(r, 0))?));
+            }
+            found.retain(|(_, count)| *count > 0);
+            Ok(found)
+        })
+    }
+
+    /// Takes those away.
+    pub fn drop_strays(&self) -> Result<(), Error> {
+        self.change("remove stray records", |t| {
+            for (table, column, _) in STRAY {
+                t.execute(
+                    &format!(
+                        "DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM image_records)"
+                    ),
+                    [],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// When images were used last and whether they are to stay, as far as
+    /// that was noted.
+    pub fn marks(&self) -> Result<HashMap<Digest, Mark>, Error> {
+        self.read("list the marks", |c| {
+            c.prepare("SELECT id, used, pinned FROM image_marks")?
+                .query_map([], |r| {
+                    Ok((digest(r, 0)?, Mark { used: unsigned(r, 1)?, pinned: r.get(2)? }))
+                })?
+                .collect()
+        })
+    }
+
+    /// Notes when images were used last.
+    pub fn note_used(&self, used: &[(Digest, u64)]) -> Result<(), Error> {
+        self.change("note what was used", |t| {
+            for (id, at) in used {
+                t.execute(
+                    "INSERT INTO image_marks SELECT id, ?2, 0 FROM image_records WHERE id = ?1
+                     ON CONFLICT (id) DO UPDATE SET used = max(used, ?2)",
+                    params![id.as_str(), at.cast_signed()],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes whether an image is to stay.
+    pub fn pin(&self, id: &Digest, pinned: bool) -> Result<(), Error> {
+        self.change("pin an image", |t| {
+            t.execute(
+                "INSERT INTO image_marks VALUES (?1, 0, ?2)
+                 ON CONFLICT (id) DO UPDATE SET pinned = ?2",
+                params![id.as_str(), pinned],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Bytes of the layers that nothing but these images has.
+    pub fn freed_with(&self, ids: &[Digest]) -> Result<u64, Error> {
+        let hold: HashSet<&str> = ids.iter().map(Digest::as_str).collect();
+        self.read("add up the layers", |c| {
+            let mut users: HashMap<String, (u64, bool)> = HashMap::new();
+            let mut rows = c.prepare(
+                "SELECT id, diff_id, size FROM image_stacks JOIN image_layers USING (diff_id)",
+            )?;
+            let mut rows = rows.query([])?;
+            while let Some(r) = rows.next()? {
+                let goes = hold.contains(r.get_ref(0)?.as_str()?);
+                let layer = users.entry(r.get(1)?).or_insert((unsigned(r, 2)?, true));
+                layer.1 &= goes;
+            }
+            Ok(users.values().filter(|(_, all)| *all).map(|(size, _)| size).sum())
         })
     }
 

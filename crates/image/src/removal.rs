@@ -8,9 +8,10 @@
 use crate::{Deleted, Error, Pruned, Store, Summary, records::Name, store::chain_ids};
 use spec::{Digest, Reference};
 use std::collections::HashSet;
+use sys::fail::{Point, point};
 
 /// Gives each container of an image: its id, and whether it runs.
-type Users<'a> = &'a dyn Fn(&Digest) -> Vec<(String, bool)>;
+pub(crate) type Users<'a> = &'a dyn Fn(&Digest) -> Vec<(String, bool)>;
 
 /// What stands against the end of an image.
 struct Objection {
@@ -58,13 +59,17 @@ impl Store {
     }
 
     /// Removes the images that `go` says may go, and that neither a container
-    /// (`users`) nor another image needs.
+    /// (`users`) nor another image needs. Those that are pinned stay.
     ///
     /// # Errors
     /// The records or files cannot be written.
     pub fn prune(&self, go: &dyn Fn(&Summary) -> bool, users: Users<'_>) -> Result<Pruned, Error> {
         let mut work = Work::new(self, users);
+        let marks = self.records.marks()?;
         for image in self.list(true)? {
+            if marks.get(&image.id).is_some_and(|mark| mark.pinned) {
+                continue;
+            }
             let needed =
                 !users(&image.id).is_empty() || !self.records.children(&image.id)?.is_empty();
             // It may have gone with a child.
@@ -76,6 +81,31 @@ impl Store {
             work.end(&image.id, false, true, true)?;
         }
         work.finish()
+    }
+}
+
+impl Store {
+    /// Removes one image with all its names, if neither a container (`users`)
+    /// nor another image needs it; else nothing.
+    pub(crate) fn take_out(&self, id: &Digest, users: Users<'_>) -> Result<Pruned, Error> {
+        let mut work = Work::new(self, users);
+        if users(id).is_empty() && self.records.children(id)?.is_empty() {
+            let names = self.records.names(id)?;
+            work.untag(&names)?;
+            work.end(id, false, false, true)?;
+        }
+        work.finish()
+    }
+
+    /// Forgets an image that cannot be used, and all that only it needs; its
+    /// children, if there are any, no longer come from it.
+    pub(crate) fn forget(&self, id: &Digest) -> Result<(), Error> {
+        let removing = self.content.removing();
+        let freed = self.records.remove(id)?;
+        self.content.drop_blob(id)?;
+        drop(removing);
+        let layers: Vec<Digest> = freed.into_iter().map(|(diff_id, _)| diff_id).collect();
+        self.content.drop_layers(&layers, |diff_id| self.records.needs(diff_id))
     }
 }
 
@@ -141,7 +171,12 @@ impl<'a> Work<'a> {
         let layers = self.store.records.layers(id)?;
         let names = self.store.records.names(id)?;
         self.untag(&names)?;
+        // Whoever adds the same image meanwhile finds all of it or nothing.
+        let removing = self.store.content.removing();
         let freed = self.store.records.remove(id)?;
+        point(Point::Forgotten);
+        self.store.content.drop_blob(id)?;
+        drop(removing);
         self.done.push(Deleted::Deleted(id.to_string()));
         let mut kept = HashSet::new();
         for other in self.store.records.rows()? {
@@ -151,7 +186,6 @@ impl<'a> Work<'a> {
         let gone = chain.iter().rev().filter(|chain| !kept.contains(*chain));
         self.done.extend(gone.map(|chain| Deleted::Deleted(chain.to_string())));
         self.freed.extend(freed);
-        self.store.content.drop_blob(id)?;
         match row.parent {
             Some(parent) if prune && self.store.records.row(&parent)?.is_some() => {
                 self.end(&parent, false, true, true)
@@ -195,10 +229,12 @@ impl<'a> Work<'a> {
     /// Removes the files that no record needs any more.
     fn finish(self) -> Result<Pruned, Error> {
         let layers: Vec<Digest> = self.freed.iter().map(|(diff_id, _)| diff_id.clone()).collect();
+        let removing = self.store.content.removing();
         let (_, needed) = self.store.records.content()?;
         for manifest in self.manifests.iter().filter(|m| !needed.contains(m.hex())) {
             self.store.content.drop_blob(manifest)?;
         }
+        drop(removing);
         self.store.content.drop_layers(&layers, |diff_id| self.store.records.needs(diff_id))?;
         let reclaimed = self.freed.iter().map(|(_, size)| size).sum();
         Ok(Pruned { deleted: self.done, reclaimed })

@@ -201,6 +201,7 @@ impl Store {
         blobs: &[Blob],
     ) -> Result<Digest, Error> {
         self.row(id)?;
+        let _adding = self.content.adding();
         let digest = self.content.put(manifest)?;
         let known = self.records.by_name(&repository.with_digest(digest.clone()))?;
         if known.as_ref() == Some(id) && self.knows(blobs)? {
@@ -306,6 +307,7 @@ impl Store {
     ) -> Result<(Digest, bool), Error> {
         let parsed: ImageConfig = serde_json::from_slice(config)
             .map_err(|e| Error::Invalid(format!("malformed image configuration: {e}")))?;
+        let _adding = self.content.adding();
         let id = self.content.put(config)?;
         self.content.settle()?;
         let row = Row {

@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod confine;
 mod entry;
+pub mod fail;
 pub mod heap;
 pub mod mount;
 pub mod packet;
