@@ -39,7 +39,7 @@ impl Access {
         })
     }
 
-    fn letters(self) -> String {
+    pub fn letters(self) -> String {
         let all = [(Self::READ, 'r'), (Self::WRITE, 'w'), (Self::MKNOD, 'm')];
         all.into_iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, letter)| letter).collect()
     }

@@ -78,6 +78,9 @@ pub enum Error {
         /// How long it was given.
         seconds: u64,
     },
+    /// systemd, which was to keep the group, did not.
+    #[error(transparent)]
+    Systemd(#[from] crate::systemd::Error),
     /// The machine refused something.
     #[error("cannot {doing} {}", path.display())]
     Host {
@@ -123,9 +126,12 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::BadLimit { .. } => Kind::Invalid,
             Self::InUse { .. } | Self::MemoryInUse { .. } | Self::TimedOut { .. } => Kind::Busy,
-            Self::NotMounted | Self::Malformed { .. } | Self::Host { .. } | Self::Write { .. } => {
-                Kind::Host
-            }
+            Self::Systemd(error) if error.is_taken() => Kind::Busy,
+            Self::NotMounted
+            | Self::Malformed { .. }
+            | Self::Systemd(_)
+            | Self::Host { .. }
+            | Self::Write { .. } => Kind::Host,
         }
     }
 

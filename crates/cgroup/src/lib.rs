@@ -28,6 +28,7 @@ mod limits;
 mod oom;
 mod remove;
 mod stats;
+pub mod systemd;
 
 pub use error::{Error, Kind};
 pub use layout::{Layout, Version};
@@ -59,9 +60,13 @@ impl Cgroup {
     /// [`Error::InUse`] if it holds processes. Whatever fails, directories
     /// made so far are gone again.
     pub fn create(layout: &Layout, path: &str) -> Result<Self, Error> {
+        Self::create_with(layout, path, false)
+    }
+
+    fn create_with(layout: &Layout, path: &str, shared: bool) -> Result<Self, Error> {
         let group = Self::at(layout, path)?;
         let mut made = Vec::new();
-        match group.make(layout, &mut made) {
+        match group.make(layout, shared, &mut made) {
             Ok(()) => Ok(group),
             Err(error) => {
                 for path in made.iter().rev() {
@@ -85,11 +90,13 @@ impl Cgroup {
         Ok(group)
     }
 
-    fn make(&self, layout: &Layout, made: &mut Vec<PathBuf>) -> Result<(), Error> {
+    /// `shared` is a group that may hold processes already.
+    fn make(&self, layout: &Layout, shared: bool, made: &mut Vec<PathBuf>) -> Result<(), Error> {
         for (dir, tree) in self.dirs.iter().zip(&layout.trees) {
             match make_path(dir, &tree.mount, made)? {
                 true if dir.controls("cpuset") => inherit_cpuset(dir)?,
                 true => {}
+                false if shared => {}
                 false => dir.must_be_empty()?,
             }
         }

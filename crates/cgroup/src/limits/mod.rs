@@ -6,7 +6,7 @@
 //! version 1 hierarchies first and then in the version 2 tree.
 
 mod v1;
-mod v2;
+pub(crate) mod v2;
 
 use crate::{Cgroup, Error, Layout, Version, devices, dir::Dir};
 use rustix::io::Errno;
@@ -15,9 +15,9 @@ use std::path::Path;
 
 /// One file and what to write to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Write {
+pub(crate) struct Write {
     file: String,
-    value: String,
+    pub(crate) value: String,
     missing: Missing,
     /// The kernel may find it invalid until the writes after it are done:
     /// then it is tried again after them.
@@ -108,6 +108,18 @@ impl Cgroup {
             }
         }
         self.apply_unified(wish)
+    }
+
+    /// Refuses a limit of memory below what is in use, if it is to be checked
+    /// before it is set; [`Cgroup::apply`] does so too.
+    ///
+    /// # Errors
+    /// [`Error::BadLimit`].
+    pub fn check_usage(&self, wish: &Resources) -> Result<(), Error> {
+        match self.unified().filter(|_| self.legacy("memory").is_none()) {
+            Some(dir) => v2::check_usage(dir, wish),
+            None => Ok(()),
+        }
     }
 
     fn write_unified(

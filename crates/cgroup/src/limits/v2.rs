@@ -21,7 +21,7 @@ pub(super) fn memory(wish: &Resources) -> Result<Vec<Write>, Error> {
 }
 
 /// Version 1 limits memory and swap together, version 2 swap alone.
-fn swap(limit: Option<i64>, sum: Option<i64>) -> Result<Option<Write>, Error> {
+pub(crate) fn swap(limit: Option<i64>, sum: Option<i64>) -> Result<Option<Write>, Error> {
     const FILE: &str = "memory.swap.max";
     match (limit, sum) {
         (_, None) if limit != Some(-1) => Ok(None),
@@ -90,7 +90,7 @@ fn bandwidth(cpu: &Cpu) -> Option<Write> {
     clippy::cast_sign_loss,
     reason = "from 2..=262144 to 1..=10000"
 )]
-fn weight(shares: u64) -> u64 {
+pub(crate) fn weight(shares: u64) -> u64 {
     if shares <= 2 {
         return 1;
     }
