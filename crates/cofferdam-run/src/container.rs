@@ -14,6 +14,7 @@ use crate::{
     App,
     problem::{Doing, Problem},
     record::Record,
+    scope,
 };
 use cgroup::Cgroup;
 use rustix::{
@@ -174,16 +175,25 @@ impl Container {
     /// Removes what a container that has ended leaves: its control groups,
     /// then whatever its `poststop` hooks remove, then the record.
     pub fn remove(self, app: &App) -> Result<(), Problem> {
-        let cgroup = self.cgroup();
-        // Without a pid namespace of its own, processes outlive init.
-        cgroup.kill()?;
-        cgroup.remove()?;
+        self.remove_groups()?;
         self.post_stop(app);
         match fs::remove_dir_all(&self.dir) {
             // Another delete was faster.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other.doing("remove", &self.dir),
         }
+    }
+
+    /// Ends whoever is in the container's groups, and the groups.
+    pub fn remove_groups(&self) -> Result<(), Problem> {
+        let cgroup = self.cgroup();
+        // Without a pid namespace of its own, processes outlive init.
+        cgroup.kill()?;
+        if let Some(unit) = &self.record.unit {
+            scope::stop(unit)?;
+        }
+        // What systemd does not know it does not remove either.
+        Ok(cgroup.remove()?)
     }
 
     /// Runs the `poststop` hooks. One that fails is reported and stops nothing.

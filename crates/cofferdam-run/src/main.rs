@@ -20,6 +20,7 @@ mod help;
 mod log;
 mod problem;
 mod record;
+mod scope;
 mod streams;
 mod verbs;
 mod words;

@@ -72,8 +72,12 @@ pub enum Problem {
     BadJson { what: &'static str, source: serde_json::Error },
     #[error("systemd cgroup flag passed, but systemd is not running on this machine")]
     NoSystemd,
-    #[error("systemd cgroup flag passed, but this runtime keeps control groups by itself alone")]
-    Systemd,
+    #[error("unable to start unit {0:?}")]
+    Unit(String, #[source] cgroup::Error),
+    #[error("unable to set unit properties")]
+    UnitProperties(#[source] cgroup::Error),
+    #[error("unable to stop unit {0:?}")]
+    UnitStop(String, #[source] cgroup::systemd::Error),
     #[error("unable to stat preserved-fd {fd} (of {count})")]
     NotInherited { fd: u32, count: u32, source: io::Error },
     #[error("rootless containers are not carried by this runtime: it has to be run as root")]

@@ -28,6 +28,9 @@ pub struct Record {
     /// RFC 3339.
     pub created: String,
     pub cgroup_paths: BTreeMap<String, PathBuf>,
+    /// The scope, if systemd keeps the groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     pub namespace_paths: BTreeMap<String, String>,
     /// Absolute.
     pub bundle: String,

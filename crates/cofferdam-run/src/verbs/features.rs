@@ -26,7 +26,7 @@ fn document() -> Value {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": spec::capability::NAMES.as_slice(),
             "cgroup": {
-                "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true,
+                "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true,
             },
             "seccomp": {
                 "enabled": true,

@@ -16,9 +16,10 @@ use crate::{
     hand_over::{Receiver, preserved},
     problem::{Doing, Problem},
     record::Record,
+    scope,
     streams::Foreground,
 };
-use cgroup::{Cgroup, Layout};
+use cgroup::{Cgroup, Layout, systemd::Anchor};
 use runtime::{Io, Options, Root, Running, Waiting};
 use spec::{Sandbox, oci::Config};
 use std::{
@@ -174,7 +175,7 @@ fn make(
     }
     let process = sandbox.config.process.as_ref();
     let (terminal, size) = process.map_or((false, None), |p| (p.terminal, p.console_size));
-    let group = limited_group(app, container, &sandbox.config)?;
+    let (group, anchor) = limited_group(app, container, &sandbox.config)?;
     let foreground = (way == Way::Stay).then(|| Foreground::prepare(terminal)).transpose()?;
     let own = foreground.as_ref().map(Foreground::size).transpose()?.flatten();
     let io = if terminal { Io::Terminal { size: size.or(own) } } else { Io::Inherit };
@@ -190,6 +191,8 @@ fn make(
     let root = Root::Path(rootfs);
     let waiting = runtime::prepare(&sandbox, dir, root, io, &options)
         .map_err(|failure| container.failed(&failure))?;
+    // Init is in its group: the scope holds without it now.
+    drop(anchor);
     container.record.init_process_pid = waiting.pid;
     container.record.init_process_start = container::start_time(waiting.pid).unwrap_or(0);
     container.record.namespace_paths = namespace_paths(waiting.pid);
@@ -221,29 +224,43 @@ fn listening() -> Result<u32, Problem> {
 
 /// Makes the container's group and limits it. Its name is in the record before
 /// anything bears it, so that a `delete` finds what a killed `create` has left.
-fn limited_group(app: &App, container: &mut Container, config: &Config) -> Result<Cgroup, Problem> {
+fn limited_group(
+    app: &App,
+    container: &mut Container,
+    config: &Config,
+) -> Result<(Cgroup, Option<Anchor>), Problem> {
     let linux = config.linux.as_ref();
-    let path = linux.map(|linux| linux.cgroups_path.as_str()).filter(|path| !path.is_empty());
-    if app.systemd {
-        let running = Path::new("/run/systemd/system").is_dir();
-        return Err(if running { Problem::Systemd } else { Problem::NoSystemd });
+    let path = linux.map_or("", |linux| linux.cgroups_path.as_str());
+    if app.systemd && !cgroup::systemd::is_running() {
+        return Err(Problem::NoSystemd);
     }
     let layout = Layout::detect()?;
-    let path = path.unwrap_or(&container.record.id);
-    let planned = Cgroup::plan(&layout, path).map_err(Problem::Limits)?;
-    container.record.cgroup_paths = planned.paths();
-    container.save()?;
-    let group = match Cgroup::create(&layout, path) {
-        Err(error @ cgroup::Error::InUse { .. }) => {
-            // Somebody was faster: it is theirs, and not to be taken back.
-            container.record.cgroup_paths.clear();
-            return Err(Problem::Limits(error));
-        }
-        other => other.map_err(Problem::Limits)?,
+    let (group, anchor) = if app.systemd {
+        let (group, anchor) = scope::start(container, &layout, path, config)?;
+        (group, Some(anchor))
+    } else {
+        (own_group(container, &layout, path)?, None)
     };
     let limits = linux.and_then(|linux| linux.resources.as_ref());
     limits.map_or(Ok(()), |limits| group.apply(limits)).map_err(Problem::Limits)?;
-    Ok(group)
+    Ok((group, anchor))
+}
+
+/// A group that nobody but this runtime keeps.
+fn own_group(container: &mut Container, layout: &Layout, path: &str) -> Result<Cgroup, Problem> {
+    let id = container.record.id.clone();
+    let path = if path.is_empty() { id.as_str() } else { path };
+    let planned = Cgroup::plan(layout, path).map_err(Problem::Limits)?;
+    container.record.cgroup_paths = planned.paths();
+    container.save()?;
+    match Cgroup::create(layout, path) {
+        Err(error @ cgroup::Error::InUse { .. }) => {
+            // Somebody was faster: it is theirs, and not to be taken back.
+            container.record.cgroup_paths.clear();
+            Err(Problem::Limits(error))
+        }
+        other => other.map_err(Problem::Limits),
+    }
 }
 
 /// The group's directories, for the process that is to enter them.
@@ -277,10 +294,8 @@ fn take_back_on_error<T>(
     outcome: Result<T, Problem>,
 ) -> Result<T, Problem> {
     outcome.inspect_err(|_| {
-        let group = container.cgroup();
-        let gone = group.kill().and_then(|()| group.remove());
-        if let Err(error) = gone {
-            app.log.warn(&Problem::from(error).line());
+        if let Err(problem) = container.remove_groups() {
+            app.log.warn(&problem.line());
         }
         container.post_stop(app);
         if let Err(problem) =

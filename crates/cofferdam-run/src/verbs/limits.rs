@@ -4,6 +4,7 @@ use crate::{
     App, Given,
     container::{Container, Status},
     problem::{Doing, Problem},
+    scope,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -55,14 +56,17 @@ pub fn update(app: &App, given: &Given) -> Result<u8, Problem> {
         memory.swap.get_or_insert(-1);
     }
     let linux = container.record.spec.linux.get_or_insert_default();
-    let before = linux.resources.get_or_insert_default();
-    let mut after = merged(before, &wish);
+    let mut after = merged(linux.resources.get_or_insert_default(), &wish);
     // The device list stays as it was: rewriting it would open a gap.
     let devices = std::mem::take(&mut after.devices);
-    let group = cgroup::Cgroup::from_paths(&container.record.cgroup_paths);
+    let group = container.cgroup();
+    if let Some(unit) = &container.record.unit {
+        group.check_usage(&after)?;
+        scope::update(unit, &after)?;
+    }
     group.apply(&after)?;
     after.devices = devices;
-    *before = after;
+    container.record.spec.linux.get_or_insert_default().resources = Some(after);
     container.save()?;
     Ok(0)
 }
