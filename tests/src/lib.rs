@@ -14,6 +14,7 @@ mod host;
 mod image;
 pub mod left;
 mod registry;
+pub mod systemd;
 
 pub use engine::{Cli, Engine, Ran};
 pub use host::Host;
