@@ -79,11 +79,20 @@ impl Engine {
     /// # Panics
     /// If it does not answer within [`PATIENCE`].
     pub fn start(&mut self) {
+        self.start_in(&[]);
+    }
+
+    /// The same, with further variables in the daemon's environment.
+    ///
+    /// # Panics
+    /// If it does not answer within [`PATIENCE`].
+    pub fn start_in(&mut self, variables: &[(&str, &str)]) {
         let log = std::fs::File::options().create(true).append(true).open(self.log()).expect("log");
         let mut command = self.host.command(binary("cofferdamd"));
         command.arg("--host").arg(format!("unix://{}", self.socket().display()));
         command.arg("--data-root").arg(self.data_root()).arg("--run-root").arg(self.run_root());
         command.args(&self.arguments).stdin(Stdio::null());
+        command.envs(variables.iter().copied());
         command.stdout(log.try_clone().expect("log")).stderr(log);
         let mut daemon = command.spawn().expect("nsenter(1) starts");
         let log = self.log();
@@ -104,6 +113,19 @@ impl Engine {
         let mut daemon = self.daemon.take().expect("runs");
         daemon.kill().expect("our child");
         daemon.wait().expect("our child");
+    }
+
+    /// Waits until the daemon has ended by itself, and says how.
+    ///
+    /// # Panics
+    /// If it does not within [`PATIENCE`].
+    pub fn died(&mut self) -> ExitStatus {
+        wait(&mut self.daemon.take().expect("runs"), "the daemon to die")
+    }
+
+    /// What it is started with from now on.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(ToString::to_string).collect();
     }
 
     /// Asks the daemon to end, as a service manager does.

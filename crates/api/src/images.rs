@@ -242,9 +242,12 @@ pub fn tag(call: &Call) -> Outcome {
     Ok(Answer::status(hyper::StatusCode::CREATED))
 }
 
+/// What happened to a name or an image.
 #[derive(Serialize)]
-enum Removal {
+pub enum Removal {
+    /// A name went.
     Untagged(String),
+    /// An image or layer went.
     Deleted(String),
 }
 

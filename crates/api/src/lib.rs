@@ -54,6 +54,7 @@ mod talk;
 mod target;
 mod transfer;
 mod unpack;
+mod upkeep;
 mod volumes;
 mod when;
 

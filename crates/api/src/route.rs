@@ -10,7 +10,7 @@ use crate::answer::Outcome;
 use crate::call::Call;
 use crate::{
     archive, audit, containers, events, exec, images, networks, refused, registries, stats,
-    streams, system, transfer, volumes,
+    streams, system, transfer, upkeep, volumes,
 };
 use hyper::Method;
 use std::future::Future;
@@ -64,6 +64,10 @@ static ROUTES: &[Route] = &[
     get("/events", Streams(|call| Box::pin(events::follow(call)))),
     get("/plugins", Calls(system::plugins)),
     get("/cofferdam/audit", Calls(audit::all)),
+    post("/cofferdam/check", Calls(upkeep::check)),
+    post("/cofferdam/collect", Calls(upkeep::collect)),
+    post("/cofferdam/images/{name...}/pin", Calls(upkeep::pin)),
+    post("/cofferdam/images/{name...}/unpin", Calls(upkeep::unpin)),
     // Containers.
     get("/containers/json", Calls(containers::list)),
     post("/containers/create", Calls(containers::create)),

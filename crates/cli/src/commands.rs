@@ -4,6 +4,7 @@
 //! - [`containers`]: stop, rm, ps, logs, …
 //! - [`files`]: cp, export, import, load, save
 //! - [`images`], [`volumes`], [`networks`], [`system`], [`live`] (stats, events)
+//! - [`upkeep`]: check, gc, pin
 //! - [`registries`]: pull, push, login, search, …
 
 mod containers;
@@ -19,6 +20,7 @@ mod ps;
 mod registries;
 mod run;
 mod system;
+mod upkeep;
 mod volumes;
 
 use crate::{
@@ -85,6 +87,8 @@ async fn command(client: &Client, command: Command) -> Outcome {
             System::Prune(words) => system::prune(client, words).await,
             System::Info(words) => system::info(client, words).await,
             System::Events(words) => live::events(client, words).await,
+            System::Check(words) => upkeep::check(client, words).await,
+            System::Gc(words) => upkeep::gc(client, words).await,
         },
         C::Info(words) => system::info(client, words).await,
         C::Events(words) => live::events(client, words).await,
@@ -102,6 +106,8 @@ async fn image(client: &Client, words: Image) -> Outcome {
             let freed = images::prune(client, words).await?;
             return freed.map_or(Ok(0), reclaimed);
         }
+        Image::Pin(words) => return upkeep::pin(client, &words.names, "pin").await,
+        Image::Unpin(words) => return upkeep::pin(client, &words.names, "unpin").await,
         Image::Tag(words) => Command::Tag(words),
         Image::History(words) => Command::History(words),
         Image::Load(words) => Command::Load(words),

@@ -775,6 +775,10 @@ pub enum Image {
     Rm(Rmi),
     /// Remove images without a name
     Prune(Prune),
+    /// Keep images from being pruned and collected
+    Pin(Pin),
+    /// Let images be pruned and collected again
+    Unpin(Pin),
     /// Give an image another name
     Tag(Tag),
     /// Show how an image was made
@@ -833,6 +837,37 @@ pub enum System {
     Info(Format),
     /// Show what happens in the engine
     Events(Events),
+    /// Look whether images, containers and volumes hold together
+    Check(SystemCheck),
+    /// Remove images that nothing uses until the disk is free enough, those
+    /// first that were not used for longest
+    Gc(SystemGc),
+}
+
+#[derive(Debug, Args)]
+pub struct Pin {
+    #[arg(value_name = "IMAGE", required = true)]
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SystemCheck {
+    /// Mend what can be mended
+    #[arg(long)]
+    pub repair: bool,
+    /// Read all layers and compare them with their digests
+    #[arg(long)]
+    pub content: bool,
+    /// A Go template, or "json"
+    #[arg(long)]
+    pub format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SystemGc {
+    /// Only say what would go
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

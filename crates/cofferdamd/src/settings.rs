@@ -2,7 +2,7 @@
 //! words. The command line counts where both speak.
 
 use clap::Parser;
-use engine::Options;
+use engine::{Options, Watermarks};
 use serde::Deserialize;
 use std::fmt;
 use std::fs;
@@ -43,6 +43,16 @@ pub struct Words {
     /// who it is, nor encrypt; may be given several times
     #[arg(long, value_name = "REGISTRY")]
     insecure_registry: Vec<String>,
+    /// Remove unused images when more of the disk is taken than this; 0 for
+    /// never [default: 85]
+    #[arg(long, value_name = "PERCENT")]
+    collect_above: Option<u8>,
+    /// Until no more of the disk is taken than this [default: 80]
+    #[arg(long, value_name = "PERCENT")]
+    collect_down_to: Option<u8>,
+    /// But none that came or was used so short a time ago [default: 120]
+    #[arg(long, value_name = "SECONDS")]
+    collect_spare: Option<u64>,
     /// Set no_new_privs in every container
     #[arg(long)]
     no_new_privileges: bool,
@@ -69,6 +79,9 @@ struct Config {
     registry_mirror: Vec<String>,
     #[serde(alias = "insecure-registries")]
     insecure_registry: Vec<String>,
+    collect_above: Option<u8>,
+    collect_down_to: Option<u8>,
+    collect_spare: Option<u64>,
     no_new_privileges: bool,
     log_level: Option<String>,
 }
@@ -97,6 +110,7 @@ pub struct Settings {
     bip: Option<String>,
     registry_mirrors: Vec<String>,
     insecure_registries: Vec<String>,
+    collect: Option<Watermarks>,
     no_new_privileges: bool,
 }
 
@@ -122,6 +136,17 @@ pub enum Error {
     /// There is no listening there.
     #[error("cannot listen on {0}: use unix://PATH with an absolute path, or fd://")]
     Host(String),
+    /// A disk has no such part.
+    #[error(
+        "images are to be collected above {above}% of the disk and down to {down_to}%: at most \
+         100 and no more than that are wanted"
+    )]
+    Watermarks {
+        /// When to begin.
+        above: u8,
+        /// When to end.
+        down_to: u8,
+    },
     /// A path that depends on where the daemon was started.
     #[error("{} is not an absolute path", .0.display())]
     Relative(PathBuf),
@@ -149,6 +174,9 @@ impl Words {
         if hosts.is_empty() {
             hosts.push(DEFAULT_HOST.into());
         }
+        let above = self.collect_above.or(file.collect_above);
+        let down_to = self.collect_down_to.or(file.collect_down_to);
+        let collect = watermarks(above, down_to, self.collect_spare.or(file.collect_spare))?;
         let path = |said: Option<PathBuf>, file, default: &str| {
             let path = said.or(file).unwrap_or_else(|| default.into());
             if path.is_absolute() { Ok(path) } else { Err(Error::Relative(path)) }
@@ -165,9 +193,30 @@ impl Words {
             bip: self.bip.or(file.bip),
             registry_mirrors: list(self.registry_mirror, file.registry_mirror),
             insecure_registries: list(self.insecure_registry, file.insecure_registry),
+            collect,
             no_new_privileges: self.no_new_privileges || file.no_new_privileges,
         })
     }
+}
+
+/// None for never. Who names only where to begin ends five percent below.
+fn watermarks(
+    above: Option<u8>,
+    down_to: Option<u8>,
+    spare: Option<u64>,
+) -> Result<Option<Watermarks>, Error> {
+    let defaults = Watermarks::default();
+    let above = above.unwrap_or_else(|| down_to.unwrap_or(0).max(defaults.above));
+    if above == 0 {
+        return Ok(None);
+    }
+    let down_to =
+        down_to.unwrap_or_else(|| above.saturating_sub(defaults.above - defaults.down_to));
+    if above > 100 || down_to > above {
+        return Err(Error::Watermarks { above, down_to });
+    }
+    let young = spare.map_or(defaults.young, std::time::Duration::from_secs);
+    Ok(Some(Watermarks { above, down_to, young }))
 }
 
 impl Config {
@@ -220,6 +269,7 @@ impl Settings {
             runtime_binary,
             registry_mirrors: self.registry_mirrors.clone(),
             insecure_registries: self.insecure_registries.clone(),
+            collect: self.collect,
             no_new_privileges: self.no_new_privileges,
         })
     }
@@ -242,6 +292,22 @@ mod tests {
         let settings = words(&[]).over(Config::default()).expect("settled");
         assert_eq!(settings.hosts, [Host::Unix("/run/cofferdam/cofferdam.sock".into())]);
         assert_eq!(settings.bridge, "coffer0");
+    }
+
+    #[test]
+    fn images_are_collected_between_two_marks_or_never() {
+        let marks = |w: &[&str]| words(w).over(Config::default()).map(|s| s.collect);
+        let pair = |w| marks(w).expect("settled").map(|m| (m.above, m.down_to));
+        assert_eq!(pair(&[]), Some((85, 80)));
+        assert_eq!(pair(&["--collect-above", "60"]), Some((60, 55)));
+        assert_eq!(pair(&["--collect-above", "2"]), Some((2, 0)));
+        assert_eq!(pair(&["--collect-down-to", "90"]), Some((90, 90)));
+        assert_eq!(pair(&["--collect-above", "0"]), None);
+        assert!(marks(&["--collect-above", "101"]).is_err());
+        assert!(marks(&["--collect-above", "50", "--collect-down-to", "60"]).is_err());
+        let file = file(r#"{"collect-above": 70, "collect-down-to": 30, "collect-spare": 5}"#);
+        let marks = words(&[]).over(file).expect("settled").collect.expect("on");
+        assert_eq!((marks.above, marks.down_to, marks.young.as_secs()), (70, 30, 5));
     }
 
     #[test]

@@ -27,6 +27,8 @@ impl Engine {
     pub fn create(&self, name: Option<&str>, body: CreateBody) -> Result<Created, Error> {
         let house = &*self.0;
         let name = name.filter(|name| !name.is_empty()).map(names::checked).transpose()?;
+        // As long as this is held no image goes for want of users.
+        let _using_image = house.images.using();
         let image = house.images.lookup(&body.config.image)?;
         let detail = house.images.inspect(&image)?;
         let config = policy::merge(&detail.config.config, &body.config);

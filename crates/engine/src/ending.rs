@@ -41,6 +41,7 @@ impl Engine {
             Due::Restart(id) => self.restart_due(&id),
             Due::Probe(id, number) => self.probe_due(&id, number),
             Due::Tidy => self.tidy(),
+            Due::Collect => self.collect_due(),
         }
     }
 
@@ -161,6 +162,9 @@ impl Engine {
         if let Err(error) = cgroup::remove_unused(&self.0.layout, &self.0.cgroup_parent) {
             tracing::warn!(%error, "cannot remove the parent of control groups");
         }
+        if let Err(error) = self.0.note_used() {
+            tracing::warn!(%error, "cannot note which images were used");
+        }
         self.0.store.close();
     }
 
@@ -258,6 +262,7 @@ impl Engine {
             }
             return Err(error);
         }
+        house.was_used(&container.image);
         // Before anybody is told that it is gone: all of it is.
         if volumes {
             house.drop_anonymous(&container);

@@ -1,9 +1,9 @@
 //! What an engine is made of, and where it keeps it.
 
 use crate::{
-    Container, Error, Options, cell::Cell, events::Journal, exec::Execs, host::Machine,
-    networks::Networks, roster::Roster, store::Store, store::Write, volumes::Volumes,
-    watcher::Watcher, workers::Workers,
+    Container, Error, Options, cell::Cell, collect::Collecting, events::Journal, exec::Execs,
+    host::Machine, networks::Networks, roster::Roster, store::Store, store::Write,
+    volumes::Volumes, watcher::Watcher, workers::Workers,
 };
 use spec::Id;
 use std::{
@@ -41,6 +41,7 @@ pub(crate) struct House {
     pub leaving: Mutex<HashMap<u64, watch::Running>>,
     /// A look at what outlives its container is due.
     pub tidying: AtomicBool,
+    pub collecting: Collecting,
 }
 
 /// Where things are.

@@ -126,7 +126,7 @@ impl From<image::Deleted> for Deleted {
 
 impl House {
     /// Containers of an image: their identifiers, and whether they run.
-    fn users(&self, image: &Digest) -> Vec<(String, bool)> {
+    pub(crate) fn users(&self, image: &Digest) -> Vec<(String, bool)> {
         let of_it = |container: Arc<Container>| {
             (container.image == image.as_str())
                 .then(|| (container.id.to_string(), container.state.is_running()))
@@ -152,7 +152,7 @@ impl House {
         self.journal.say("image", action, id, attributes);
     }
 
-    fn deleted(&self, deleted: Vec<image::Deleted>) -> Vec<Deleted> {
+    pub(crate) fn deleted(&self, deleted: Vec<image::Deleted>) -> Vec<Deleted> {
         for one in &deleted {
             match one {
                 image::Deleted::Untagged(name) => self.image_event("untag", name, name),
@@ -228,6 +228,7 @@ impl Engine {
         };
         let id = self.0.images.import(&import, input)?.to_string();
         self.0.image_event("import", &id, wish.reference.as_deref().unwrap_or(&id));
+        self.disk_has_changed();
         Ok(id)
     }
 
@@ -247,6 +248,7 @@ impl Engine {
             let id = self.0.images.lookup(&name).map(|id| id.to_string());
             self.0.image_event("load", id.as_deref().unwrap_or(&name), &name);
         }
+        self.disk_has_changed();
         Ok(())
     }
 

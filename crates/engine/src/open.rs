@@ -4,6 +4,7 @@
 use crate::{
     Container, Engine, Error, Kind, Options,
     cell::Cell,
+    collect::Collecting,
     container::Moving,
     error::Doing,
     events::Journal,
@@ -29,7 +30,7 @@ use std::{
 };
 
 /// The image that is always there.
-const BUILTIN: &str = "cofferdam/report:latest";
+pub(crate) const BUILTIN: &str = "cofferdam/report:latest";
 /// The run root of an engine that was told nothing.
 const DEFAULT_RUN: &str = "/run/cofferdam";
 /// Slots between the first ranges of two engines.
@@ -76,6 +77,7 @@ impl Engine {
             volume_use: RwLock::default(),
             leaving: Mutex::default(),
             tidying: AtomicBool::default(),
+            collecting: Collecting::default(),
             nursery: watch::Nursery::new(&options.runtime_binary),
             registry: Registry::new(registries::settings(&options)),
             options,

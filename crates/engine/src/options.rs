@@ -21,6 +21,8 @@ pub struct Options {
     /// Registries (`HOST[:PORT]`) and networks of them that need not prove
     /// who they are, nor encrypt.
     pub insecure_registries: Vec<String>,
+    /// When images are collected; never if none.
+    pub collect: Option<crate::Watermarks>,
     /// `no_new_privs` for every container.
     pub no_new_privileges: bool,
 }

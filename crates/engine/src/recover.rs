@@ -51,6 +51,8 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
         all_done.iter().for_each(drop);
         engine.sweep();
         engine.dawn();
+        engine.disk_has_changed();
+        engine.collect_from_now_on();
     });
 }
 
@@ -258,12 +260,12 @@ impl House {
 
 /// What is named after a container that is not known. Other names are not
 /// ours to judge.
-fn rubbish(found: &BTreeSet<String>, known: &BTreeSet<Id>) -> Vec<String> {
+pub(crate) fn rubbish(found: &BTreeSet<String>, known: &BTreeSet<Id>) -> Vec<String> {
     let unknown = |name: &&String| name.parse::<Id>().is_ok_and(|id| !known.contains(&id));
     found.iter().filter(unknown).cloned().collect()
 }
 
-fn names_in(dir: &std::path::Path) -> BTreeSet<String> {
+pub(crate) fn names_in(dir: &std::path::Path) -> BTreeSet<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

@@ -107,6 +107,7 @@ impl Engine {
             tracing::info!(image = name, id = %pulled.id, new = pulled.new, "pulled");
             let attributes = BTreeMap::from([("name".to_owned(), repository)]);
             house.journal.say("image", "pull", &name, attributes);
+            self.disk_has_changed();
         }
         Ok(())
     }

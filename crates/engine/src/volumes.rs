@@ -77,6 +77,25 @@ impl Volumes {
         self.all.lock().expect("no holder panics")
     }
 
+    /// All of them, by name.
+    pub fn all(&self) -> Vec<Volume> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Writes one down whose directory is there.
+    pub fn adopt(&self, volume: Volume, store: &Store) -> Result<(), Error> {
+        check(&volume.name)?;
+        let mut all = self.lock();
+        if !all.contains_key(&volume.name) {
+            let name = volume.name.clone();
+            let json = serde_json::to_string(&volume).map_err(|e| Error::records(&e))?;
+            let write = Write::Volume { name: name.clone(), json };
+            store.write(write).map_err(|e| Error::records(&e))?;
+            all.insert(name, volume);
+        }
+        Ok(())
+    }
+
     pub fn get(&self, name: &str) -> Option<Volume> {
         self.lock().get(name).cloned()
     }

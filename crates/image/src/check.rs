@@ -80,7 +80,12 @@ impl Store {
     pub fn check(&self, check: Check, users: Users<'_>) -> Result<Checked, Error> {
         let mut checked = Checked::default();
         if let Some(words) = self.records.damage()? {
-            checked.say("records", "state.db", words, Mend::Cannot("restore a backup of it".into()));
+            checked.say(
+                "records",
+                "state.db",
+                words,
+                Mend::Cannot("restore a backup of it".into()),
+            );
             return Ok(checked);
         }
         let damaged = self.check_layers(check, &mut checked)?;
@@ -142,7 +147,7 @@ impl Store {
                 }
                 None => {
                     let words = "forget the image: pull, load or build it again";
-                    check.mend(words, || self.forget(&row.id))?
+                    check.mend(words, || self.forget(&row.id, users))?
                 }
             };
             let names = self.records.names(&row.id)?;

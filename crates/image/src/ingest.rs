@@ -93,7 +93,7 @@ impl<'a> Ingest<'a> {
     /// # Errors
     /// What the host said.
     pub fn config(&self, id: &Digest) -> Result<Option<Vec<u8>>, Error> {
-        let Store { content, records } = self.store;
+        let Store { content, records, .. } = self.store;
         if records.row(id)?.is_none() {
             return Ok(None);
         }
@@ -139,7 +139,7 @@ impl<'a> Ingest<'a> {
             })
         });
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
-        let Store { content, records } = self.store;
+        let Store { content, records, .. } = self.store;
         let _adding = content.adding();
         let id = content.put(arrived.config)?;
         let digest = content.put(arrived.manifest)?;

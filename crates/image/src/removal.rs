@@ -7,7 +7,7 @@
 
 use crate::{Deleted, Error, Pruned, Store, Summary, records::Name, store::chain_ids};
 use spec::{Digest, Reference};
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::PoisonError};
 use sys::fail::{Point, point};
 
 /// Gives each container of an image: its id, and whether it runs.
@@ -97,13 +97,17 @@ impl Store {
         work.finish()
     }
 
-    /// Forgets an image that cannot be used, and all that only it needs; its
-    /// children, if there are any, no longer come from it.
-    pub(crate) fn forget(&self, id: &Digest) -> Result<(), Error> {
+    /// Forgets an image that cannot be used, and all that only it needs.
+    pub(crate) fn forget(&self, id: &Digest, users: Users<'_>) -> Result<(), Error> {
         let removing = self.content.removing();
+        let alone = self.in_use.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((container, _)) = users(id).first() {
+            let text = format!("container {} has begun to use {}", short(container), id.short());
+            return Err(Error::Conflict(text));
+        }
         let freed = self.records.remove(id)?;
         self.content.drop_blob(id)?;
-        drop(removing);
+        drop((removing, alone));
         let layers: Vec<Digest> = freed.into_iter().map(|(diff_id, _)| diff_id).collect();
         self.content.drop_layers(&layers, |diff_id| self.records.needs(diff_id))
     }
@@ -159,6 +163,11 @@ impl<'a> Work<'a> {
     /// error while something still has a use for it.
     fn end(&mut self, id: &Digest, force: bool, prune: bool, quiet: bool) -> Result<(), Error> {
         let mind = Mind { stopped: !force, names: !force };
+        // Whoever adds the same image meanwhile finds all of it or nothing,
+        // and who makes a container of it finds the image or that it is gone.
+        let store = self.store;
+        let removing = store.content.removing();
+        let alone = store.in_use.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(objection) = self.objection(id, mind)? {
             let dangling = self.store.records.names(id)?.is_empty()
                 && self.store.records.children(id)?.is_empty();
@@ -171,12 +180,10 @@ impl<'a> Work<'a> {
         let layers = self.store.records.layers(id)?;
         let names = self.store.records.names(id)?;
         self.untag(&names)?;
-        // Whoever adds the same image meanwhile finds all of it or nothing.
-        let removing = self.store.content.removing();
         let freed = self.store.records.remove(id)?;
         point(Point::Forgotten);
         self.store.content.drop_blob(id)?;
-        drop(removing);
+        drop((removing, alone));
         self.done.push(Deleted::Deleted(id.to_string()));
         let mut kept = HashSet::new();
         for other in self.store.records.rows()? {

@@ -13,6 +13,7 @@ use spec::{
 };
 use std::{
     path::{Path, PathBuf},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
     time::SystemTime,
 };
 
@@ -29,6 +30,9 @@ pub struct Usage {
 pub struct Store {
     pub(crate) content: Content,
     pub(crate) records: Records,
+    /// Held for reading while a container comes to name an image, and for
+    /// writing while one that none names is forgotten.
+    pub(crate) in_use: RwLock<()>,
 }
 
 impl Store {
@@ -42,7 +46,12 @@ impl Store {
         let records = Records::open(&data.join("state.db"))?;
         let (layers, blobs) = records.content()?;
         content.sweep(&layers, &blobs)?;
-        Ok(Self { content, records })
+        Ok(Self { content, records, in_use: RwLock::new(()) })
+    }
+
+    /// As long as this is held no image goes for want of users.
+    pub fn using(&self) -> RwLockReadGuard<'_, ()> {
+        self.in_use.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All images, newest first; `all` shows those without name that others

@@ -1,0 +1,219 @@
+//! Images go when the disk is full, those that were not used for longest
+//! first: by a look every few minutes and after each image that comes.
+//!
+//! An image that a container has stays, in whatever state that is, and so does
+//! one that is [pinned](Engine::pin).
+
+use crate::{
+    Deleted, Engine, Error, ImageSummary, Nanos, error::Doing, house::House, watcher::Due,
+};
+use spec::Digest;
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// When images are collected, and how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    /// It begins when more percent of the disk than this are taken …
+    pub above: u8,
+    /// … and ends at so many.
+    pub down_to: u8,
+    /// What came or was used so short a time ago stays in any case.
+    pub young: Duration,
+}
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        Self { above: 85, down_to: 80, young: Duration::from_secs(120) }
+    }
+}
+
+/// What was collected, or would be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Collected {
+    /// Percent of the disk that were taken before.
+    pub taken: u8,
+    /// To how many it is to come down.
+    pub wanted: u8,
+    /// Each image that went or would go, in order.
+    pub images: Vec<ImageSummary>,
+    /// Names and images that went.
+    pub deleted: Vec<Deleted>,
+    /// Bytes that were freed or would be.
+    pub reclaimed: u64,
+}
+
+/// How often the disk is looked at.
+const EVERY: Nanos = 300 * 1_000_000_000;
+
+/// What is remembered between two looks.
+#[derive(Debug, Default)]
+pub(crate) struct Collecting {
+    /// Held by the one who collects.
+    alone: Mutex<()>,
+    /// Images whose containers went, and when.
+    used: Mutex<BTreeMap<Digest, Nanos>>,
+}
+
+/// A disk, in bytes, as an ordinary user sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Disk {
+    all: u64,
+    taken: u64,
+}
+
+impl Disk {
+    fn of(path: &Path) -> Result<Self, Error> {
+        let stat = rustix::fs::statvfs(path).doing("measure the disk of", path)?;
+        let taken = stat.f_blocks - stat.f_bfree;
+        Ok(Self { all: (taken + stat.f_bavail) * stat.f_frsize, taken: taken * stat.f_frsize })
+    }
+
+    /// Rounded up, as df(1) has it.
+    fn percent(self) -> u8 {
+        let percent = (self.taken * 100).div_ceil(self.all.max(1));
+        u8::try_from(percent).unwrap_or(u8::MAX)
+    }
+
+    /// Bytes that are to go until so many percent are left.
+    fn above(self, percent: u8) -> u64 {
+        self.taken.saturating_sub(self.all / 100 * u64::from(percent))
+    }
+}
+
+impl House {
+    fn collecting(&self) -> MutexGuard<'_, ()> {
+        self.collecting.alone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A container of an image has gone: it was used until now.
+    pub fn was_used(&self, image: &str) {
+        if let Ok(id) = image.parse() {
+            let mut used = self.collecting.used.lock().expect("no holder panics");
+            used.insert(id, crate::clock::now());
+        }
+    }
+
+    /// Writes down when images were used; what a crash takes back is no more
+    /// than the last few minutes of it.
+    pub fn note_used(&self) -> Result<(), Error> {
+        let mut used = self.collecting.used.lock().expect("no holder panics");
+        let list: Vec<_> = used.iter().map(|(id, at)| (id.clone(), *at)).collect();
+        self.images.note_used(&list)?;
+        used.clear();
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// The first look, and the next ones.
+    pub(crate) fn collect_from_now_on(&self) {
+        if self.0.options.collect.is_some() {
+            self.0.watcher.at(crate::clock::now() + EVERY, Due::Collect);
+        }
+    }
+
+    pub(crate) fn collect_due(&self) {
+        if let Err(error) = self.0.note_used() {
+            tracing::warn!(%error, "cannot note which images were used");
+        }
+        self.collect_if_full();
+        self.collect_from_now_on();
+    }
+
+    /// Looks at the disk; what is to be done is done behind.
+    pub(crate) fn disk_has_changed(&self) {
+        if self.0.options.collect.is_some() {
+            let engine = self.clone();
+            self.0.workers.give(move || engine.collect_if_full());
+        }
+    }
+
+    fn collect_if_full(&self) {
+        let Some(marks) = self.0.options.collect else { return };
+        let collected = Disk::of(&self.0.paths.data).and_then(|disk| {
+            let full = disk.percent() > marks.above;
+            full.then(|| self.collect(false)).transpose()
+        });
+        match collected {
+            Ok(Some(Collected { taken, wanted, images, reclaimed, .. })) => {
+                let images = images.len();
+                tracing::info!(taken, wanted, images, reclaimed, "collected images");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "cannot collect images"),
+        }
+    }
+
+    /// Removes images that nobody uses until the disk is as free as it is to
+    /// be, or says which it would.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn collect(&self, dry_run: bool) -> Result<Collected, Error> {
+        let house = &self.0;
+        let marks = house.options.collect.unwrap_or_default();
+        let _alone = house.collecting();
+        house.note_used()?;
+        let disk = Disk::of(&house.paths.data)?;
+        let mut collected =
+            Collected { taken: disk.percent(), wanted: marks.down_to, ..Collected::default() };
+        let users = |id: &Digest| house.users(id);
+        let mut ids = Vec::new();
+        for candidate in house.images.candidates(marks.young, &users)? {
+            let image = house.summary(candidate.image);
+            // It is in this program, and would be there again.
+            if image.repo_tags.iter().any(|name| name == crate::open::BUILTIN) {
+                continue;
+            }
+            let Ok(id) = image.id.parse::<Digest>() else { continue };
+            if dry_run {
+                if collected.reclaimed >= disk.above(marks.down_to) {
+                    break;
+                }
+                ids.push(id);
+                collected.reclaimed = house.images.freed_with(&ids)?;
+                collected.images.push(image);
+                continue;
+            }
+            if Disk::of(&house.paths.data)?.above(marks.down_to) == 0 {
+                break;
+            }
+            let gone = house.images.collect(&id, &users)?;
+            if !gone.deleted.is_empty() {
+                collected.reclaimed += gone.reclaimed;
+                collected.deleted.extend(house.deleted(gone.deleted));
+                collected.images.push(image);
+            }
+        }
+        Ok(collected)
+    }
+
+    /// Keeps an image from being pruned and collected, or lets it.
+    ///
+    /// # Errors
+    /// No such image.
+    pub fn pin(&self, reference: &str, pinned: bool) -> Result<(), Error> {
+        let house: &Arc<House> = &self.0;
+        let id = house.images.lookup(reference)?;
+        Ok(house.images.pin(&id, pinned)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_full_as_df_says_it_is() {
+        let disk = Disk { all: 1000, taken: 851 };
+        assert_eq!(disk.percent(), 86);
+        assert_eq!(disk.above(80), 51);
+        assert_eq!(disk.above(90), 0);
+        assert_eq!(Disk { all: 0, taken: 0 }.percent(), 0);
+    }
+}
