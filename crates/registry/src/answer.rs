@@ -8,6 +8,9 @@ use std::io::Read as _;
 /// Largest answer that is no manifest: an error, a token, a list.
 pub(crate) const SMALL: u64 = 1 << 20;
 
+/// Longest message that is passed on, in characters.
+const MESSAGE: usize = 500;
+
 /// How a registry says what is wrong.
 #[derive(Deserialize)]
 struct Problems {
@@ -44,8 +47,13 @@ impl Refusal {
             return Self { status, code: String::new(), words: reason.to_lowercase() };
         };
         let plain = code.to_lowercase().replace('_', " ");
-        Self { status, code, words: format!("{plain}: {message}") }
+        Self { status, words: line(&format!("{plain}: {message}")), code }
     }
+}
+
+/// As much of a registry's words as people read, on one line.
+fn line(words: &str) -> String {
+    words.chars().take(MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Reads an answer to its end, if it has one before `most` bytes.

@@ -82,7 +82,7 @@ impl Registry {
                     (&index.media_type, platforms.collect())
                 }
                 Document::Manifest(manifest) => {
-                    let config = Blob::new(session, &manifest.config, &mut |_| Ok(())).whole()?;
+                    let config = Blob::new(session, &manifest.config, &mut |_| Ok(())).config()?;
                     // What is no image runs on nothing.
                     let platform = serde_json::from_slice::<Platform>(&config).ok();
                     let platform = platform.filter(|p| !p.os.is_empty());

@@ -15,6 +15,8 @@ const BREAKS: u32 = 6;
 /// It counts as going on again after so many bytes.
 const PROGRESS: u64 = 256 << 10;
 const DOING: &str = "fetch a blob";
+/// Largest configuration that is read.
+pub(crate) const CONFIG: u64 = 8 << 20;
 
 /// Reads one blob. Its end is reached by the right bytes only: too few, too
 /// many or others are an error before it.
@@ -72,10 +74,11 @@ impl<'a> Blob<'a> {
             }
             _ => return Err(self.session.refused(answer, DOING)),
         };
-        if let Some(length) = answer.content_length()
-            && begins + length != self.wanted.size
-        {
-            return Err(self.wrong_size(begins + length));
+        if let Some(length) = answer.content_length() {
+            let found = begins.saturating_add(length);
+            if found != self.wanted.size {
+                return Err(self.wrong_size(found));
+            }
         }
         // A registry that knows no ranges begins anew.
         let mut over = self.at - begins;
@@ -160,8 +163,11 @@ impl<'a> Blob<'a> {
         Ok(0)
     }
 
-    /// The whole blob.
-    pub fn whole(mut self) -> Result<Vec<u8>, Error> {
+    /// The whole of a configuration.
+    pub fn config(mut self) -> Result<Vec<u8>, Error> {
+        if self.wanted.size > CONFIG {
+            return Err(Error::Invalid(format!("its configuration has more than {CONFIG} bytes")));
+        }
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes).map_err(|e| taken_out(e, &self.wanted.digest))?;
         Ok(bytes)

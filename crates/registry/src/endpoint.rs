@@ -8,7 +8,7 @@
 
 use crate::Error;
 use ipnet::IpNet;
-use reqwest::{Certificate, Identity, blocking::ClientBuilder};
+use reqwest::{Certificate, Identity, blocking::ClientBuilder, redirect::Policy};
 use std::{
     fs,
     io::ErrorKind,
@@ -106,13 +106,17 @@ impl Endpoint {
     }
 
     /// Speaks to it as its host's files say.
-    pub fn client(&self, settings: &Settings) -> Result<reqwest::blocking::Client, Error> {
+    pub fn client(
+        &self,
+        settings: &Settings,
+        redirects: Policy,
+    ) -> Result<reqwest::blocking::Client, Error> {
         let mut builder = ClientBuilder::new()
             .user_agent(concat!("cofferdam/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .timeout(SILENCE)
             .tcp_user_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::limited(5));
+            .redirect(redirects);
         if is_loopback(without_port(self.host())) {
             builder = builder.no_proxy();
         }
@@ -235,7 +239,8 @@ mod tests {
         fs::write(own.join("ca.crt"), "x").expect("scratch");
         let settings = Settings { certs: vec![dir.path().into()], ..Settings::default() };
         assert_eq!(bases(&settings, "localhost:5000"), ["https://localhost:5000"]);
-        let error = settings.endpoints("localhost:5000")[0].client(&settings).expect_err("no PEM");
+        let error = settings.endpoints("localhost:5000")[0].client(&settings, Policy::none());
+        let error = error.expect_err("no PEM");
         assert!(error.to_string().contains("ca.crt"), "{error}");
     }
 

@@ -154,15 +154,12 @@ impl Error {
         }
     }
 
-    /// Another endpoint of the same registry may do better.
+    /// It is the fault of who was asked, so that another may do better.
     pub(crate) fn is_of_the_endpoint(&self) -> bool {
-        matches!(
-            self,
-            Self::Reach { .. }
-                | Self::Answer { .. }
-                | Self::NoManifest { .. }
-                | Self::Denied { .. }
-                | Self::Unauthorized { .. }
-        )
+        match self {
+            Self::Left | Self::Setup { .. } => false,
+            Self::Image(error) => error.kind() == image::Kind::Invalid,
+            _ => true,
+        }
     }
 }

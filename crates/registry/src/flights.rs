@@ -28,9 +28,13 @@ pub(crate) enum Stage {
     Landed,
 }
 
-/// What is under way, by diff id.
+/// Where a layer comes from (`HOST[:PORT]`), and its diff id. What one
+/// registry is slow to give, another may be about to.
+type Route = (String, Digest);
+
+/// What is under way.
 #[derive(Default)]
-pub(crate) struct Flights(Mutex<HashMap<Digest, Arc<Flight>>>);
+pub(crate) struct Flights(Mutex<HashMap<Route, Arc<Flight>>>);
 
 pub(crate) struct Flight {
     stage: Mutex<Stage>,
@@ -45,21 +49,22 @@ pub(crate) enum Seat<'a> {
 /// Who brings a layer; it has landed when this is dropped.
 pub(crate) struct Pilot<'a> {
     flights: &'a Flights,
-    diff_id: Digest,
+    route: Route,
     flight: Arc<Flight>,
 }
 
 impl Flights {
-    /// The first who wants a layer brings it.
-    pub fn board(&self, diff_id: &Digest) -> Seat<'_> {
+    /// The first who wants a layer of a registry brings it.
+    pub fn board(&self, registry: &str, diff_id: &Digest) -> Seat<'_> {
+        let route = (registry.to_owned(), diff_id.clone());
         let mut flights = lock(&self.0);
-        if let Some(flight) = flights.get(diff_id) {
+        if let Some(flight) = flights.get(&route) {
             return Seat::Passenger(Arc::clone(flight));
         }
         let flight = Flight { stage: Mutex::new(Stage::Waiting), changed: Condvar::new() };
         let flight = Arc::new(flight);
-        flights.insert(diff_id.clone(), Arc::clone(&flight));
-        Seat::Pilot(Pilot { flights: self, diff_id: diff_id.clone(), flight })
+        flights.insert(route.clone(), Arc::clone(&flight));
+        Seat::Pilot(Pilot { flights: self, route, flight })
     }
 }
 
@@ -72,7 +77,7 @@ impl Pilot<'_> {
 
 impl Drop for Pilot<'_> {
     fn drop(&mut self) {
-        lock(&self.flights.0).remove(&self.diff_id);
+        lock(&self.flights.0).remove(&self.route);
         self.is_at(Stage::Landed);
     }
 }
@@ -145,8 +150,10 @@ mod tests {
     #[test]
     fn the_second_waits_for_the_first_and_sees_its_stages() {
         let flights = Flights::default();
-        let Seat::Pilot(pilot) = flights.board(&layer()) else { panic!("the first brings it") };
-        let Seat::Passenger(flight) = flights.board(&layer()) else { panic!("one brings it") };
+        let Seat::Pilot(pilot) = flights.board("a", &layer()) else {
+            panic!("the first brings it")
+        };
+        let Seat::Passenger(flight) = flights.board("a", &layer()) else { panic!("one brings it") };
         let seen = std::thread::scope(|scope| {
             let (first, told) = std::sync::mpsc::channel();
             let waiting = scope.spawn(move || {
@@ -167,14 +174,14 @@ mod tests {
             waiting.join().expect("no panic").expect("landed")
         });
         assert_eq!(seen, [Stage::Waiting, Stage::Downloading(5)]);
-        assert!(matches!(flights.board(&layer()), Seat::Pilot(_)), "it has landed");
+        assert!(matches!(flights.board("a", &layer()), Seat::Pilot(_)), "it has landed");
     }
 
     #[test]
     fn who_need_not_wait_any_longer_does_not() {
         let flights = Flights::default();
-        let _pilot = flights.board(&layer());
-        let Seat::Passenger(flight) = flights.board(&layer()) else { panic!("one brings it") };
+        let _pilot = flights.board("a", &layer());
+        let Seat::Passenger(flight) = flights.board("a", &layer()) else { panic!("one brings it") };
         assert!(flight.follow(|_| Err(Error::Left)).is_err());
         let slots = Slots::new(1);
         let _slot = slots.take(|| Err(Error::Left)).expect("free");

@@ -21,9 +21,6 @@ use std::{
     },
 };
 
-/// Largest configuration that is read.
-const CONFIG: u64 = 8 << 20;
-
 /// What is wanted.
 #[derive(Clone, Debug)]
 pub struct Pull {
@@ -68,39 +65,52 @@ impl Registry {
         listen: &mut dyn FnMut(Said) -> io::Result<()>,
     ) -> Result<Pulled, Error> {
         let platform = wish.platform.clone().unwrap_or_else(image::host);
-        let (session, resolved) = self.at_endpoint(
-            wish.reference.domain(),
-            wish.reference.path(),
-            wish.credentials.as_ref(),
-            true,
-            |session| resolve(session, &wish.reference, &platform),
-        )?;
-        telling(listen, |teller, stop| {
-            let tag = wish.reference.digest().map(Digest::as_str).or(wish.reference.tag());
-            let from = format!("Pulling from {}", wish.reference.path());
-            teller.say(Said::about(tag.unwrap_or("latest"), from))?;
-            let (id, new) = store.ingest(|ingest| {
-                let operation =
-                    Operation { registry: self, session: &session, ingest, teller, stop };
-                operation.image(wish, &resolved)
-            })?;
-            let digest = resolved.top.digest.clone();
-            teller.say(Said::plain(format!("Digest: {digest}")))?;
-            let name = wish.reference.familiar();
-            let status = if new { "Downloaded newer image" } else { "Image is up to date" };
-            teller.say(Said::plain(format!("Status: {status} for {name}")))?;
-            Ok(Pulled { id, digest, new })
+        let (domain, path) = (wish.reference.domain(), wish.reference.path());
+        let known = wish.credentials.as_ref();
+        telling(listen, |teller| {
+            self.at_endpoint(domain, path, known, true, |session| {
+                self.pull_from(session, store, wish, &platform, teller)
+            })
+            .map(|(_, pulled)| pulled)
         })
     }
 
-    /// Asks one endpoint after the other, as long as another may do better.
+    fn pull_from(
+        &self,
+        session: &Session<'_>,
+        store: &Store,
+        wish: &Pull,
+        platform: &Platform,
+        teller: &Teller<'_>,
+    ) -> Result<Pulled, Error> {
+        teller.go_on()?;
+        let resolved = resolve(session, &wish.reference, platform)?;
+        let tag = wish.reference.digest().map(Digest::as_str).or(wish.reference.tag());
+        let from = format!("Pulling from {}", wish.reference.path());
+        teller.say(Said::about(tag.unwrap_or("latest"), from))?;
+        let stop = AtomicBool::new(false);
+        let (id, new) = store.ingest(|ingest| {
+            let teller = &teller.of_attempt(&stop);
+            let operation = Operation { registry: self, session, ingest, teller, stop: &stop };
+            operation.image(wish, &resolved)
+        })?;
+        let digest = resolved.top.digest;
+        teller.say(Said::plain(format!("Digest: {digest}")))?;
+        let name = wish.reference.familiar();
+        let status = if new { "Downloaded newer image" } else { "Image is up to date" };
+        teller.say(Said::plain(format!("Status: {status} for {name}")))?;
+        Ok(Pulled { id, digest, new })
+    }
+
+    /// Asks one endpoint after the other, as long as another may do better: in
+    /// a mirror's stead always, else where nobody was there.
     pub(crate) fn at_endpoint<'a, T>(
         &self,
         domain: &str,
         path: &'a str,
         credentials: Option<&'a Credentials>,
         mirrors: bool,
-        ask: impl Fn(&Session<'a>) -> Result<T, Error>,
+        mut ask: impl FnMut(&Session<'a>) -> Result<T, Error>,
     ) -> Result<(Session<'a>, T), Error> {
         let endpoints = self.settings.endpoints(domain).into_iter();
         let mut endpoints = endpoints.filter(|e| mirrors || !e.mirror).peekable();
@@ -108,17 +118,17 @@ impl Registry {
             let endpoint = endpoints.next().expect("every registry has one, and the last returns");
             let mirror = endpoint.mirror;
             let host = endpoint.host().to_owned();
-            let asked = Session::new(self, endpoint, path, credentials)
-                .and_then(|session| ask(&session).map(|answer| (session, answer)));
-            match asked {
+            let session = Session::new(self, endpoint, path, credentials)?;
+            let absent =
+                |error: &Error| matches!(error, Error::Reach { .. }) && !session.has_answered();
+            match ask(&session) {
                 Err(error)
                     if endpoints.peek().is_some()
-                        && (matches!(error, Error::Reach { .. })
-                            || (mirror && error.is_of_the_endpoint())) =>
+                        && (absent(&error) || (mirror && error.is_of_the_endpoint())) =>
                 {
                     tracing::debug!(registry = host, %error, "asking elsewhere");
                 }
-                asked => return asked,
+                asked => return asked.map(|answer| (session, answer)),
             }
         }
     }
@@ -142,7 +152,7 @@ impl Operation<'_, '_> {
         let config = match here {
             Some(bytes) => bytes,
             None => {
-                Blob::new(self.session, &manifest.config, &mut |_| self.teller.go_on()).whole()?
+                Blob::new(self.session, &manifest.config, &mut |_| self.teller.go_on()).config()?
             }
         };
         let parsed: ImageConfig = serde_json::from_slice(&config)
@@ -214,7 +224,7 @@ impl Operation<'_, '_> {
     /// Brings one layer, or waits for who brings it.
     fn layer(&self, layer: &Layer<'_>) -> Result<(), Error> {
         loop {
-            let seat = self.registry.flights.board(layer.diff_id);
+            let seat = self.registry.flights.board(self.session.endpoint.host(), layer.diff_id);
             if self.ingest.has(layer.diff_id)? {
                 return self.teller.blob(layer.id, "Pull complete");
             }
@@ -276,9 +286,6 @@ fn check(manifest: &Manifest) -> Result<(), Error> {
     let config = manifest.config.media_type.as_str();
     if !matches!(config, media::OCI_CONFIG | media::DOCKER_CONFIG) {
         return Err(Error::Invalid(format!("this is no image: its configuration is {config:?}")));
-    }
-    if manifest.config.size > CONFIG {
-        return Err(Error::Invalid(format!("its configuration has more than {CONFIG} bytes")));
     }
     match manifest.layers.iter().find(|layer| !media::is_layer(&layer.media_type)) {
         Some(layer) => {

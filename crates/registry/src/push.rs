@@ -65,7 +65,7 @@ impl Registry {
         let known = wish.credentials.as_ref();
         let (session, ()) = self.at_endpoint(domain, path, known, false, Session::greet)?;
         let (config, diff_ids) = store.documents(&wish.id)?;
-        telling(listen, |teller, _| {
+        telling(listen, |teller| {
             let operation = Operation { registry: self, session: &session, store, teller, wish };
             operation.image(&config, &diff_ids)
         })

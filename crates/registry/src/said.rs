@@ -4,15 +4,16 @@ use crate::Error;
 use std::{
     io,
     sync::{
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
     },
     time::{Duration, Instant},
 };
 
 /// Between two lines about how far one blob is.
 const RHYTHM: Duration = Duration::from_millis(100);
-/// Lines that may wait for the client.
+/// With so many lines that wait for the client, it is told no more of how far
+/// blobs are. What else it is told is a handful for each layer.
 const AHEAD: usize = 64;
 
 /// One line.
@@ -42,23 +43,32 @@ impl Said {
     }
 }
 
-/// Threads tell it, one listens.
+/// Threads tell it, one listens; nobody waits for that one.
+#[derive(Clone)]
 pub(crate) struct Teller<'a> {
-    lines: SyncSender<Said>,
-    stop: &'a AtomicBool,
+    lines: Sender<Said>,
+    waiting: &'a AtomicUsize,
+    /// The client has left.
+    left: &'a AtomicBool,
+    /// What is being tried has failed.
+    stop: Option<&'a AtomicBool>,
 }
 
-impl Clone for Teller<'_> {
-    fn clone(&self) -> Self {
-        Self { lines: self.lines.clone(), stop: self.stop }
+impl<'a> Teller<'a> {
+    /// Tells of an attempt, which `stop` ends.
+    pub fn of_attempt<'b>(&self, stop: &'b AtomicBool) -> Teller<'b>
+    where
+        'a: 'b,
+    {
+        let (waiting, left) = (self.waiting, self.left);
+        Teller { lines: self.lines.clone(), waiting, left, stop: Some(stop) }
     }
-}
 
-impl Teller<'_> {
     /// # Errors
     /// [`Error::Left`] when all of it shall stop.
     pub fn say(&self, said: Said) -> Result<(), Error> {
         self.go_on()?;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         self.lines.send(said).map_err(|_| Error::Left)
     }
 
@@ -67,7 +77,8 @@ impl Teller<'_> {
     }
 
     pub fn go_on(&self) -> Result<(), Error> {
-        if self.stop.load(Ordering::Relaxed) { Err(Error::Left) } else { Ok(()) }
+        let ended = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        if ended(self.left) || self.stop.is_some_and(ended) { Err(Error::Left) } else { Ok(()) }
     }
 }
 
@@ -86,7 +97,8 @@ impl<'a> Bar<'a> {
     }
 
     pub fn is_at(&mut self, bytes: u64) -> Result<(), Error> {
-        let due = self.last.is_none_or(|last| last.elapsed() >= RHYTHM);
+        let due = self.last.is_none_or(|last| last.elapsed() >= RHYTHM)
+            && self.teller.waiting.load(Ordering::Relaxed) < AHEAD;
         if !due {
             return self.teller.go_on();
         }
@@ -103,16 +115,17 @@ impl<'a> Bar<'a> {
 /// is done; stops it when nobody listens any more.
 pub(crate) fn telling<T: Send>(
     listen: &mut dyn FnMut(Said) -> io::Result<()>,
-    work: impl FnOnce(&Teller<'_>, &AtomicBool) -> Result<T, Error> + Send,
+    work: impl FnOnce(&Teller<'_>) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
-    let stop = AtomicBool::new(false);
-    let (lines, said): (_, Receiver<Said>) = sync_channel(AHEAD);
+    let (left, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (lines, said): (_, Receiver<Said>) = channel();
     std::thread::scope(|scope| {
-        let stop = &stop;
-        let working = scope.spawn(move || work(&Teller { lines, stop }, stop));
+        let (left, waiting) = (&left, &waiting);
+        let working = scope.spawn(move || work(&Teller { lines, waiting, left, stop: None }));
         for line in said {
-            if !stop.load(Ordering::Relaxed) && listen(line).is_err() {
-                stop.store(true, Ordering::Relaxed);
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            if !left.load(Ordering::Relaxed) && listen(line).is_err() {
+                left.store(true, Ordering::Relaxed);
             }
         }
         working.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -14,13 +14,19 @@ use reqwest::{
     Method, StatusCode, Url,
     blocking::{Body, Client, RequestBuilder, Response},
     header,
+    redirect::Policy,
 };
 use std::{
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+/// How often one request is sent on to another address at most.
+const REDIRECTS: usize = 5;
 /// How often a request is sent at most.
 const ATTEMPTS: u32 = 6;
 /// The first pause; each further one is twice as long.
@@ -38,6 +44,11 @@ pub(crate) struct Session<'a> {
     /// Its path on that endpoint.
     repository: &'a str,
     client: Client,
+    /// Goes where it was sent and nowhere else: for secrets in a body, which
+    /// a redirect would carry on.
+    strict: Option<Client>,
+    /// It has answered something: it is there, and speaks as we do.
+    answered: AtomicBool,
     credentials: Option<&'a Credentials>,
     /// What stands in `Authorization`, once it was asked for.
     authorization: Mutex<Option<String>>,
@@ -70,16 +81,26 @@ impl<'a> Session<'a> {
         repository: &'a str,
         credentials: Option<&'a Credentials>,
     ) -> Result<Self, Error> {
-        let client = endpoint.client(&registry.settings)?;
+        let client = endpoint.client(&registry.settings, Policy::limited(REDIRECTS))?;
         let credentials = credentials.filter(|_| !endpoint.mirror);
+        let strict = credentials
+            .filter(|c| !c.identitytoken.is_empty())
+            .map(|_| endpoint.client(&registry.settings, Policy::none()))
+            .transpose()?;
+        let answered = AtomicBool::new(false);
         let token = credentials.filter(|c| !c.registrytoken.is_empty());
         let authorization = token.map(|c| format!("Bearer {}", c.registrytoken));
         let authorization = Mutex::new(authorization);
-        Ok(Self { endpoint, repository, client, credentials, authorization })
+        Ok(Self { endpoint, repository, client, strict, answered, credentials, authorization })
+    }
+
+    /// Whether it has answered anything so far.
+    pub fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     fn url(&self, path: &str) -> String {
-        if path.contains("://") {
+        if !path.starts_with('/') {
             return path.to_owned();
         }
         match self.repository {
@@ -160,7 +181,9 @@ impl<'a> Session<'a> {
         if let Some(body) = ask.body {
             request = request.body(body()?);
         }
-        self.go(request, ask.doing)
+        let answer = self.go(request, ask.doing)?;
+        self.answered.store(true, Ordering::Relaxed);
+        Ok(answer)
     }
 
     fn go(&self, request: RequestBuilder, doing: &'static str) -> Result<Response, Error> {
@@ -230,7 +253,8 @@ impl<'a> Session<'a> {
                     .append_pair("refresh_token", &known.identitytoken);
                 let body = form.query().unwrap_or_default().to_owned();
                 let kind = "application/x-www-form-urlencoded";
-                self.client.post(url).header(header::CONTENT_TYPE, kind).body(body)
+                let client = self.strict.as_ref().unwrap_or(&self.client);
+                client.post(url).header(header::CONTENT_TYPE, kind).body(body)
             }
             known => {
                 {

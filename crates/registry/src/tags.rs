@@ -11,6 +11,8 @@ use spec::Reference;
 
 /// Pages of a list that are asked for at most.
 const PAGES: usize = 1000;
+/// Bytes of all these pages at most.
+const ALL: u64 = 16 << 20;
 const DOING: &str = "list the tags";
 
 #[derive(Deserialize)]
@@ -36,7 +38,7 @@ impl Registry {
 }
 
 fn list(session: &Session<'_>, repository: &Reference) -> Result<Vec<String>, Error> {
-    let mut all = Vec::new();
+    let (mut all, mut left) = (Vec::new(), ALL);
     let mut path = "/tags/list".to_owned();
     for _ in 0..PAGES {
         let answer = session.send(&Ask::new(Method::GET, &path, DOING))?;
@@ -51,7 +53,11 @@ fn list(session: &Session<'_>, repository: &Reference) -> Result<Vec<String>, Er
         }
         let next = answer.headers().get(header::LINK).and_then(|value| value.to_str().ok());
         let next = next.and_then(next_of).map(str::to_owned);
-        let page: Page = serde_json::from_slice(&whole(answer, SMALL, DOING)?)
+        let bytes = whole(answer, SMALL, DOING)?;
+        left = left
+            .checked_sub(bytes.len() as u64)
+            .ok_or_else(|| Error::Invalid(format!("a list of tags of more than {ALL} bytes")))?;
+        let page: Page = serde_json::from_slice(&bytes)
             .map_err(|e| Error::Invalid(format!("malformed list of tags: {e}")))?;
         all.extend(page.tags.unwrap_or_default());
         match next {

@@ -11,7 +11,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     process::Command,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, mpsc::Receiver},
 };
 
 /// What goes wrong with one answer.
@@ -21,12 +21,20 @@ pub enum Fault {
     Cut(usize),
     /// Another status, with a header.
     Status(u16, &'static str),
+    /// Another status, with a body of its own.
+    Said(u16, String),
+    /// What was asked for, with a header more.
+    Header(&'static str),
     /// Other bytes.
     Bytes(Vec<u8>),
     /// Another media type.
     Type(&'static str),
     /// A digest in the header that is not the content's.
     Lie,
+    /// A length that no body has.
+    Endless,
+    /// Nothing, until the test lets it go.
+    Hold(Arc<Mutex<Receiver<()>>>),
     /// What was asked to begin somewhere begins at the beginning.
     NoRange,
     /// What was asked to begin somewhere begins somewhere else.
@@ -181,8 +189,10 @@ impl Fake {
             format!("{method} {path}").contains(part.as_str()) && !left.is_empty()
         });
         match fault.map(|(_, left)| left.remove(0)) {
-            Some(Fault::Status(status, _)) => {
-                return Answer::error(status, "UNAVAILABLE", "not now");
+            Some(Fault::Status(status, more)) => {
+                let mut answer = Answer::error(status, "UNAVAILABLE", "not now");
+                answer.headers.push(more.to_owned());
+                return answer;
             }
             Some(Fault::Lie) => {
                 let mut answer = Answer::error(201, "", "");
@@ -290,6 +300,10 @@ impl Fake {
                 answer = Answer::error(status, "UNAVAILABLE", "not now");
                 answer.headers.push(more.to_owned());
             }
+            Some(Fault::Said(status, body)) => {
+                (answer.status, answer.body) = (status, body.into());
+            }
+            Some(Fault::Header(more)) => answer.headers.push(more.to_owned()),
             Some(Fault::Bytes(bytes)) => answer.body = bytes,
             Some(Fault::Type(media_type)) => {
                 answer.headers[0] = format!("Content-Type: {media_type}");
@@ -297,6 +311,8 @@ impl Fake {
             Some(Fault::Lie) => {
                 answer.headers[1] = format!("Docker-Content-Digest: {}", digest(b"a lie"));
             }
+            Some(Fault::Endless) => answer.length = Some(u64::MAX - 2),
+            Some(Fault::Hold(until)) => answer.hold = Some(until),
             Some(Fault::NoRange | Fault::WrongRange) | None => {}
         }
         answer
@@ -308,11 +324,14 @@ struct Answer {
     headers: Vec<String>,
     body: Vec<u8>,
     cut: Option<usize>,
+    length: Option<u64>,
+    hold: Option<Arc<Mutex<Receiver<()>>>>,
 }
 
 impl Answer {
     fn ok(media_type: &str, body: Vec<u8>) -> Self {
-        Self { status: 200, headers: vec![format!("Content-Type: {media_type}")], body, cut: None }
+        let headers = vec![format!("Content-Type: {media_type}")];
+        Self { status: 200, headers, body, cut: None, length: None, hold: None }
     }
 
     fn error(status: u16, code: &str, message: &str) -> Self {
@@ -322,12 +341,16 @@ impl Answer {
 }
 
 fn write(mut connection: TcpStream, answer: &Answer) -> std::io::Result<()> {
-    let Answer { status, headers, body, cut } = answer;
+    let Answer { status, headers, body, cut, length, hold } = answer;
+    if let Some(until) = hold {
+        // Its other end is dropped when that is the case.
+        until.lock().expect("no panic").recv().expect_err("nothing is sent");
+    }
     let mut head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
-    for header in headers {
+    for header in headers.iter().filter(|header| !header.is_empty()) {
         head += &format!("{header}\r\n");
     }
-    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    head += &format!("Content-Length: {}\r\n\r\n", length.unwrap_or(body.len() as u64));
     connection.write_all(head.as_bytes())?;
     connection.write_all(&body[..cut.unwrap_or(body.len()).min(body.len())])?;
     connection.shutdown(std::net::Shutdown::Write)?;

@@ -2,6 +2,7 @@
 //! root.
 
 mod fake;
+mod hostile;
 mod pull;
 mod push;
 

@@ -11,7 +11,7 @@ use spec::{Digest, image::media};
 use std::io::Write as _;
 
 impl Scratch {
-    fn refused(&self, name: &str) -> Error {
+    pub fn refused(&self, name: &str) -> Error {
         let error = self.pull(&self.wish(name)).0.expect_err("refused");
         assert!(self.store.list(true).expect("list").is_empty(), "{error}");
         let layers = std::fs::read_dir(self.dir.path().join("layers")).expect("list").count();
@@ -20,7 +20,7 @@ impl Scratch {
     }
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     out.write_all(bytes).expect("memory");
     out.finish().expect("memory")
@@ -46,7 +46,7 @@ pub fn manifest(fake: &Fake, architecture: &str, layers: &[(&[u8], &str, Vec<u8>
 }
 
 /// `app:1`, of one big layer.
-fn app(fake: &Fake) -> Vec<u8> {
+pub fn app(fake: &Fake) -> Vec<u8> {
     let tar = tar(&[("big", &noise(600_000))]);
     let packed = gzip(&tar);
     let manifest = manifest(fake, "amd64", &[(&tar, media::OCI_LAYER_GZIP, packed.clone())]);
