@@ -1,0 +1,110 @@
+//! Words about networks and volumes.
+
+use super::{Inspect, List, Prune};
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub enum Volume {
+    /// Make a volume
+    Create(VolumeCreate),
+    /// List volumes
+    #[command(visible_alias = "list")]
+    Ls(List),
+    /// Everything about volumes
+    Inspect(Inspect),
+    /// Remove volumes
+    #[command(visible_alias = "remove")]
+    Rm(VolumeRm),
+    /// Remove anonymous volumes that no container uses
+    Prune(Prune),
+}
+
+#[derive(Debug, Args)]
+pub struct VolumeCreate {
+    pub name: Option<String>,
+    #[arg(short, long, default_value = "local")]
+    pub driver: String,
+    /// KEY=VALUE
+    #[arg(long)]
+    pub label: Vec<String>,
+    /// KEY=VALUE for the driver
+    #[arg(short, long)]
+    pub opt: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct VolumeRm {
+    #[arg(value_name = "VOLUME", required = true)]
+    pub names: Vec<String>,
+    /// Do not mind if there is none
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Network {
+    /// List networks
+    #[command(visible_alias = "list")]
+    Ls(List),
+    /// Everything about networks
+    Inspect(Inspect),
+    /// Make a network
+    Create(NetworkCreate),
+    /// Remove networks
+    #[command(visible_alias = "remove")]
+    Rm(VolumeRm),
+    /// Join a container to a network
+    Connect(NetworkConnect),
+    /// Take a container out of a network
+    Disconnect(NetworkConnect),
+    /// Remove networks that no container uses
+    Prune(Prune),
+}
+
+#[derive(Debug, Args)]
+pub struct NetworkCreate {
+    #[arg(value_name = "NETWORK")]
+    pub name: String,
+    #[arg(short, long, default_value = "bridge")]
+    pub driver: String,
+    /// CIDR
+    #[arg(long)]
+    pub subnet: Vec<String>,
+    #[arg(long)]
+    pub gateway: Vec<String>,
+    /// CIDR to give addresses from
+    #[arg(long)]
+    pub ip_range: Vec<String>,
+    /// NAME=ADDRESS not to give
+    #[arg(long)]
+    pub aux_address: Vec<String>,
+    /// No way out
+    #[arg(long)]
+    pub internal: bool,
+    #[arg(long)]
+    pub attachable: bool,
+    #[arg(long)]
+    pub ipv6: bool,
+    /// KEY=VALUE
+    #[arg(long)]
+    pub label: Vec<String>,
+    /// KEY=VALUE for the driver
+    #[arg(short, long)]
+    pub opt: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct NetworkConnect {
+    #[arg(value_name = "NETWORK")]
+    pub network: String,
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
+    #[arg(long)]
+    pub alias: Vec<String>,
+    #[arg(long)]
+    pub ip: Option<String>,
+    #[arg(long)]
+    pub ip6: Option<String>,
+    #[arg(short, long)]
+    pub force: bool,
+}
