@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use hyper::{Method, body::Incoming};
 use serde_json::Value;
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::{ErrorKind, IsTerminal as _, Write as _},
     path::{Component, Path, PathBuf},
 };
 use tokio::io::AsyncRead;
@@ -101,7 +101,8 @@ pub async fn load(client: &Client, words: Load) -> Outcome {
 
 /// `CONTAINER:PATH`; anything with a slash before its colon is a local path.
 fn split(word: &str) -> Option<(&str, &str)> {
-    word.split_once(':').filter(|(name, _)| !name.is_empty() && !name.contains('/') && *name != ".")
+    word.split_once(':')
+        .filter(|(name, _)| !name.is_empty() && !name.contains('/') && !name.starts_with('.'))
 }
 
 /// `cp`
@@ -185,16 +186,14 @@ fn unpack(
     let mut archive = tar::Archive::new(file);
     archive.set_preserve_permissions(true);
     archive.set_preserve_ownerships(owners);
-    for entry in archive.entries().map_err(host("read", "the archive"))? {
-        let mut entry = entry.map_err(host("read", "the archive"))?;
-        let path = entry.path().map_err(host("read", "a name in the archive"))?.into_owned();
+    let place = |path: &Path| {
         // The contents of a directory come as `./f`, the root's as `/f`, and
         // anything else below its own name.
         let nameless = |c: &Component<'_>| matches!(c, Component::CurDir | Component::RootDir);
         let topless = path.components().next().is_some_and(|first| nameless(&first));
         let named: PathBuf = path.components().filter(|c| !nameless(c)).collect();
         let rest: PathBuf = named.components().skip(usize::from(!topless)).collect();
-        let place = match (into_directory, contents) {
+        let place: PathBuf = match (into_directory, contents) {
             (true, false) => named,
             (true, true) => rest,
             (false, _) => {
@@ -209,18 +208,34 @@ fn unpack(
                 path.display()
             )));
         }
-        unpack_entry(&mut entry, folder, &place)?;
+        checked(folder, &place)
+    };
+    for entry in archive.entries().map_err(host("read", "the archive"))? {
+        let mut entry = entry.map_err(host("read", "the archive"))?;
+        let name = host("read", "a name in the archive");
+        let whole = place(&entry.path().map_err(name)?)?;
+        if whole == folder.join("") {
+            continue;
+        }
+        let shown = whole.display().to_string();
+        if entry.header().entry_type().is_hard_link() {
+            // Its other name is one of the archive's, never one of the host's.
+            let other = entry.link_name().map_err(host("read", "a link in the archive"))?;
+            let other = place(&other.unwrap_or_default())?;
+            let linked = match std::fs::remove_file(&whole) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+                _ => std::fs::hard_link(other, &whole),
+            };
+            linked.map_err(host("unpack", &shown))?;
+        } else {
+            entry.unpack(&whole).map_err(host("unpack", &shown))?;
+        }
     }
     Ok(())
 }
 
-fn unpack_entry(
-    entry: &mut tar::Entry<'_, std::fs::File>,
-    folder: &Path,
-    place: &Path,
-) -> Outcome<()> {
-    let whole = folder.join(place);
-    let name = whole.display().to_string();
+/// A place below the folder, as a whole path.
+fn checked(folder: &Path, place: &Path) -> Outcome<PathBuf> {
     // No component on the way may be a link that the archive planted.
     let mut walked = folder.to_owned();
     for component in place.parent().into_iter().flat_map(Path::components) {
@@ -233,10 +248,7 @@ fn unpack_entry(
             )));
         }
     }
-    if place.as_os_str().is_empty() {
-        return Ok(());
-    }
-    entry.unpack(&whole).map(drop).map_err(host("unpack", &name))
+    Ok(folder.join(place))
 }
 
 async fn copy_in(client: &Client, name: &str, path: &str, words: &Copy) -> Outcome {
@@ -333,6 +345,7 @@ mod tests {
         assert_eq!(split("web:/etc/hosts"), Some(("web", "/etc/hosts")));
         assert_eq!(split("./a:b"), None);
         assert_eq!(split("/a:b"), None);
+        assert_eq!(split(".a:b"), None);
         assert_eq!(split("-"), None);
     }
 
@@ -342,7 +355,7 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(*kind);
             header.set_mode(0o644);
-            if kind.is_symlink() {
+            if kind.is_symlink() || kind.is_hard_link() {
                 header.set_size(0);
                 builder.append_link(&mut header, name, content).expect("memory");
             } else {
@@ -360,6 +373,31 @@ mod tests {
         let target = scratch.path().join("mine");
         unpack(file, &target, &target.display().to_string(), false, false).expect("unpacks");
         assert_eq!(std::fs::read_to_string(target).expect("there"), "x");
+    }
+
+    #[test]
+    fn a_second_name_is_one_in_the_target_and_never_one_of_the_host() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let file = || {
+            archive_of(&[
+                ("d/", tar::EntryType::Directory, ""),
+                ("d/a", tar::EntryType::Regular, "x"),
+                ("d/b", tar::EntryType::Link, "d/a"),
+            ])
+        };
+        for (name, contents) in [("renamed", false), ("renamed", false), (".", true)] {
+            let target = scratch.path().join(name);
+            unpack(file(), &target, name, contents, false).expect("unpacks");
+            assert_eq!(std::fs::read_to_string(target.join("b")).expect("there"), "x");
+        }
+        let host = scratch.path().join("shadow");
+        std::fs::write(&host, "secret").expect("scratch");
+        for name in [host.display().to_string(), "../shadow".to_owned()] {
+            let file = archive_of(&[("d/b", tar::EntryType::Link, &name)]);
+            let inside = scratch.path().join("renamed");
+            unpack(file, &inside, "renamed", false, false).expect_err("must refuse");
+            assert!(!inside.join("d/b").exists());
+        }
     }
 
     #[test]
