@@ -106,26 +106,34 @@ pub async fn login(client: &Client, words: Login) -> Outcome {
     };
     let mut config = Config::read()?;
     let kept = config.known(&registry)?;
-    let known = match (words.username, password) {
-        (None, None) if !kept.username.is_empty() => kept,
-        (username, password) => {
-            let username = match username {
-                Some(username) => username,
-                None => ask("Username: ", false)?,
-            };
-            let password = match password {
-                Some(password) => password,
-                None => ask("Password: ", true)?,
-            };
-            Credentials { username, password, serveraddress: registry.clone(), ..kept }
-        }
-    };
+    let known = introduced(&registry, kept, words.username, password)?;
     let done: Value = client.post("/auth", &known).await?;
     if config.keep(&registry, &known)? {
         eprintln!("WARNING! Your credentials are stored unencrypted in config.json.");
     }
     show::print(&format!("{}\n", plain(&done["Status"])))?;
     Ok(0)
+}
+
+/// Who the person says to be: nobody new, if nothing was said.
+fn introduced(
+    registry: &str,
+    kept: Credentials,
+    username: Option<String>,
+    password: Option<String>,
+) -> Outcome<Credentials> {
+    if username.is_none() && password.is_none() && !kept.username.is_empty() {
+        return Ok(kept);
+    }
+    let username = username.map_or_else(|| ask("Username: ", false), Ok)?;
+    let password = password.map_or_else(|| ask("Password: ", true), Ok)?;
+    // Whatever else was kept is another's.
+    Ok(Credentials {
+        username,
+        password,
+        serveraddress: registry.into(),
+        identitytoken: String::new(),
+    })
 }
 
 /// `logout`
@@ -209,4 +217,23 @@ pub async fn manifest(client: &Client, words: Manifest) -> Outcome {
     let document: Value = serde_json::from_slice(&bytes).map_err(|e| Error::Answer(path, e))?;
     show::print(&show::indented(&document))?;
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_password_is_tried_and_not_the_token_of_before() {
+        let kept = Credentials {
+            username: "a".into(),
+            identitytoken: "sesame".into(),
+            ..Credentials::default()
+        };
+        let same = introduced("quay.io", kept.clone(), None, None).expect("known");
+        assert_eq!(same, kept);
+        let new = introduced("quay.io", kept, Some("a".into()), Some("wrong".into()));
+        let new = new.expect("given");
+        assert_eq!((&*new.password, &*new.identitytoken), ("wrong", ""));
+    }
 }
