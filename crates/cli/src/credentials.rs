@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use std::{
     fs,
     io::{ErrorKind, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -201,18 +201,27 @@ impl Config {
         auths.as_object_mut().expect("it was just made sure of")
     }
 
-    /// Replaces the file, whole or not at all; it is its owner's alone.
+    /// Replaces the file, whole or not at all; it is its owner's alone. A link
+    /// stays one, and what it leads to is replaced.
     fn write(&self) -> Outcome<()> {
         let text = serde_json::to_string_pretty(&self.text).expect("JSON to memory");
         let write = || {
             if let Some(dir) = self.path.parent() {
-                fs::create_dir_all(dir)?;
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
             }
-            let new = self.path.with_extension(format!("json{}", std::process::id()));
+            let path = match fs::canonicalize(&self.path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => self.path.clone(),
+                found => found?,
+            };
+            let new = path.with_extension(format!("json{}", std::process::id()));
             let mut options = fs::File::options();
             let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
-            file.write_all(text.as_bytes())?;
-            fs::rename(&new, &self.path)
+            let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&new, &path));
+            if written.is_err() {
+                // The failure to write is what counts.
+                let _ = fs::remove_file(&new);
+            }
+            written
         };
         write().map_err(|source| Error::Host {
             doing: "write",
@@ -272,6 +281,25 @@ mod tests {
         let known = config.known("quay.io").expect("sound");
         assert_eq!((&*known.username, &*known.password), ("a", "b:c"));
         assert!(config.known("ghcr.io").is_ok_and(|nobody| nobody.username.is_empty()));
+    }
+
+    #[test]
+    fn the_file_is_its_owners_alone_and_a_link_to_it_stays() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (dir, kept) = (scratch.path().join("docker"), scratch.path().join("kept.json"));
+        let mut config = config("{}");
+        config.path = dir.join("config.json");
+        let known = Credentials { username: "a".into(), ..Credentials::default() };
+        assert!(config.keep("quay.io", &known).expect("kept"));
+        let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode();
+        assert_eq!((mode(&dir) & 0o777, mode(&config.path) & 0o777), (0o700, 0o600));
+        fs::rename(&config.path, &kept).expect("scratch");
+        std::os::unix::fs::symlink(&kept, &config.path).expect("scratch");
+        config.keep("ghcr.io", &known).expect("kept");
+        assert!(config.path.is_symlink());
+        assert!(fs::read_to_string(&kept).expect("there").contains("ghcr.io"));
+        assert_eq!(fs::read_dir(scratch.path()).expect("list").count(), 2, "nothing else is left");
     }
 
     #[test]
