@@ -79,6 +79,7 @@ impl Client {
         kind: &str,
         more: Header<'_>,
     ) -> Outcome<Response<Incoming>> {
+        named(path)?;
         let io = TokioIo::new(self.connect().await?);
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(io).await.map_err(Error::Broken)?;
@@ -248,6 +249,18 @@ impl Client {
     }
 }
 
+/// No step of a path is empty: without the name that was to stand there, it
+/// would be a path to something else.
+fn named(path: &str) -> Outcome<()> {
+    let path = path.split('?').next().unwrap_or_default();
+    if !path.contains("//") && !path.ends_with('/') {
+        return Ok(());
+    }
+    let kind = path.split('/').nth(1).unwrap_or_default();
+    let kind = kind.strip_suffix('s').unwrap_or(kind);
+    Err(Error::Unfit(format!("invalid {kind} name or ID: value is empty")))
+}
+
 /// A query string from pairs, values escaped; empty values are left out.
 pub fn query(pairs: &[(&str, &str)]) -> String {
     let mut text = String::new();
@@ -281,6 +294,16 @@ mod tests {
     #[test]
     fn a_query_leaves_out_what_is_empty_and_escapes_the_rest() {
         assert_eq!(query(&[("a", ""), ("b", "x y"), ("c", "{\"k\"}")]), "?b=x%20y&c=%7B%22k%22%7D");
+    }
+
+    #[test]
+    fn a_name_that_is_empty_leads_nowhere() {
+        let wrong = |path: &str| named(path).err().map(|error| error.to_string());
+        let words = |kind: &str| Some(format!("invalid {kind} name or ID: value is empty"));
+        assert_eq!(wrong(&format!("/containers/{}/json?size=1", escape(""))), words("container"));
+        assert_eq!(wrong(&format!("/volumes/{}?force=1", escape(""))), words("volume"));
+        assert_eq!(wrong("/images/a/b:1/json?x=//"), None);
+        assert_eq!(wrong("/info"), None);
     }
 
     #[test]
