@@ -13,7 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::{io, net::IpAddr, os::fd::BorrowedFd, thread};
 
 /// Runs `work` in a network namespace.
-fn enter<T: Send>(
+pub(crate) fn enter<T: Send>(
     netns: BorrowedFd<'_>,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> Result<T, Error> {

@@ -23,6 +23,7 @@ pub mod addresses;
 mod book;
 mod bridge;
 mod conntrack;
+mod door;
 mod error;
 mod forwarding;
 mod inside;
@@ -34,6 +35,7 @@ mod rules;
 mod wish;
 
 pub use bridge::Bridge;
+pub use door::{RESOLVER, asking_sockets, resolver_sockets};
 pub use error::{Error, Kind};
 pub use inside::loopback_up;
 pub use realm::Realm;

@@ -69,6 +69,28 @@ pub(crate) fn payload(base: Base, offset: u32, length: u32, to: u32) -> Expr {
     })
 }
 
+/// Writes a register into the packet, and brings the checksum of the transport
+/// header at `checksum` up to date.
+pub(crate) fn put(from: u32, base: Base, offset: u32, length: u32, checksum: u32) -> Expr {
+    const INET_CHECKSUM: u32 = 1;
+    Expr::new("payload", |a| {
+        a.be32(2, base as u32);
+        a.be32(3, offset);
+        a.be32(4, length);
+        a.be32(5, register(from));
+        a.be32(6, INET_CHECKSUM);
+        a.be32(7, checksum);
+    })
+}
+
+/// Loads what is given.
+pub(crate) fn value(to: u32, value: &[u8]) -> Expr {
+    Expr::new("immediate", |a| {
+        a.be32(1, register(to));
+        a.nest(2, |data| data.bytes(1, value));
+    })
+}
+
 /// How `cmp` compares, byte by byte from the first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Is {

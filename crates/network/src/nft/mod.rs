@@ -39,12 +39,15 @@ pub(crate) enum Family {
     Bridge,
     /// IPv4 and IPv6 packets.
     Inet,
+    /// IPv4 packets.
+    Ip,
 }
 
 impl Family {
     fn number(self) -> u8 {
         match self {
             Self::Inet => 1,
+            Self::Ip => 2,
             Self::Bridge => 7,
         }
     }
