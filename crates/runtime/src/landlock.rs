@@ -51,7 +51,7 @@ pub(crate) fn apply(rules: &Landlock) -> Result<(), Failure> {
         return Ok(());
     }
     let doing = || "restrict the program with Landlock".into();
-    let set = Ruleset::new(known, scoped).doing(doing)?;
+    let set = Ruleset::new(known, 0, scoped).doing(doing)?;
     let lists = [(&rules.writable, known), (&rules.readable, READING)];
     for (path, access) in lists.iter().flat_map(|(list, access)| list.iter().map(|p| (p, *access)))
     {

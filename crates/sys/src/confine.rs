@@ -70,15 +70,16 @@ pub struct Ruleset(OwnedFd);
 
 impl Ruleset {
     /// Makes one that handles, and so denies by default, these accesses to
-    /// files (`LANDLOCK_ACCESS_FS_*`) and scopes (`LANDLOCK_SCOPE_*`, 0 before
-    /// version 6 of the interface).
+    /// files (`LANDLOCK_ACCESS_FS_*`), to ports (`LANDLOCK_ACCESS_NET_*`, 0
+    /// before version 4 of the interface) and scopes (`LANDLOCK_SCOPE_*`, 0
+    /// before version 6).
     ///
     /// # Errors
     /// As `landlock_create_ruleset(2)`.
-    pub fn new(access: u64, scoped: u64) -> io::Result<Self> {
+    pub fn new(access: u64, net: u64, scoped: u64) -> io::Result<Self> {
         // handled_access_fs, handled_access_net, scoped. Zeros beyond what a
         // kernel knows are accepted by it.
-        let attr = [access, 0, scoped];
+        let attr = [access, net, scoped];
         // SAFETY: the attribute outlives the call and is as long as said.
         let rc = checked(unsafe {
             libc::syscall(libc::SYS_landlock_create_ruleset, attr.as_ptr(), size_of_val(&attr), 0)
@@ -107,6 +108,26 @@ impl Ruleset {
                 self.0.as_raw_fd(),
                 PATH_BENEATH,
                 ptr::from_ref(&attr),
+                0,
+            )
+        })
+        .map(drop)
+    }
+
+    /// Allows `access` to a port of any address.
+    ///
+    /// # Errors
+    /// As `landlock_add_rule(2)`.
+    pub fn allow_port(&self, access: u64, port: u64) -> io::Result<()> {
+        const NET_PORT: libc::c_long = 2;
+        let attr = [access, port];
+        // SAFETY: the attribute outlives the call and is of the type named.
+        checked(unsafe {
+            libc::syscall(
+                libc::SYS_landlock_add_rule,
+                self.0.as_raw_fd(),
+                NET_PORT,
+                attr.as_ptr(),
                 0,
             )
         })
