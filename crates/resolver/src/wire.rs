@@ -1,0 +1,116 @@
+//! What the daemon and the resolver say to one another: JSON in packets of a
+//! unix socket, with descriptors beside it.
+//!
+//! A resolver may be older than the daemon that finds it, so the [`Greeting`]
+//! bears a version; one of another version is replaced.
+
+use serde::{Deserialize, Serialize};
+use spec::Id;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Of these messages.
+pub const VERSION: u32 = 1;
+
+/// Longest message, in bytes.
+pub const MAX_PACKET: usize = 1 << 20;
+
+/// Sockets to ask each server with: two for UDP, which take turns so that
+/// one of them can get a new port, and one for TCP.
+pub const LANE: usize = 3;
+
+/// Servers that are asked, one after the other. Source: `MAXNS` in
+/// `resolv.conf(5)`.
+pub const MAX_SERVERS: usize = 3;
+
+/// Most containers in one [`FromResolver::Holds`].
+pub(crate) const HOLDS: usize = 256;
+
+/// One container's place on one network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The network's identifier: within it names are looked up.
+    pub network: String,
+    /// For `NAME.NETWORK`.
+    pub network_name: String,
+    /// The container's own.
+    pub addr4: Option<Ipv4Addr>,
+    /// The container's own.
+    pub addr6: Option<Ipv6Addr>,
+    /// What others on the network call it; the first is what its addresses
+    /// resolve to.
+    pub names: Vec<String>,
+    /// What it calls others: its word, and their name.
+    pub links: Vec<(String, String)>,
+}
+
+/// A server that is asked about what is not known here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// At port 53.
+    pub address: IpAddr,
+    /// Asked from the host's network, not from the container's.
+    pub of_host: bool,
+}
+
+/// How names that are not known here are asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// In this order, at most [`MAX_SERVERS`]; without any, nobody.
+    pub servers: Vec<Server>,
+    /// The user insists on search domains (`ndots` above 0): names without a
+    /// dot are not asked about.
+    pub ndots: bool,
+}
+
+/// All there is to know of one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seat {
+    /// Whose.
+    pub container: Id,
+    /// In the order in which they are searched.
+    pub places: Vec<Place>,
+    /// Whom to ask.
+    pub upstream: Upstream,
+}
+
+/// What a resolver already has of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Whose.
+    pub container: Id,
+    /// Sockets for these are held.
+    pub upstream: Upstream,
+}
+
+/// From the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToResolver {
+    /// A container, new or changed.
+    Seat {
+        /// The container.
+        seat: Seat,
+        /// Beside it come, first: a pidfd of its init, and its UDP and its
+        /// listening TCP socket.
+        door: bool,
+        /// Beside it come, then: [`LANE`] sockets for each server.
+        lanes: bool,
+    },
+    /// A container is to be forgotten.
+    Leave(Id),
+    /// End at once.
+    End,
+}
+
+/// To the daemon that has just connected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromResolver {
+    /// First.
+    Greeting {
+        /// [`VERSION`].
+        version: u32,
+    },
+    /// Some of the containers that it serves.
+    Holds(Vec<Held>),
+    /// That was all.
+    Ready,
+}
