@@ -46,6 +46,16 @@ fn the_cli_starts_a_daemon_where_none_listens() {
 }
 
 #[test]
+fn the_daemon_it_starts_holds_nothing_of_the_callers() {
+    let host = host();
+    let cli = binary("cofferdam").display().to_string();
+    // The lock of a script, say, that calls the CLI while it has it.
+    host.says(&format!("exec 9>/run/held; flock 9; env -u DOCKER_HOST {cli} ps -aq"));
+    host.says("flock --nonblock /run/held true");
+    end(&host);
+}
+
+#[test]
 fn many_at_once_start_one() {
     let host = host();
     let cli = binary("cofferdam");

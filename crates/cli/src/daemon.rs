@@ -51,7 +51,8 @@ pub async fn start_for(socket: &Path, refused: io::Error) -> Outcome<UnixStream>
     }
 }
 
-/// A daemon in a session and directory of its own, which outlives us.
+/// A daemon in a group and directory of its own, which outlives us and holds
+/// nothing of ours: a pipe or a lock that it inherited would be held for good.
 fn spawn() -> Outcome<std::process::Child> {
     let own = std::env::current_exe().map_err(|source| host("find", "this program", source))?;
     let program = own.with_file_name("cofferdamd");
@@ -60,6 +61,7 @@ fn spawn() -> Outcome<std::process::Child> {
         .map_err(|source| host("make", &folder.display().to_string(), source))?;
     let log = fs::File::options().create(true).append(true).open(LOG);
     let log = log.map_err(|source| host("open", LOG, source))?;
+    sys::process::cloexec_from(3).map_err(|source| host("keep", "open files", source))?;
     let mut command = Command::new(&program);
     command
         .stdin(Stdio::null())
