@@ -1,6 +1,7 @@
 //! The life of a container: it outlives the daemon, and leaves nothing.
 
 use promises::{Cli, Engine, until};
+use std::process::Stdio;
 
 #[test]
 fn a_container_outlives_the_daemon() {
@@ -132,4 +133,23 @@ fn two_engines_live_side_by_side() {
     first.leaves_nothing();
     assert!(std::path::Path::new(&format!("/proc/{pid}")).exists(), "the other's is untouched");
     second.leaves_nothing();
+}
+
+#[test]
+fn a_signal_to_the_client_is_the_programs() {
+    let engine = Engine::new();
+    let script = "trap 'exit 7' TERM; echo here; sleep 1000 & wait";
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        for more in [&[][..], &["--tty"]] {
+            let words =
+                [&["run", "--rm", "--name", "a"], more, &["busybox", "sh", "-c", script]].concat();
+            let mut child =
+                engine.command(cli, &words).stdout(Stdio::null()).spawn().expect("the CLI starts");
+            until("the program", || engine.run(&["logs", "a"]).out.trim_end() == "here");
+            engine.host().says(&format!("kill -TERM {}", child.id()));
+            assert_eq!(child.wait().expect("our child").code(), Some(7), "{words:?}");
+            until("its removal", || engine.says(&["ps", "-aq"]).is_empty());
+        }
+    }
+    engine.leaves_nothing();
 }

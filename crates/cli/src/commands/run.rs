@@ -151,7 +151,8 @@ pub async fn start(client: &Client, words: Start) -> Outcome {
         stdout: true,
         stderr: true,
         keys: words.detach_keys.as_deref(),
-        signals: true,
+        // A terminal's own keys are signals enough.
+        signals: config["Tty"] != true,
     };
     let condition =
         if container["HostConfig"]["AutoRemove"] == true { "removed" } else { "next-exit" };
@@ -180,7 +181,7 @@ pub async fn attach(client: &Client, words: Attach) -> Outcome {
         stdout: true,
         stderr: true,
         keys: words.detach_keys.as_deref(),
-        signals: words.sig_proxy,
+        signals: words.sig_proxy && config["Tty"] != true,
     };
     session.run("not-running", false).await
 }
@@ -210,12 +211,15 @@ impl Session<'_> {
         let io = self.client.hijack(&format!("/containers/{}/attach{attach}", self.id), "").await?;
         let wait = format!("/containers/{}/wait?condition={condition}", self.id);
         let wait = self.client.open(Method::POST, &wait, "").await?;
+        // The first output may be answered by a signal.
+        let mut following = self.forward();
         if start {
             let path = format!("/containers/{}/start", self.id);
             self.client.order(Method::POST, &path).await.map_err(Error::starting)?;
         }
         let raw = (self.tty && self.stdin).then(terminal::Raw::on).flatten();
-        let following = self.follow();
+        let resize = || follow_size(self.client, format!("/containers/{}/resize", self.id));
+        following.extend(self.tty.then(resize));
         let end = Box::pin(streams::pump(io, self.tty, self.stdin, self.keys)).await;
         drop(raw);
         following.iter().for_each(JoinHandle::abort);
@@ -228,11 +232,8 @@ impl Session<'_> {
         exit_code(wait.into_body()).await
     }
 
-    /// Passes on the terminal's size, or signals where there is none.
-    fn follow(&self) -> Vec<JoinHandle<()>> {
-        if self.tty {
-            return vec![follow_size(self.client, format!("/containers/{}/resize", self.id))];
-        }
+    /// Passes on signals.
+    fn forward(&self) -> Vec<JoinHandle<()>> {
         if !self.signals {
             return Vec::new();
         }
