@@ -147,6 +147,13 @@ pub enum Error {
         /// When to end.
         down_to: u8,
     },
+    /// A mirror is known to whoever asks for `info`, and to the log. It is
+    /// not shown here.
+    #[error("a registry mirror cannot hold a name and password: it is shown to every client")]
+    Secret,
+    /// There is no such mirror.
+    #[error("cannot use the registry mirror {0}: http:// or https://, and a host, is wanted")]
+    Mirror(String),
     /// A path that depends on where the daemon was started.
     #[error("{} is not an absolute path", .0.display())]
     Relative(PathBuf),
@@ -181,6 +188,8 @@ impl Words {
             let path = said.or(file).unwrap_or_else(|| default.into());
             if path.is_absolute() { Ok(path) } else { Err(Error::Relative(path)) }
         };
+        let mirrors = list(self.registry_mirror, file.registry_mirror);
+        mirrors.iter().try_for_each(|mirror| check_mirror(mirror))?;
         Ok(Settings {
             hosts: hosts.iter().map(|host| Host::parse(host)).collect::<Result<_, _>>()?,
             data_root: path(self.data_root, file.data_root, DEFAULT_DATA_ROOT)?,
@@ -191,7 +200,7 @@ impl Words {
                 .unwrap_or_else(|| DEFAULT_LOG_LEVEL.into()),
             bridge: self.bridge.or(file.bridge).unwrap_or_else(|| DEFAULT_BRIDGE.into()),
             bip: self.bip.or(file.bip),
-            registry_mirrors: list(self.registry_mirror, file.registry_mirror),
+            registry_mirrors: mirrors,
             insecure_registries: list(self.insecure_registry, file.insecure_registry),
             collect,
             no_new_privileges: self.no_new_privileges || file.no_new_privileges,
@@ -217,6 +226,19 @@ fn watermarks(
     }
     let young = spare.map_or(defaults.young, std::time::Duration::from_secs);
     Ok(Some(Watermarks { above, down_to, young }))
+}
+
+/// `[http[s]://]HOST[:PORT][/PATH]`.
+fn check_mirror(text: &str) -> Result<(), Error> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.contains('@') {
+        return Err(Error::Secret);
+    }
+    if !matches!(scheme, "http" | "https") || host.is_empty() || rest.contains(['?', '#']) {
+        return Err(Error::Mirror(text.to_owned()));
+    }
+    Ok(())
 }
 
 impl Config {
@@ -333,6 +355,22 @@ mod tests {
             assert!(Host::parse(host).is_err(), "{host}");
         }
         assert!(words(&["--data-root", "here"]).over(Config::default()).is_err());
+    }
+
+    #[test]
+    fn a_mirror_is_an_address_and_no_secret() {
+        let settled = |mirror: &str| {
+            let words = words(&["--registry-mirror", mirror]).over(Config::default());
+            words.map(|_| ()).map_err(|error| error.to_string())
+        };
+        for good in ["https://m.example:5000/", "http://m/path", "m.example"] {
+            assert_eq!(settled(good), Ok(()));
+        }
+        let told = settled("https://a:sesame@m.example").expect_err("a secret");
+        assert!(told.contains("password") && !told.contains("sesame"), "{told}");
+        for bad in ["ftp://m", "https://", "https://m?x", ""] {
+            assert!(settled(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
