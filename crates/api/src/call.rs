@@ -2,6 +2,7 @@
 
 use crate::arriving::Arriving;
 use crate::error::Error;
+use crate::fold::Fold;
 use crate::query::Query;
 use bytes::Bytes;
 use engine::Engine;
@@ -148,7 +149,8 @@ impl Call {
     }
 }
 
-/// Reads JSON as Go does: of a key that comes twice the last one counts.
+/// Reads JSON as Go does: of a key that comes twice the last one counts, and
+/// fields are named in any case.
 ///
 /// # Errors
 /// 400 in Docker's words.
@@ -168,7 +170,7 @@ pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
     if values.next().is_some() {
         return Err(Error::bad("unexpected content after JSON"));
     }
-    serde_json::from_value(value).map_err(invalid)
+    T::deserialize(Fold(value)).map_err(invalid)
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use crate::answer::{Answer, Outcome};
 use crate::call::Call;
 use crate::error::Error;
 use crate::filter::Filters;
+use crate::fold::Fold;
 use crate::inspected::Inspected;
 use crate::listed::{self, Listed, Wanted};
 use crate::when;
 use engine::{ChangeKind, Container, Engine, Pruned, UpdateWish};
-use serde::Serialize;
-use spec::docker::{CreateBody, HostConfig};
+use serde::{Deserialize, Serialize};
+use spec::docker::{Config, CreateBody, HostConfig, NetworkingConfig};
 use std::collections::BTreeMap;
 
 /// `GET /containers/json`.
@@ -85,13 +86,28 @@ pub fn create(call: &Call) -> Outcome {
         body.is_null() || body.as_object().is_some_and(serde_json::Map::is_empty)
     };
     let body = body.filter(|body| !nothing(body));
-    let body: CreateBody = serde_json::from_value(body.ok_or_else(empty)?)
+    let body = create_body(body.ok_or_else(empty)?)
         .map_err(|error| Error::bad(format!("invalid JSON: {error}")))?;
     platform(call.query.text("platform"), &body.config.image)?;
     let name = call.query.get("name").map(|name| name.strip_prefix('/').unwrap_or(name));
     let created = call.engine.create(name, body).map_err(told)?;
     let body = CreatedBody { id: created.id.to_string(), warnings: created.warnings };
     Ok(Answer::created(&body))
+}
+
+/// Three structures in one: each finds its own.
+fn create_body(body: serde_json::Value) -> Result<CreateBody, serde_json::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Beside {
+        host_config: Option<HostConfig>,
+        networking_config: Option<NetworkingConfig>,
+    }
+    let config = Config::deserialize(Fold(body.clone()))?;
+    let Beside { host_config, networking_config } = Beside::deserialize(Fold(body))?;
+    let (host_config, networking_config) =
+        (host_config.unwrap_or_default(), networking_config.unwrap_or_default());
+    Ok(CreateBody { config, host_config, networking_config })
 }
 
 /// To a client, 404 means that the image is missing, and it goes to fetch it:
@@ -276,6 +292,21 @@ pub fn prune(call: &Call) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_is_read_in_any_case_in_all_its_parts() {
+        let body = serde_json::json!({
+            "image": "a", "Env": null, "labels": {"K": "v"}, "hostconfig": {"binds": ["/a:/b"]},
+            "NetworkingConfig": {"endpointsConfig": {"Net": {"aliases": ["x"]}}},
+        });
+        let body = create_body(body).expect("fits");
+        assert_eq!((&*body.config.image, &*body.config.labels["K"]), ("a", "v"));
+        assert_eq!(body.host_config.binds.as_deref(), Some(&["/a:/b".to_owned()][..]));
+        let net = body.networking_config.endpoints_config["Net"].as_ref().expect("given");
+        assert_eq!(net.aliases.as_deref(), Some(&["x".to_owned()][..]));
+        let empty = serde_json::json!({"Image": "a", "HostConfig": null, "NetworkingConfig": null});
+        assert_eq!(create_body(empty).expect("fits").host_config, HostConfig::default());
+    }
 
     #[test]
     fn a_foreign_platform_is_not_found() {

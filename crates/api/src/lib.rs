@@ -33,6 +33,7 @@ mod error;
 mod events;
 mod exec;
 mod filter;
+mod fold;
 mod glob;
 mod hijack;
 mod images;
