@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 
 /// Up to which clients expect `VirtualSize`.
 const HAD_VIRTUAL_SIZE: Version = Version(43);
+/// Up to which an image's `Config` has all fields of a container's.
+const HAD_A_CONTAINERS: Version = Version(49);
 
 const FILTERS: &[&str] = &["before", "dangling", "label", "label!", "reference", "since", "until"];
 
@@ -145,6 +147,23 @@ struct ImageConfig<'a> {
     user: &'a str,
     volumes: Option<&'a BTreeMap<String, Empty>>,
     working_dir: &'a str,
+    #[serde(flatten)]
+    of_a_container: Option<OfAContainer>,
+}
+
+/// What an image's configuration had of a container's, always empty.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OfAContainer {
+    hostname: &'static str,
+    domainname: &'static str,
+    attach_stdin: bool,
+    attach_stdout: bool,
+    attach_stderr: bool,
+    tty: bool,
+    open_stdin: bool,
+    stdin_once: bool,
+    image: &'static str,
 }
 
 #[derive(Serialize)]
@@ -181,7 +200,7 @@ pub fn inspect(call: &Call) -> Outcome {
         created: when::rfc3339(summary.created),
         docker_version: "",
         author: &author,
-        config: ImageConfig::of(&config),
+        config: ImageConfig::of(&config, call.version),
         architecture: &architecture,
         variant: &variant,
         os: &os,
@@ -194,7 +213,7 @@ pub fn inspect(call: &Call) -> Outcome {
 }
 
 impl<'a> ImageConfig<'a> {
-    fn of(config: &'a Config) -> Self {
+    fn of(config: &'a Config, version: Version) -> Self {
         Self {
             args_escaped: config.args_escaped,
             cmd: config.cmd.as_ref(),
@@ -209,6 +228,7 @@ impl<'a> ImageConfig<'a> {
             user: &config.user,
             volumes: config.volumes.as_ref(),
             working_dir: &config.working_dir,
+            of_a_container: (version <= HAD_A_CONTAINERS).then(OfAContainer::default),
         }
     }
 }
@@ -325,6 +345,19 @@ pub fn changes(call: &Call) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn older_clients_find_what_an_image_never_has() {
+        let fields = |version| {
+            let config = Config::default();
+            let value = serde_json::to_value(ImageConfig::of(&config, Version(version)));
+            let value = value.expect("plain data");
+            ["Hostname", "Tty", "StdinOnce", "Image"].map(|field| value.get(field).cloned())
+        };
+        let empty = [Some("".into()), Some(false.into()), Some(false.into()), Some("".into())];
+        assert_eq!(fields(49), empty);
+        assert_eq!(fields(50), [None, None, None, None]);
+    }
 
     #[test]
     fn a_pattern_fits_a_name_with_or_without_its_tag() {
