@@ -3,6 +3,7 @@
 /// Set in the numbers of x32 calls.
 pub use crate::table::X as X32_BIT;
 use crate::table::{ARM, CALLS, NONE};
+use std::cmp::Ordering;
 
 /// A way into the kernel: its numbers, and the width of its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +54,25 @@ impl Arch {
 
     /// All numbers that have a name, in order.
     pub(crate) fn all(self) -> Vec<u32> {
-        let mut all: Vec<u32> = CALLS.iter().filter_map(|(_, numbers)| self.of(numbers)).collect();
-        all.sort_unstable();
-        all.dedup();
+        let mut marks = [0_u64; 2 * SPAN as usize / 64];
+        for number in CALLS.iter().filter_map(|(_, numbers)| self.of(numbers)) {
+            let place = if number < SPAN { number } else { number - self.base() + SPAN };
+            marks[place as usize / 64] |= 1 << (place % 64);
+        }
+        let mut all = Vec::with_capacity(CALLS.len());
+        for (first, mut word) in (0..).step_by(64).zip(marks) {
+            while word != 0 {
+                let place = first + word.trailing_zeros();
+                all.push(if place < SPAN { place } else { place - SPAN + self.base() });
+                word &= word - 1;
+            }
+        }
         all
+    }
+
+    /// Where the numbers that do not begin at 0 begin.
+    fn base(self) -> u32 {
+        if self == Self::Arm { ARM } else { X32_BIT }
     }
 
     /// Whether `number` tells how new a call is: the larger, the newer.
@@ -68,10 +84,44 @@ impl Arch {
 /// One call's numbers, in the order of [`Arch`].
 pub type Numbers = [u32; 5];
 
+/// More than there are numbers from 0, and from an architecture's
+/// [`base`](Arch::base).
+const SPAN: u32 = 1024;
+
 /// All numbers of the call named `name`.
 pub fn numbers(name: &str) -> Option<&'static Numbers> {
     let at = CALLS.binary_search_by(|(call, _)| (*call).cmp(name)).ok()?;
     Some(&CALLS[at].1)
+}
+
+/// Looks names up one after another. In the order of the table, in which most
+/// documents have them, the next is found within a few steps.
+#[derive(Debug, Default)]
+pub struct Finder {
+    /// Behind the last one found.
+    next: usize,
+}
+
+impl Finder {
+    /// All numbers of the call named `name`.
+    pub fn numbers(&mut self, name: &str) -> Option<&'static Numbers> {
+        const STEPS: usize = 8;
+        for (step, (call, numbers)) in CALLS.iter().skip(self.next).take(STEPS).enumerate() {
+            match (*call).cmp(name) {
+                Ordering::Less => {}
+                Ordering::Equal => {
+                    self.next += step + 1;
+                    return Some(numbers);
+                }
+                // It would stand between the two.
+                Ordering::Greater if step > 0 => return None,
+                Ordering::Greater => break,
+            }
+        }
+        let at = CALLS.binary_search_by(|(call, _)| (*call).cmp(name)).ok()?;
+        self.next = at + 1;
+        Some(&CALLS[at].1)
+    }
 }
 
 /// What an OCI document calls an architecture: ours, or one of a machine that
@@ -170,4 +220,35 @@ pub fn hidden(name: &str) -> Option<Hidden> {
         _ => return None,
     };
     Some(Hidden { behind, number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_whatever_order_they_come() {
+        let names: Vec<&str> = CALLS.iter().map(|(name, _)| *name).collect();
+        let orders = [
+            names.clone(),
+            names.iter().rev().copied().collect(),
+            names.iter().step_by(7).copied().collect(),
+            names.iter().flat_map(|name| ["", "zzz", name, name, "clonf"]).collect(),
+        ];
+        for order in orders {
+            let mut finder = Finder::default();
+            for name in order {
+                assert_eq!(finder.numbers(name), numbers(name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_numbers_come_in_order_and_once() {
+        for arch in [Arch::X86_64, Arch::I386, Arch::X32, Arch::Aarch64, Arch::Arm] {
+            let numbers = CALLS.iter().filter_map(|(_, numbers)| arch.of(numbers));
+            let sorted: std::collections::BTreeSet<u32> = numbers.collect();
+            assert_eq!(arch.all(), sorted.into_iter().collect::<Vec<_>>(), "{arch:?}");
+        }
+    }
 }

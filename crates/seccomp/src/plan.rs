@@ -10,6 +10,7 @@ use crate::{
 use std::borrow::Cow;
 
 /// A rule as it concerns one number.
+#[derive(Clone)]
 struct Case<'a> {
     number: u32,
     action: Action,
@@ -59,8 +60,11 @@ fn cases(arch: Arch, rules: &Rules) -> Vec<Case<'_>> {
             }
         }
     }
-    cases.sort_by_key(|case| case.number);
-    cases
+    // A pair of numbers is less to move about than a case.
+    let mut order: Vec<(u32, usize)> =
+        cases.iter().enumerate().map(|(at, case)| (case.number, at)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, at)| cases[at].clone()).collect()
 }
 
 /// What a rule for a call means for the one that hides it on i386.

@@ -2,7 +2,7 @@
 
 use crate::{
     Arch, Error, NEW_LISTENER,
-    arch::{self, Hidden, Numbers},
+    arch::{self, Finder, Hidden, Numbers},
 };
 use spec::oci;
 
@@ -148,8 +148,9 @@ pub fn read(from: &oci::Seccomp) -> Result<Rules, Error> {
 fn look_up(names: &[String], newest: &mut [Option<u32>; 5]) -> Vec<Named> {
     const ALL: [Arch; 5] = [Arch::X86_64, Arch::I386, Arch::X32, Arch::Aarch64, Arch::Arm];
     let mut calls = Vec::with_capacity(names.len());
+    let mut finder = Finder::default();
     for name in names {
-        let Some(numbers) = arch::numbers(name) else { continue };
+        let Some(numbers) = finder.numbers(name) else { continue };
         for (arch, newest) in ALL.into_iter().zip(newest.iter_mut()) {
             *newest = arch.of(numbers).filter(|n| arch.counts_up(*n)).max(*newest);
         }
