@@ -163,8 +163,8 @@ impl AllowList {
         }
     }
 
-    /// The list in version 1's words: a file, and what to write to it.
-    fn legacy(&self) -> Result<Vec<(&'static str, String)>, Error> {
+    /// The list in version 1's words: two files, and what to write to each.
+    fn legacy(&self) -> Result<[(&'static str, Vec<String>); 2], Error> {
         if self.holes {
             return Err(Error::BadLimit {
                 limit: "devices".into(),
@@ -176,8 +176,8 @@ impl AllowList {
         } else {
             ("devices.deny", "devices.allow")
         };
-        let rules = self.rules.iter().map(|rule| (exception, rule.devices.text(rule.access)));
-        Ok(std::iter::once((all, "a".to_owned())).chain(rules).collect())
+        let rules = self.rules.iter().map(|rule| rule.devices.text(rule.access)).collect();
+        Ok([(all, vec!["a".to_owned()]), (exception, rules)])
     }
 }
 
@@ -213,7 +213,7 @@ impl Cgroup {
     /// controller nor version 2.
     pub fn allow_devices(&self, list: &AllowList) -> Result<(), Error> {
         if let Some(dir) = self.legacy("devices") {
-            return list.legacy()?.iter().try_for_each(|(file, value)| dir.write(file, value));
+            return list.legacy()?.iter().try_for_each(|(file, lines)| dir.write_each(file, lines));
         }
         let Some(dir) = self.unified() else {
             let (limit, controller) = ("devices".to_owned(), "devices".to_owned());
@@ -252,7 +252,10 @@ mod tests {
     fn legacy(rules: &[DeviceRule]) -> Vec<String> {
         let list = AllowList::from_rules(rules).expect("valid rules");
         let writes = list.legacy().expect("version 1 can say it");
-        writes.into_iter().map(|(file, value)| format!("{} {value}", &file[8..])).collect()
+        let lines = |(file, lines): (&str, Vec<String>)| {
+            lines.into_iter().map(|line| format!("{} {line}", &file[8..])).collect::<Vec<_>>()
+        };
+        writes.into_iter().flat_map(lines).collect()
     }
 
     #[test]

@@ -95,15 +95,25 @@ impl Dir {
 
     /// Replaces what a file says.
     pub fn write(&self, file: &str, value: &str) -> Result<(), Error> {
-        let failed = |source: Errno| Error::Write {
+        self.write_each(file, &[value])
+    }
+
+    /// Writes values to a file, each by a call of its own.
+    pub fn write_each(&self, file: &str, values: &[impl AsRef<str>]) -> Result<(), Error> {
+        let Some(first) = values.first() else { return Ok(()) };
+        let failed = |value: &str, source: Errno| Error::Write {
             path: self.path.join(file),
             value: value.to_owned(),
             source: source.into(),
         };
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(self.fd()?, file, flags, Mode::empty()).map_err(failed)?;
-        rustix::io::retry_on_intr(|| rustix::io::write(&fd, value.as_bytes())).map_err(failed)?;
-        Ok(())
+        let fd = rustix::fs::openat(self.fd()?, file, flags, Mode::empty())
+            .map_err(|source| failed(first.as_ref(), source))?;
+        values.iter().map(AsRef::as_ref).try_for_each(|value| {
+            rustix::io::retry_on_intr(|| rustix::io::write(&fd, value.as_bytes()))
+                .map_err(|source| failed(value, source))?;
+            Ok(())
+        })
     }
 
     /// Names of the groups below this one.

@@ -10,7 +10,11 @@
 //! the controllers that its mount names.
 
 use crate::Error;
-use std::path::{Component, Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Component, Path, PathBuf},
+};
 
 /// Every hierarchy that processes of this machine are in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +59,12 @@ impl Layout {
     /// If `/proc` cannot be read or shows no hierarchy.
     pub fn detect() -> Result<Self, Error> {
         let read = |path: &'static str| {
-            std::fs::read_to_string(path).map_err(|source| Error::Host {
-                doing: "read",
-                path: path.into(),
-                source,
-            })
+            // A file of procfs does not say how long it is.
+            let mut text = String::with_capacity(16 << 10);
+            File::open(path)
+                .and_then(|mut file| file.read_to_string(&mut text))
+                .map_err(|source| Error::Host { doing: "read", path: path.into(), source })?;
+            Ok::<_, Error>(text)
         };
         Self::parse_seen(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?, |mount| {
             mount.is_on_top()

@@ -82,11 +82,13 @@ impl Cgroup {
     /// The group that [`Cgroup::create`] would make, so that its name can be
     /// written down before anything bears it.
     ///
+    /// Looks only where [`Cgroup::kill`] would find its processes.
+    ///
     /// # Errors
     /// [`Error::InUse`] if there are processes in it.
     pub fn plan(layout: &Layout, path: &str) -> Result<Self, Error> {
         let group = Self::at(layout, path)?;
-        group.dirs.iter().filter(|dir| dir.path.is_dir()).try_for_each(Dir::must_be_empty)?;
+        group.witness().filter(|dir| dir.path.is_dir()).map_or(Ok(()), Dir::must_be_empty)?;
         Ok(group)
     }
 

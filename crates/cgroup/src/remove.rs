@@ -13,6 +13,27 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cgroup {
+    /// Removes the group if there is neither a process nor another group in
+    /// it; false, at once, if there is. [`Cgroup::kill`] and
+    /// [`Cgroup::remove`] do the rest then.
+    ///
+    /// # Errors
+    /// What the host said of one that cannot be removed for another reason.
+    pub fn remove_unused(&self) -> Result<bool, Error> {
+        // First the directory by which processes are found and killed: as long
+        // as it is there, so are the others.
+        let Some(witness) = self.witness() else { return Ok(true) };
+        if !remove_dir(witness)? {
+            return Ok(false);
+        }
+        for dir in self.dirs.iter().filter(|dir| dir.path != witness.path) {
+            if !remove_dir(dir)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Removes the group and all groups below it, in every hierarchy.
     ///
     /// Its processes must be ending ([`Cgroup::kill`]): it waits for the last
@@ -49,20 +70,24 @@ impl Cgroup {
 /// What the host said of one that cannot be removed for another reason.
 pub fn remove_unused(layout: &Layout, parent: &str) -> Result<(), Error> {
     for dir in &Cgroup::at(layout, parent)?.dirs {
-        match rustix::fs::rmdir(&dir.path) {
-            Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
-            Err(error) => return Err(error).doing("remove control group", &dir.path),
-        }
+        remove_dir(dir)?;
     }
     Ok(())
 }
 
+/// False if something is in it.
+fn remove_dir(dir: &Dir) -> Result<bool, Error> {
+    match rustix::fs::rmdir(&dir.path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::BUSY | Errno::NOTEMPTY) => Ok(false),
+        Err(error) => Err(error).doing("remove control group", &dir.path),
+    }
+}
+
 /// False if something in it is busy.
 fn remove_tree(dir: &Dir) -> Result<bool, Error> {
-    match rustix::fs::rmdir(&dir.path) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(true),
-        Err(Errno::BUSY | Errno::NOTEMPTY) => {}
-        Err(error) => return Err(error).doing("remove control group", &dir.path),
+    if remove_dir(dir)? {
+        return Ok(true);
     }
     let children = match dir.children() {
         Err(error) if dir::gone(&error) => return Ok(true),
@@ -73,9 +98,5 @@ fn remove_tree(dir: &Dir) -> Result<bool, Error> {
             return Ok(false);
         }
     }
-    match rustix::fs::rmdir(&dir.path) {
-        Ok(()) | Err(Errno::NOENT) => Ok(true),
-        Err(Errno::BUSY | Errno::NOTEMPTY) => Ok(false),
-        Err(error) => Err(error).doing("remove control group", &dir.path),
-    }
+    remove_dir(dir)
 }
