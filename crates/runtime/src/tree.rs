@@ -78,13 +78,35 @@ impl Tree {
         match self.open(path, OFlags::PATH) {
             Ok(fd) => Ok((fd, true)),
             Err(Errno::NOENT) => self
-                .make_missing(path, want)
+                .make_last(path, want)
+                .transpose()
+                .unwrap_or_else(|| self.make_missing(path, want))
                 .map(|fd| (fd, false))
                 .doing(|| format!("make {} in the container's root", path.display())),
             Err(error) => {
                 Err(error).doing(|| format!("open {} in the container's root", path.display()))
             }
         }
+    }
+
+    /// Makes `path` where its last component alone is missing; none where it
+    /// is not so simple.
+    fn make_last(&self, path: &Path, want: Want) -> io::Result<Option<OwnedFd>> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(None);
+        };
+        let parent = match self.open(parent, OFlags::PATH | OFlags::DIRECTORY) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other?,
+        };
+        // A link that leads nowhere is there, and left alone.
+        let name = name.to_owned();
+        let made = match want {
+            Want::Dir => create_dir(&parent, &name)?,
+            Want::File => create_file(&parent, &name)?,
+        };
+        let link = file_type(made.as_fd())? == FileType::Symlink;
+        Ok((!link).then_some(made))
     }
 
     /// Walks one component at a time. A link that leads nowhere is followed,
