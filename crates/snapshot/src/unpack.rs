@@ -37,6 +37,9 @@ pub const ROOT: &str = "root";
 /// What a later entry of the same name replaced, in the layer's directory.
 pub(crate) const SPARE: &str = "spare";
 
+/// The access that files get which are made in a directory.
+const INHERITED: &str = "system.posix_acl_default";
+
 /// What a layer held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unpacked {
@@ -95,18 +98,36 @@ pub(crate) struct Unpack<'a> {
     rules: Rules,
     /// Set when everything is in place.
     times: Vec<(Vec<u8>, (i64, u32))>,
+    /// Set then, too: what is made in a directory would inherit them.
+    inherited: Vec<(Vec<u8>, Vec<u8>)>,
     spare: Option<OwnedFd>,
     spares: u64,
 }
 
 impl<'a> Unpack<'a> {
     pub fn new(reader: Reader<'a>, place: Place, rules: Rules) -> Self {
-        Self { reader, place, rules, times: Vec::new(), spare: None, spares: 0 }
+        Self {
+            reader,
+            place,
+            rules,
+            times: Vec::new(),
+            inherited: Vec::new(),
+            spare: None,
+            spares: 0,
+        }
     }
 
     pub fn run(mut self) -> Result<Unpacked, Error> {
         while let Some(entry) = self.reader.next_entry()? {
             self.entry(&entry)?;
+        }
+        for (path, value) in std::mem::take(&mut self.inherited) {
+            if let Ok(dir) = self.place.dir(&path, false) {
+                fs::fsetxattr(&*dir, INHERITED, &value, XattrFlags::empty()).doing(
+                    "set an extended attribute of",
+                    String::from_utf8_lossy(&path).as_ref(),
+                )?;
+            }
         }
         // Children before parents: the last named is the deepest of a chain.
         for (path, mtime) in std::mem::take(&mut self.times).into_iter().rev() {
@@ -146,10 +167,7 @@ impl<'a> Unpack<'a> {
         match entry.kind {
             EntryKind::Dir => self.directory(entry, &name, &parent),
             EntryKind::HardLink => self.hard_link(entry, &name, &parent),
-            EntryKind::File => {
-                self.clear(&name, &parent, false)?;
-                self.file(entry, &name, &parent)
-            }
+            EntryKind::File => self.file(entry, &name, &parent),
             EntryKind::Symlink => {
                 self.clear(&name, &parent, false)?;
                 if entry.link.is_empty() {
@@ -178,6 +196,7 @@ impl<'a> Unpack<'a> {
     fn root(&mut self, entry: &Entry) -> Result<(), Error> {
         let dir = self.place.dir(b"", false)?;
         self.attributes(entry, &dir)?;
+        self.inherit(Vec::new(), entry);
         self.times.push((Vec::new(), entry.mtime));
         Ok(())
     }
@@ -195,6 +214,7 @@ impl<'a> Unpack<'a> {
             tree::make_opaque(&dir).doing("mark", entry.name())?;
         }
         self.attributes(entry, &dir)?;
+        self.inherit(path.clone(), entry);
         self.times.push((path, entry.mtime));
         Ok(())
     }
@@ -202,9 +222,21 @@ impl<'a> Unpack<'a> {
     fn file(&mut self, entry: &Entry, name: &Name, parent: &OwnedFd) -> Result<(), Error> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = fs::openat(parent, &name.last[..], flags, Mode::RUSR | Mode::WUSR)
-            .map(File::from)
-            .doing("make the file", entry.name())?;
+        // Nobody else sees a layer that is being made: its files may be born
+        // with what they are to have. Most are.
+        let mode = match self.rules.layer {
+            Some(_) => Mode::from_raw_mode(entry.mode & 0o777),
+            None => Mode::RUSR | Mode::WUSR,
+        };
+        let open = || fs::openat(parent, &name.last[..], flags, mode);
+        let file = match open() {
+            Err(Errno::EXIST) => {
+                self.clear(name, parent, false)?;
+                open()
+            }
+            opened => opened,
+        };
+        let file = file.map(File::from).doing("make the file", entry.name())?;
         match &entry.sparse {
             None => loop {
                 let chunk = self.reader.chunk()?;
@@ -236,8 +268,17 @@ impl<'a> Unpack<'a> {
             }
         }
         self.reader.kept_at(&name.whole(), entry)?;
-        self.attributes(entry, &file)?;
+        if !entry.xattrs.is_empty() || !self.was_born_right(entry, &file)? {
+            self.attributes(entry, &file)?;
+        }
         fs::futimens(&file, &times(entry.mtime)).doing("set the time of", entry.name())
+    }
+
+    /// Whether a new file has its owner and mode already: that depends on the
+    /// umask, and on the directory's own mode and attributes.
+    fn was_born_right(&self, entry: &Entry, file: &File) -> Result<bool, Error> {
+        let stat = fs::fstat(file).doing("look at", entry.name())?;
+        Ok(self.owner(entry)? == (stat.st_uid, stat.st_gid) && entry.mode == stat.st_mode & 0o7777)
     }
 
     fn hard_link(&mut self, entry: &Entry, name: &Name, parent: &Rc<OwnedFd>) -> Result<(), Error> {
@@ -380,6 +421,14 @@ impl<'a> Unpack<'a> {
         Ok(self.spare.as_ref().expect("was just opened"))
     }
 
+    fn inherit(&mut self, path: Vec<u8>, entry: &Entry) {
+        let value = entry.xattrs.iter().rfind(|(name, _)| name == INHERITED.as_bytes());
+        if let Some((name, value)) = value {
+            let value = xattrs::outside(name, value.clone(), self.rules.ids);
+            self.inherited.push((path, value));
+        }
+    }
+
     fn owner(&self, entry: &Entry) -> Result<(u32, u32), Error> {
         let (uid, gid) = self.rules.owner.unwrap_or((entry.uid, entry.gid));
         match (self.rules.ids.outside(uid), self.rules.ids.outside(gid)) {
@@ -400,7 +449,8 @@ impl<'a> Unpack<'a> {
         fs::fchmod(&file, Mode::from_raw_mode(entry.mode))
             .doing("change the mode of", entry.name())?;
         for (name, value) in &entry.xattrs {
-            if self.wanted(entry, name, value)? {
+            let later = entry.kind == EntryKind::Dir && name == INHERITED.as_bytes();
+            if self.wanted(entry, name, value)? && !later {
                 let value = xattrs::outside(name, value.clone(), self.rules.ids);
                 fs::fsetxattr(&file, &name[..], &value, XattrFlags::empty())
                     .doing("set an extended attribute of", entry.name())?;

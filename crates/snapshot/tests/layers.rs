@@ -411,6 +411,37 @@ fn a_file_capability_survives() {
 }
 
 #[test]
+fn what_a_directory_would_hand_down_is_not_handed_down() {
+    let scratch = Scratch::new();
+    // Version 2; then owner, group and others: nothing.
+    let mut acl = vec![2, 0, 0, 0];
+    for (tag, rights) in [(1u8, 7u8), (4, 0), (16, 0), (32, 0)] {
+        acl.extend([tag, 0, rights, 0, 0xff, 0xff, 0xff, 0xff]);
+    }
+    let mut group = Tar::header(EntryType::Directory, "shared/", "", 0);
+    group.set_mode(0o2755);
+    group.set_gid(50);
+    let tar = Tar::default()
+        .pax(&[("SCHILY.xattr.system.posix_acl_default", &acl)])
+        .dir("d/")
+        .file("d/f", b"x")
+        .raw(group, b"")
+        .file("shared/f", b"y");
+    scratch.unpack(&tar.end()).expect("harmless");
+    for path in ["d/f", "shared/f"] {
+        let found = std::fs::metadata(scratch.root().join(path)).expect("there");
+        let was = (found.mode() & 0o7777, found.uid(), found.gid());
+        assert_eq!(was, (0o644, 0, 0), "{path}");
+    }
+    let listed = |path: &str, name: &str| {
+        let mut value = [0; 200];
+        rustix::fs::getxattr(scratch.root().join(path), name, &mut value[..])
+    };
+    assert_eq!(listed("d", "system.posix_acl_default"), Ok(acl.len()), "it has it itself");
+    assert!(listed("d/f", "system.posix_acl_access").is_err());
+}
+
+#[test]
 fn a_directory_keeps_its_time() {
     let scratch = Scratch::new();
     let tar = Tar::default().dir("d").file("d/a", b"x").dir("d/e").file("d/e/f", b"x");
