@@ -16,6 +16,14 @@ fn stored(engine: &Engine) -> String {
     engine.host().says(&format!("cd {} && find blobs layers containers | sort", root.display()))
 }
 
+/// Clients that the daemon serves now.
+fn connections(engine: &Engine) -> String {
+    let socket = engine.socket().display().to_string();
+    // 3 is connected: the kernel's include/uapi/linux/net.h.
+    let count = format!("awk '$6 == \"03\" && $8 == \"{socket}\"' /proc/net/unix | wc -l");
+    engine.host().says(&count).trim().to_owned()
+}
+
 fn one_line(ran: &Ran, word: &str) {
     let errors: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("error: ")).collect();
     assert!(ran.code != 0 && errors.len() == 1 && ran.err.contains(word), "{ran:?}");
@@ -70,6 +78,7 @@ fn an_upload_that_is_cut_off_leaves_nothing() {
         let mut child = command.stdin(Stdio::piped()).spawn().expect("the CLI starts");
         let mut input = child.stdin.take().expect("piped");
         input.write_all(&tar[..tar.len() / 2]).expect("taken");
+        until("the half to be there", || stored(&engine) != before);
         child.kill().and_then(|()| child.wait()).expect("our child");
         until("the half to be gone", || stored(&engine) == before);
     }
@@ -86,6 +95,7 @@ fn a_client_that_is_killed_leaves_its_container_as_it_is() {
             engine.command(cli, &words).stdout(Stdio::null()).spawn().expect("the CLI starts");
         until("the program", || engine.run(&["logs", "a"]).out == "here");
         child.kill().and_then(|()| child.wait()).expect("our child");
+        until("the daemon to see that it is gone", || connections(&engine) == "0");
         assert_eq!(engine.inspect("a", "{{.State.Running}}"), "true", "{cli:?}");
         engine.says(&["kill", "a"]);
         until("its removal", || engine.says(&["ps", "-aq"]).is_empty());

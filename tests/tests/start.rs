@@ -32,6 +32,19 @@ fn end(host: &Host) {
     until("the daemon to end", || !Path::new(&format!("/proc/{}", pid.trim())).exists());
 }
 
+/// How many daemons run on the host, not counting what they start.
+fn daemons(host: &Host) -> usize {
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let own = namespace(&host.pid().to_string()).expect("the host is there");
+    let is_daemon = |pid: &String| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.ends_with(b"/cofferdamd\0") && namespace(pid).as_ref() == Some(&own)
+    };
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    pids.filter(is_daemon).count()
+}
+
 #[test]
 fn the_cli_starts_a_daemon_where_none_listens() {
     let host = host();
@@ -64,7 +77,9 @@ fn many_at_once_start_one() {
             scope.spawn(|| assert_eq!(run(&host, &cli, &["ps", "-aq"]), ""));
         }
     });
+    until("those that came too late to end", || daemons(&host) == 1);
     end(&host);
+    assert_eq!(daemons(&host), 0);
 }
 
 #[test]
