@@ -82,21 +82,21 @@ async fn copy_frames(from: &mut (impl AsyncRead + Unpin)) -> Outcome<()> {
         if from.read_exact(&mut payload).await.is_err() {
             return Ok(());
         }
-        match header[0] {
-            0 | 1 => write(&mut std::io::stdout(), &payload)?,
-            2 => write(&mut std::io::stderr(), &payload)?,
-            3 => {
-                return Err(Error::Engine {
-                    status: 500,
-                    message: String::from_utf8_lossy(&payload).into_owned(),
-                });
-            }
-            kind => {
-                return Err(Error::Unfit(format!(
-                    "the engine sent a frame of unknown kind {kind}"
-                )));
-            }
-        }
+        pass(header[0], &payload)?;
+    }
+}
+
+/// A frame's payload to where its kind belongs.
+fn pass(kind: u8, payload: &[u8]) -> Outcome<()> {
+    match kind {
+        0 | 1 => write(&mut std::io::stdout(), payload),
+        2 => write(&mut std::io::stderr(), payload),
+        // The engine's own: what went wrong.
+        3 => Err(Error::Engine {
+            status: 500,
+            message: String::from_utf8_lossy(payload).into_owned(),
+        }),
+        kind => Err(Error::Unfit(format!("the engine sent a frame of unknown kind {kind}"))),
     }
 }
 
@@ -143,11 +143,7 @@ impl Frames {
             let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
             let stream = header[0];
             let Some(payload) = self.0.get(at + 8..at + 8 + length) else { break };
-            if stream == 2 {
-                write(&mut std::io::stderr(), payload)?;
-            } else {
-                write(&mut std::io::stdout(), payload)?;
-            }
+            pass(stream, payload)?;
             at += 8 + length;
         }
         self.0.drain(..at);
@@ -222,6 +218,15 @@ mod tests {
         assert_eq!(keys.pass(b"x"), Some(vec![0x10, b'x']));
         assert_eq!(keys.pass(&[0x10, 0x10]), Some(vec![0x10]));
         assert_eq!(keys.pass(&[0x11]), None);
+    }
+
+    #[test]
+    fn what_went_wrong_in_the_engine_is_no_output() {
+        let mut frames = Frames::default();
+        frames.push(&[3, 0, 0, 0, 0, 0, 0, 4, b'o', b'o']).expect("half a frame");
+        let error = frames.push(b"ps").expect_err("an error");
+        assert_eq!(error.to_string(), "oops");
+        assert!(Frames::default().push(&[9, 0, 0, 0, 0, 0, 0, 0]).is_err());
     }
 
     #[test]
