@@ -478,3 +478,26 @@ fn a_client_that_has_finished_speaking_still_gets_its_answer() {
     let all = String::from_utf8(wire.rest()).expect("text");
     assert!(all.contains("MinAPIVersion") && all.ends_with("\r\n\r\nOK"), "{all}");
 }
+
+#[test]
+fn a_websocket_carries_a_programs_streams() {
+    let engine = Engine::new();
+    engine.says(&["run", "-d", "-i", "--name", "a", "busybox", "cat"]);
+    let mut wire = Wire::to(&engine);
+    wire.send(
+        "GET /v1.51/containers/a/attach/ws?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\n\
+         Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    let head = wire.head();
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    // A text of six letters, masked with nothing.
+    wire.send(b"\x81\x86\0\0\0\0hello\n");
+    assert_eq!(wire.exactly(8), b"\x82\x06hello\n");
+    engine.says(&["kill", "a"]);
+    assert_eq!(wire.rest(), [0x88, 2, 0x03, 0xe8]);
+    let plain = ask(&engine, "GET", "/containers/a/attach/ws?stream=1", "", "");
+    assert!(plain.head.starts_with("HTTP/1.1 400 "), "{}", plain.head);
+    engine.says(&["rm", "a"]);
+    engine.leaves_nothing();
+}

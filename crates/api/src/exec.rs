@@ -119,7 +119,7 @@ fn hijack(call: &Call, how: &How) -> Result<Hijack, Error> {
         }))
     };
     let head = head(call, raw);
-    Ok(Hijack { head, replay: None, program, input, raw, ended: Some(ended) })
+    Ok(Hijack { head, replay: None, program, input, raw, framed: false, ended: Some(ended) })
 }
 
 /// What can be said by a status is, before the connection is taken over.

@@ -21,6 +21,7 @@ use crate::detach::Keys;
 use crate::socket::Departure;
 use crate::talk::{Hearing, Outbox, Talk, hear_out, say_goodbye};
 use crate::unpack::frame;
+use crate::websocket;
 use bytes::Bytes;
 use spec::wire::{Exit, Kind};
 use std::fmt;
@@ -47,6 +48,8 @@ pub struct Hijack {
     pub input: Option<Input>,
     /// The client has a terminal: payload without frames.
     pub raw: bool,
+    /// The client speaks in frames, of a WebSocket.
+    pub framed: bool,
     /// Told how it ended, before the client sees the end; the program is
     /// listened to until then, whatever the client does. May block.
     pub ended: Option<Ended>,
@@ -87,7 +90,17 @@ impl fmt::Debug for Hijack {
 impl Hijack {
     /// Serves the connection to its end. `early` is what the client sent
     /// right behind its request.
-    pub async fn serve(mut self, mut client: UnixStream, early: Bytes) {
+    pub async fn serve(mut self, mut client: UnixStream, mut early: Bytes) {
+        if self.framed {
+            let head = std::mem::take(&mut self.head);
+            if client.write_all(head.as_bytes()).await.is_err() {
+                return self.abandon().await;
+            }
+            let Ok(unframed) = websocket::unframed(client, std::mem::take(&mut early)) else {
+                return self.abandon().await;
+            };
+            client = unframed;
+        }
         let Ok(departure) = Departure::of(&client) else { return self.abandon().await };
         if !self.greet(&mut client).await {
             return self.abandon().await;
@@ -235,6 +248,7 @@ mod tests {
             let _ = tell.send(exit);
         });
         let hijack = Hijack {
+            framed: false,
             head: HEAD.into(),
             replay: None,
             program: Program::Awaited(awaited),
@@ -382,6 +396,7 @@ mod tests {
     async fn a_program_that_could_not_start_is_told_of_in_its_stream() {
         let (mut client, ours) = UnixStream::pair().expect("socketpair");
         let hijack = Hijack {
+            framed: false,
             head: String::new(),
             replay: None,
             program: Program::Start(Box::new(|| Err("no".into()))),

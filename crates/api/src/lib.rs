@@ -10,6 +10,7 @@
 //! | `system` | ping, version, info, df, plugins |
 //! | `containers`, `listed`, `inspected` | lists, `inspect`, the verbs |
 //! | `streams`, `stats`, `exec`, `hijack` | attach, logs, wait, stats, exec |
+//! | `websocket` | attach, for who has no other stream |
 //! | `archive` | cp, export |
 //! | `images`, `transfer` | images; load, save, import |
 //! | `registries` | pull, push, log in, search |
@@ -57,6 +58,7 @@ mod transfer;
 mod unpack;
 mod upkeep;
 mod volumes;
+mod websocket;
 mod when;
 
 pub use server::serve;

@@ -43,12 +43,6 @@ pub fn checkpoints(call: &Call) -> Outcome {
     Err(Error::not_carried("checkpointing containers"))
 }
 
-/// Attaching through a websocket.
-pub fn attach_ws(call: &Call) -> Outcome {
-    call.engine.container(call.name())?;
-    Err(Error::not_carried("attaching through a websocket"))
-}
-
 /// `docker plugin inspect`: there are none.
 pub fn plugin(call: &Call) -> Outcome {
     Err(Error::missing(format!("plugin {:?} not found", call.name())))

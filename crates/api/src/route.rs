@@ -79,7 +79,7 @@ static ROUTES: &[Route] = &[
     get("/containers/{id}/logs", Streams(|call| Box::pin(streams::logs(call)))),
     get("/containers/{id}/stats", Streams(|call| Box::pin(stats::follow(call)))),
     get("/containers/{id}/export", Streams(|call| Box::pin(archive::export(call)))),
-    get("/containers/{id}/attach/ws", Calls(refused::attach_ws)),
+    get("/containers/{id}/attach/ws", Streams(|call| Box::pin(streams::attach_framed(call)))),
     post("/containers/{id}/start", Calls(containers::start)),
     post("/containers/{id}/stop", Calls(containers::stop)),
     post("/containers/{id}/restart", Calls(containers::restart)),

@@ -8,6 +8,7 @@ use crate::hijack::{Hijack, Input, Program};
 use crate::pipe::{Late, produce};
 use crate::server::COMMON;
 use crate::unpack::frame;
+use crate::websocket;
 use crate::when;
 use bytes::Bytes;
 use engine::{Attach, Condition, Container, LogLine, LogWish, Logs, Stream, Waited};
@@ -58,7 +59,17 @@ pub fn head(call: &Call, raw: bool) -> String {
 }
 
 /// `POST /containers/{id}/attach`.
-pub async fn attach(mut call: Call) -> Outcome {
+pub async fn attach(call: Call) -> Outcome {
+    attached(call, None).await
+}
+
+/// `GET /containers/{id}/attach/ws`: the same in frames.
+pub async fn attach_framed(call: Call) -> Outcome {
+    let head = websocket::head(&call)?;
+    attached(call, Some(head)).await
+}
+
+async fn attached(mut call: Call, framed: Option<String>) -> Outcome {
     call.read_body().await?;
     blocking(move || {
         let query = &call.query;
@@ -81,14 +92,30 @@ pub async fn attach(mut call: Call) -> Outcome {
         } else {
             Program::Unwanted
         };
-        let replay = if query.flag("logs") { Some(replay(&call, &container, wish)?) } else { None };
+        let replay = if query.flag("logs") {
+            Some(replay(&call, &container, wish, framed.is_some())?)
+        } else {
+            None
+        };
         let input = wish.stdin.then(|| Input {
             // A terminal has no half-close.
             close: container.config.stdin_once && !raw,
             keys: raw.then_some(keys),
         });
-        let head = head(&call, raw);
-        Ok(Answer::Hijack(Box::new(Hijack { head, replay, program, input, raw, ended: None })))
+        let (framed, raw, head) = match framed {
+            // Frames have no room for which stream it is.
+            Some(head) => (true, true, head),
+            None => (false, raw, head(&call, raw)),
+        };
+        Ok(Answer::Hijack(Box::new(Hijack {
+            head,
+            replay,
+            program,
+            input,
+            raw,
+            framed,
+            ended: None,
+        })))
     })
     .await
 }
@@ -98,12 +125,13 @@ fn replay(
     call: &Call,
     container: &Arc<Container>,
     wish: Attach,
+    framed: bool,
 ) -> Result<mpsc::Receiver<std::io::Result<Bytes>>, Error> {
     let wish = LogWish { stdout: wish.stdout, stderr: wish.stderr, ..LogWish::default() };
     let logs = call.engine.logs(container.id.as_str(), wish)?;
     let (sender, receiver) = mpsc::channel(8);
     spawn_blocking(move || {
-        let mut writer = Lines::new(logs.tty, false, false);
+        let mut writer = Lines::new(logs.tty || framed, false, false);
         for line in logs {
             let piece = line.map(|line| writer.bytes(&line).into()).map_err(std::io::Error::other);
             if sender.blocking_send(piece).is_err() {
