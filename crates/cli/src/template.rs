@@ -160,6 +160,7 @@ mod tests {
             filled("{{title \"a-b c/d e_f\"}} {{split \"abc\" \"\"}}", &data),
             "A-B C/D E_f [a b c]"
         );
+        assert_eq!(filled("{{eq (len .L) \"3\"}} {{eq \"4\" (len .L)}}", &data), "true false");
         assert_eq!(filled("{{print 1 2 \"a\" 3 4}}", &data), "1 2a3 4");
         assert_eq!(
             filled("{{html \"<a>\"}} {{js \"a'b\"}} {{urlquery \"a b/\"}}", &data),
@@ -249,7 +250,7 @@ mod tests {
             ("{{break}}", "outside {{range}}"),
             ("{{nil}}", "nil is not a command"),
             ("{{eq}}", "wrong number of args for eq"),
-            ("{{eq 1 \"1\"}}", "incompatible types"),
+            ("{{eq true \"1\"}}", "incompatible types"),
             ("{{and}}", "wrong number of args for and"),
             ("{{slice .A.B 0 9}}", "out of range"),
             ("{{/* x", "unclosed comment"),

@@ -349,6 +349,9 @@ fn slice(value: &Value, ends: &[Value]) -> Called {
 /// Whether two of one kind are the same.
 fn equal(a: &Value, b: &Value) -> Result<bool, String> {
     match (a, b) {
+        // Docker reads the engine's numbers as texts once its types do not fit.
+        (Value::Number(number), Value::String(text))
+        | (Value::String(text), Value::Number(number)) => Ok(number.to_string() == *text),
         (Value::Number(x), Value::Number(y)) if x.is_f64() != y.is_f64() => {
             Err("incompatible types for comparison".into())
         }
