@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn shown(format: &str, words: Value) -> String {
+    fn shown(format: &str, words: &Value) -> String {
         printf(format, words.as_array().expect("words")).expect("a good format")
     }
 
@@ -217,11 +217,11 @@ mod tests {
         let all = "%+d|% d|%05.1f|%8.3s|%-8s|%x|%X|%o|%b|%c|%e|%g|%#x|%*d";
         let words = json!([3, 4, 2.55, "abcdef", "ab", 255, 255, 8, 5, 65, 1.5, 2.0, 10, 4, 7]);
         assert_eq!(
-            shown(all, words),
+            shown(all, &words),
             "+3| 4|002.5|     abc|ab      |ff|FF|10|101|A|1.500000e+00|2|0xa|   7"
         );
         assert_eq!(
-            shown("%x %q %05d %t", json!(["hi", "é\u{1}\"", -3, true])),
+            shown("%x %q %05d %t", &json!(["hi", "é\u{1}\"", -3, true])),
             "6869 \"é\\x01\\\"\" -0003 true"
         );
     }
@@ -229,11 +229,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_in_the_text() {
         assert_eq!(
-            shown("%s %d %z %f %d", json!([1, "a", 1, "b"])),
+            shown("%s %d %z %f %d", &json!([1, "a", 1, "b"])),
             "%!s(int=1) %!d(string=a) %!z(int=1) %!f(string=b) %!d(MISSING)"
         );
-        assert_eq!(shown("a%", json!([])), "a%!(NOVERB)");
-        assert_eq!(shown("a", json!([1, "b"])), "a%!(EXTRA int=1, string=b)");
+        assert_eq!(shown("a%", &json!([])), "a%!(NOVERB)");
+        assert_eq!(shown("a", &json!([1, "b"])), "a%!(EXTRA int=1, string=b)");
         assert!(printf("%99999999d", &[json!(1)]).is_err());
     }
 }

@@ -11,11 +11,19 @@ use serde_json::json;
 use spec::image::media;
 use std::{
     sync::{Arc, Mutex, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Longest wait of these tests.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+fn until(done: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "it is waited for too long");
+        std::thread::yield_now();
+    }
+}
 
 #[test]
 fn a_configuration_is_of_bounded_size_even_to_be_looked_at() {
@@ -40,8 +48,8 @@ fn a_length_beyond_all_numbers_is_refused() {
 
 #[test]
 fn the_next_page_of_tags_may_be_called_anything() {
-    let s = scratch();
     const NEXT: &str = r#"Link: </v2/app/tags/list?last=http://x>; rel="next""#;
+    let s = scratch();
     s.fake.fault("/tags/list", &[Fault::Status(200, NEXT)]);
     s.fake.document("x", "application/json", &json!({"tags": ["b"]}));
     let tags = s.registry.tags(&s.fake.name("app"), None);
@@ -50,8 +58,8 @@ fn the_next_page_of_tags_may_be_called_anything() {
 
 #[test]
 fn a_list_of_tags_is_of_bounded_length() {
-    let s = scratch();
     const NEXT: &str = r#"Link: </v2/app/tags/list?last=list>; rel="next""#;
+    let s = scratch();
     let many: Vec<String> = (0..7000).map(|n| format!("{n:0>128}")).collect();
     let page = json!({"tags": many});
     s.fake.document("list", "application/json", &page);
@@ -72,10 +80,8 @@ fn a_registry_cannot_hold_up_the_layers_of_another() {
     std::thread::scope(|scope| {
         let slow =
             scope.spawn(|| s.pull(&Pull { reference: other.name("app:1"), ..s.wish("app:1") }).0);
-        while other.seen("/blobs/").len() < 2 {
-            assert!(!slow.is_finished(), "it is held");
-            std::thread::yield_now();
-        }
+        until(|| other.seen("/blobs/").len() == 2 || slow.is_finished());
+        assert!(!slow.is_finished(), "it is held");
         let (done, pulled) = mpsc::channel();
         let s = &s;
         scope.spawn(move || done.send(s.pull(&s.wish("app:1")).0.is_ok()));
@@ -102,10 +108,8 @@ fn a_client_that_does_not_listen_holds_nobody_up() {
                 Ok(())
             })
         });
-        while s.fake.seen("/blobs/").len() < 2 {
-            assert!(!deaf.is_finished(), "nobody listens");
-            std::thread::yield_now();
-        }
+        until(|| s.fake.seen("/blobs/").len() > 1 || deaf.is_finished());
+        assert!(!deaf.is_finished(), "nobody listens");
         let (done, pulled) = mpsc::channel();
         scope.spawn(move || done.send(s.pull(&s.wish("app:1")).0.is_ok()));
         let pulled = pulled.recv_timeout(PATIENCE);
