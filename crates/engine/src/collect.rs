@@ -164,6 +164,9 @@ impl Engine {
             Collected { taken: disk.percent(), wanted: marks.down_to, ..Collected::default() };
         let users = |id: &Digest| house.users(id);
         let mut ids = Vec::new();
+        if !dry_run {
+            collected.reclaimed = house.images.drop_partials(true)?;
+        }
         for candidate in house.images.candidates(marks.young, &users)? {
             let image = house.summary(candidate.image);
             // It is in this program, and would be there again.

@@ -71,6 +71,7 @@ pub(crate) fn settings(options: &crate::Options) -> Settings {
     Settings {
         mirrors: options.registry_mirrors.clone(),
         insecure: options.insecure_registries.clone(),
+        pace: registry::Pace::default(),
         certs: CERTS.map(Into::into).into(),
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Figures {
 
 /// The directories.
 pub(crate) struct Content {
-    data: PathBuf,
+    pub data: PathBuf,
     next: AtomicU64,
     /// Layers that a running operation relies on, and how many of them do.
     leases: Mutex<HashMap<Digest, u32>>,

@@ -25,7 +25,7 @@ use std::{
 
 /// One image on its way in. Threads may share it.
 pub struct Ingest<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     taken: Mutex<Taken<'a>>,
 }
 

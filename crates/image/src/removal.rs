@@ -59,11 +59,13 @@ impl Store {
     }
 
     /// Removes the images that `go` says may go, and that neither a container
-    /// (`users`) nor another image needs. Those that are pinned stay.
+    /// (`users`) nor another image needs. Those that are pinned stay. Parts of
+    /// blobs that nobody brings just now go, too.
     ///
     /// # Errors
     /// The records or files cannot be written.
     pub fn prune(&self, go: &dyn Fn(&Summary) -> bool, users: Users<'_>) -> Result<Pruned, Error> {
+        let parts = self.drop_partials(true)?;
         let mut work = Work::new(self, users);
         let marks = self.records.marks()?;
         for image in self.list(true)? {
@@ -80,7 +82,8 @@ impl Store {
             work.untag(&names)?;
             work.end(&image.id, false, true, true)?;
         }
-        work.finish()
+        let pruned = work.finish()?;
+        Ok(Pruned { reclaimed: pruned.reclaimed + parts, ..pruned })
     }
 }
 

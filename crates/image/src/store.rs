@@ -46,7 +46,9 @@ impl Store {
         let records = Records::open(&data.join("state.db"))?;
         let (layers, blobs) = records.content()?;
         content.sweep(&layers, &blobs)?;
-        Ok(Self { content, records, in_use: RwLock::new(()) })
+        let store = Self { content, records, in_use: RwLock::new(()) };
+        store.drop_partials(false)?;
+        Ok(store)
     }
 
     /// As long as this is held no image goes for want of users.

@@ -5,10 +5,14 @@ use crate::{
     Error,
     session::{Ask, Session, pause},
 };
+use image::Partial;
 use reqwest::{Method, StatusCode, blocking::Response, header};
 use sha2::{Digest as _, Sha256};
 use spec::{Digest, image::Descriptor};
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    time::{Duration, Instant},
+};
 
 /// How often in a row a blob may break off.
 const BREAKS: u32 = 6;
@@ -17,6 +21,46 @@ const PROGRESS: u64 = 256 << 10;
 const DOING: &str = "fetch a blob";
 /// Largest configuration that is read.
 pub(crate) const CONFIG: u64 = 8 << 20;
+
+/// How slowly a blob may come: so few bytes in so much time that was spent
+/// waiting for them are too few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The time.
+    pub window: Duration,
+    /// The bytes.
+    pub least: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { window: Duration::from_mins(1), least: 64 << 10 }
+    }
+}
+
+/// What came in the present window.
+#[derive(Clone, Copy, Debug, Default)]
+struct Drip {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Drip {
+    /// Counts what came; the error says how slowly.
+    fn after(&mut self, waited: Duration, bytes: usize, pace: Pace) -> io::Result<()> {
+        self.waited += waited;
+        self.bytes += bytes as u64;
+        if self.waited < pace.window {
+            return Ok(());
+        }
+        let Self { waited, bytes } = std::mem::take(self);
+        if bytes >= pace.least {
+            return Ok(());
+        }
+        let text = format!("only {bytes} bytes came in {} seconds", waited.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    }
+}
 
 /// Reads one blob. Its end is reached by the right bytes only: too few, too
 /// many or others are an error before it.
@@ -29,6 +73,12 @@ pub(crate) struct Blob<'a> {
     breaks: u32,
     broke_at: u64,
     ended: bool,
+    /// What came before, and what comes; none for what is small.
+    partial: Option<Partial>,
+    /// Bytes of `partial` that are still to be read.
+    before: u64,
+    /// How quickly it comes at the moment.
+    drip: Drip,
     /// Told how far it is; an error from it ends the reading.
     seen: &'a mut dyn FnMut(u64) -> Result<(), Error>,
 }
@@ -50,8 +100,55 @@ impl<'a> Blob<'a> {
             breaks: 0,
             broke_at: 0,
             ended: false,
+            partial: None,
+            before: 0,
+            drip: Drip::default(),
             seen,
         }
+    }
+
+    /// Goes on where an earlier one ended, and keeps what comes for a later.
+    pub fn with(mut self, partial: Option<Partial>) -> Self {
+        // More than the whole is not a part of it.
+        let before = partial.as_ref().map_or(0, Partial::before);
+        if before > self.wanted.size {
+            partial.into_iter().for_each(Partial::discard);
+            return self;
+        }
+        (self.partial, self.before) = (partial, before);
+        self
+    }
+
+    /// It broke off too often: no more of it is asked for.
+    pub fn has_given_up(&self) -> bool {
+        self.breaks >= BREAKS
+    }
+
+    /// Reads what came before; 0 at its end.
+    fn earlier(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        let Some(partial) = self.partial.as_mut().filter(|_| self.before > 0) else { return Ok(0) };
+        let most = usize::try_from(self.before).unwrap_or(usize::MAX).min(into.len());
+        let len = match partial.read(&mut into[..most]) {
+            // It has become shorter: then the rest is asked for.
+            Ok(0) => {
+                self.before = 0;
+                return Ok(0);
+            }
+            Ok(len) => len,
+            Err(source) => {
+                return Err(Error::Blob { digest: self.wanted.digest.clone(), source });
+            }
+        };
+        self.before -= len as u64;
+        self.hash.update(&into[..len]);
+        self.at += len as u64;
+        (self.seen)(self.at)?;
+        Ok(len)
+    }
+
+    /// It was wrong, perhaps because of what came before.
+    fn forget(&mut self) {
+        self.partial.take().into_iter().for_each(Partial::discard);
     }
 
     /// Asks for what is missing; none if it broke off at once.
@@ -103,6 +200,10 @@ impl<'a> Blob<'a> {
 
     fn next(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         while !self.ended {
+            match self.earlier(into)? {
+                0 => {}
+                len => return Ok(len),
+            }
             let opened = match self.answer.take() {
                 None => self.open()?,
                 answer => answer,
@@ -110,6 +211,7 @@ impl<'a> Blob<'a> {
             let Some(mut answer) = opened else { continue };
             let left = self.wanted.size - self.at;
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+            let begun = Instant::now();
             // At the end one byte more is asked for: there must be none.
             let read = match most {
                 0 => answer.read(&mut [0]).and_then(|more| match more {
@@ -124,7 +226,14 @@ impl<'a> Blob<'a> {
                 Ok(len) => {
                     self.hash.update(&into[..len]);
                     self.at += len as u64;
-                    self.answer = Some(answer);
+                    if let Some(partial) = &mut self.partial {
+                        partial.keep(&into[..len]);
+                    }
+                    // Where it only drips, another connection may do better.
+                    match self.drip.after(begun.elapsed(), len, self.session.pace) {
+                        Ok(()) => self.answer = Some(answer),
+                        Err(slow) => self.broken(slow)?,
+                    }
                     (self.seen)(self.at)?;
                     return Ok(len);
                 }
@@ -146,7 +255,7 @@ impl<'a> Blob<'a> {
         }
         self.broke_at = self.at;
         self.breaks += 1;
-        if self.breaks == BREAKS {
+        if self.has_given_up() {
             return Err(Error::Blob { digest: self.wanted.digest.clone(), source });
         }
         tracing::debug!(digest = %self.wanted.digest, at = self.at, error = %source, "resuming");
@@ -156,6 +265,8 @@ impl<'a> Blob<'a> {
 
     fn finish(&mut self) -> Result<usize, Error> {
         let found = Digest::from_sha256(std::mem::take(&mut self.hash).finalize().into());
+        // Whole or wrong: nobody goes on from here.
+        self.forget();
         if found != self.wanted.digest {
             return Err(Error::Digest { expected: self.wanted.digest.clone(), found });
         }

@@ -34,6 +34,8 @@ pub struct Settings {
     /// Hosts (`HOST[:PORT]`) and networks (`10.0.0.0/8`) that need not prove
     /// who they are.
     pub insecure: Vec<String>,
+    /// How slowly a registry may give.
+    pub pace: crate::Pace,
     /// Directories that have one for each registry with files of its own.
     pub certs: Vec<PathBuf>,
 }

@@ -128,6 +128,21 @@ pub enum Kind {
 }
 
 impl Error {
+    /// Whether it says nothing about the content: it may come another time.
+    pub(crate) fn is_of_the_way(&self) -> bool {
+        match self {
+            Self::Left
+            | Self::Reach { .. }
+            | Self::Blob { .. }
+            | Self::Answer { .. }
+            | Self::Unauthorized { .. } => true,
+            Self::Image(error) => error.kind() == image::Kind::Host,
+            _ => false,
+        }
+    }
+}
+
+impl Error {
     /// Sorts the error for callers.
     pub fn kind(&self) -> Kind {
         match self {

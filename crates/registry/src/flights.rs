@@ -6,11 +6,14 @@
 //!   board ─▶ Passenger ─ sees them ──────┴▶  store says: look, or board again
 //! ```
 
-use crate::Error;
+use crate::{Error, TRANSFERS};
 use spec::Digest;
 use std::{
     collections::HashMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -98,6 +101,32 @@ impl Flight {
             }
         }
     }
+}
+
+/// Works on all of them, several at a time; the first failure sets `stop`,
+/// which is to end the others, and is the error.
+pub(crate) fn some_at_a_time<T: Sync>(
+    all: &[T],
+    stop: &AtomicBool,
+    work: impl Fn(&T) -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..all.len().min(TRANSFERS) {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = work(one) {
+                        // The first is the cause; the others were stopped.
+                        lock(&failed).get_or_insert(error);
+                        stop.store(true, Ordering::Relaxed);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// How many may do something at a time.

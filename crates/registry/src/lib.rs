@@ -36,6 +36,7 @@ mod upload;
 
 pub use ask::{Found, Hit};
 pub use auth::Credentials;
+pub use blob::Pace;
 pub use endpoint::Settings;
 pub use error::{Error, Kind};
 pub use pull::{Pull, Pulled};

@@ -1,9 +1,9 @@
 //! `pull`: a name becomes an image of the store.
 
 use crate::{
-    Credentials, Error, Registry, Said, TRANSFERS,
+    Credentials, Error, Registry, Said,
     blob::{Blob, taken_out},
-    flights::{Seat, Stage},
+    flights::{Seat, Stage, some_at_a_time},
     manifests::{Resolved, distance, resolve, words},
     said::{Bar, Teller, telling},
     session::Session,
@@ -13,13 +13,10 @@ use spec::{
     Digest, Reference,
     image::{Descriptor, ImageConfig, Manifest, Platform, media},
 };
-use std::{
-    io,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-};
+use std::{io, sync::atomic::AtomicBool};
+
+/// What of a blob of fewer bytes has come is not kept: it comes again as soon.
+const SMALL: u64 = 1 << 20;
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -201,24 +198,7 @@ impl Operation<'_, '_> {
                 missing.push(layer);
             }
         }
-        let next = AtomicUsize::new(0);
-        let failed = Mutex::new(None);
-        std::thread::scope(|scope| {
-            for _ in 0..missing.len().min(TRANSFERS) {
-                scope.spawn(|| {
-                    while let Some(layer) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if let Err(error) = self.layer(layer) {
-                            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                            // The first is the cause; the others were stopped.
-                            failed.get_or_insert(error);
-                            self.stop.store(true, Ordering::Relaxed);
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        some_at_a_time(&missing, self.stop, |layer| self.layer(layer))
     }
 
     /// Brings one layer, or waits for who brings it.
@@ -260,17 +240,45 @@ impl Operation<'_, '_> {
         }
     }
 
+    /// Goes on where an earlier pull of it ended; should what that left be of
+    /// no use, all of it is fetched.
     fn fetch(
         &self,
         layer: &Layer<'_>,
         seen: &mut dyn FnMut(u64) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut blob = Blob::new(self.session, layer.blob, seen);
+        let digest = &layer.blob.digest;
+        let partial = || (layer.blob.size >= SMALL).then(|| self.ingest.partial(digest)).flatten();
+        let before = partial();
+        let resumed = before.as_ref().is_some_and(|partial| partial.before() > 0);
+        let fetched = self.fetch_from(layer, before, seen);
+        match fetched {
+            Ok(()) => Ok(()),
+            // More of it may come another time.
+            Err(error) if error.is_of_the_way() => Err(error),
+            Err(error) => {
+                partial().into_iter().for_each(image::Partial::discard);
+                if !resumed {
+                    return Err(error);
+                }
+                tracing::debug!(%digest, %error, "what came before is of no use");
+                self.fetch_from(layer, partial(), seen)
+            }
+        }
+    }
+
+    fn fetch_from(
+        &self,
+        layer: &Layer<'_>,
+        before: Option<image::Partial>,
+        seen: &mut dyn FnMut(u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut blob = Blob::new(self.session, layer.blob, seen).with(before);
         match self.ingest.layer(layer.diff_id, &mut blob) {
             Ok(()) => blob.drain(),
             Err(image::Error::Input(e)) => match taken_out(e, &layer.blob.digest) {
                 // What cannot be unpacked may be something else altogether.
-                Error::Blob { source, .. } => {
+                Error::Blob { source, .. } if !blob.has_given_up() => {
                     blob.drain()?;
                     Err(image::Error::Input(source).into())
                 }

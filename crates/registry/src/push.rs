@@ -8,6 +8,7 @@
 
 use crate::{
     Credentials, Error, Registry, Said,
+    flights::some_at_a_time,
     said::{Bar, Teller, telling},
     session::{Ask, Session},
     upload,
@@ -22,7 +23,7 @@ use spec::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::Mutex,
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
 };
 
 /// Forms of a layer that are asked for at most.
@@ -66,7 +67,10 @@ impl Registry {
         let (session, ()) = self.at_endpoint(domain, path, known, false, Session::greet)?;
         let (config, diff_ids) = store.documents(&wish.id)?;
         telling(listen, |teller| {
-            let operation = Operation { registry: self, session: &session, store, teller, wish };
+            let stop = &AtomicBool::new(false);
+            let teller = &teller.of_attempt(stop);
+            let session = &session;
+            let operation = Operation { registry: self, session, store, teller, stop, wish };
             operation.image(&config, &diff_ids)
         })
     }
@@ -78,6 +82,7 @@ struct Operation<'a> {
     session: &'a Session<'a>,
     store: &'a Store,
     teller: &'a Teller<'a>,
+    stop: &'a AtomicBool,
     wish: &'a Push,
 }
 
@@ -89,10 +94,14 @@ impl Operation<'_> {
         for diff_id in &each {
             self.teller.blob(diff_id.short(), "Preparing")?;
         }
-        let mut gone = BTreeMap::new();
-        for diff_id in each {
-            gone.insert(diff_id, self.layer(diff_id)?);
-        }
+        let gone = Mutex::new(BTreeMap::new());
+        let each: Vec<&Digest> = each.into_iter().collect();
+        some_at_a_time(&each, self.stop, |diff_id| {
+            let blob = self.layer(diff_id)?;
+            gone.lock().unwrap_or_else(PoisonError::into_inner).insert(*diff_id, blob);
+            Ok(())
+        })?;
+        let gone = gone.into_inner().unwrap_or_else(PoisonError::into_inner);
         let blobs: Vec<Blob> = diff_ids.iter().map(|diff_id| gone[diff_id].clone()).collect();
         if !self.has(&self.wish.id)? {
             upload::bytes(self.session, &self.wish.id, config)?;

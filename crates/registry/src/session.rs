@@ -41,6 +41,8 @@ const LAYER: Duration = Duration::from_hours(24);
 /// Threads may share it.
 pub(crate) struct Session<'a> {
     pub endpoint: Endpoint,
+    /// How slowly it may give.
+    pub pace: crate::Pace,
     /// Its path on that endpoint.
     repository: &'a str,
     client: Client,
@@ -91,7 +93,16 @@ impl<'a> Session<'a> {
         let token = credentials.filter(|c| !c.registrytoken.is_empty());
         let authorization = token.map(|c| format!("Bearer {}", c.registrytoken));
         let authorization = Mutex::new(authorization);
-        Ok(Self { endpoint, repository, client, strict, answered, credentials, authorization })
+        Ok(Self {
+            pace: registry.settings.pace,
+            endpoint,
+            repository,
+            client,
+            strict,
+            answered,
+            credentials,
+            authorization,
+        })
     }
 
     /// Whether it has answered anything so far.

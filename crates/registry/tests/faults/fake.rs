@@ -19,6 +19,9 @@ use std::{
 pub enum Fault {
     /// The connection breaks after so many bytes of the body.
     Cut(usize),
+    /// After so many bytes of the body the others come one by one, until
+    /// nobody wants them any more.
+    Drip(usize),
     /// Another status, with a header.
     Status(u16, &'static str),
     /// Another status, with a body of its own.
@@ -296,6 +299,7 @@ impl Fake {
         }
         match fault {
             Some(Fault::Cut(after)) => answer.cut = Some(after),
+            Some(Fault::Drip(after)) => answer.drip = Some(after),
             Some(Fault::Status(status, more)) => {
                 answer = Answer::error(status, "UNAVAILABLE", "not now");
                 answer.headers.push(more.to_owned());
@@ -324,6 +328,7 @@ struct Answer {
     headers: Vec<String>,
     body: Vec<u8>,
     cut: Option<usize>,
+    drip: Option<usize>,
     length: Option<u64>,
     hold: Option<Arc<Mutex<Receiver<()>>>>,
 }
@@ -331,7 +336,7 @@ struct Answer {
 impl Answer {
     fn ok(media_type: &str, body: Vec<u8>) -> Self {
         let headers = vec![format!("Content-Type: {media_type}")];
-        Self { status: 200, headers, body, cut: None, length: None, hold: None }
+        Self { status: 200, headers, body, cut: None, drip: None, length: None, hold: None }
     }
 
     fn error(status: u16, code: &str, message: &str) -> Self {
@@ -341,7 +346,7 @@ impl Answer {
 }
 
 fn write(mut connection: TcpStream, answer: &Answer) -> std::io::Result<()> {
-    let Answer { status, headers, body, cut, length, hold } = answer;
+    let Answer { status, headers, body, cut, drip, length, hold } = answer;
     if let Some(until) = hold {
         // Its other end is dropped when that is the case.
         until.lock().expect("no panic").recv().expect_err("nothing is sent");
@@ -352,7 +357,16 @@ fn write(mut connection: TcpStream, answer: &Answer) -> std::io::Result<()> {
     }
     head += &format!("Content-Length: {}\r\n\r\n", length.unwrap_or(body.len() as u64));
     connection.write_all(head.as_bytes())?;
-    connection.write_all(&body[..cut.unwrap_or(body.len()).min(body.len())])?;
+    if let Some(after) = drip {
+        let (quick, slow) = body.split_at(*after);
+        connection.write_all(quick)?;
+        for byte in slow.chunks(1) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            connection.write_all(byte)?;
+        }
+    } else {
+        connection.write_all(&body[..cut.unwrap_or(body.len()).min(body.len())])?;
+    }
     connection.shutdown(std::net::Shutdown::Write)?;
     // What it still sends is read, so that our last bytes are not lost.
     std::io::copy(&mut connection.take(1 << 20), &mut std::io::sink()).map(drop)

@@ -5,7 +5,7 @@ use crate::{
     fake::{Fake, Fault, digest},
     noise, scratch, tar,
 };
-use registry::{Credentials, Error, Kind, Pull, Pulled, Registry, Settings};
+use registry::{Credentials, Error, Kind, Pace, Pull, Pulled, Registry, Settings};
 use serde_json::{Value, json};
 use spec::{Digest, image::media};
 use std::io::Write as _;
@@ -160,6 +160,97 @@ fn what_breaks_off_goes_on_from_there() {
     let asked = s.fake.seen(blob.as_str());
     assert_eq!(asked.len(), 3);
     assert!(asked[1].contains("bytes=200000-") && asked[2].contains("bytes=300000-"), "{asked:?}");
+}
+
+/// `app:1`, of one layer that is large enough for its parts to be kept.
+fn large(fake: &Fake) -> Digest {
+    let tar = tar(&[("big", &noise(3 << 20))]);
+    let packed = gzip(&tar);
+    let blob = digest(&packed);
+    let manifest = manifest(fake, "amd64", &[(&tar, media::OCI_LAYER_GZIP, packed)]);
+    fake.document("1", media::OCI_MANIFEST, &manifest);
+    blob
+}
+
+impl Scratch {
+    /// As a new daemon finds it.
+    fn again(self) -> Self {
+        let Self { dir, store, fake, .. } = self;
+        drop(store);
+        let store = image::Store::open(dir.path()).expect("opened");
+        Self { dir, store, registry: Registry::new(Settings::default()), fake }
+    }
+
+    fn parts(&self) -> Vec<std::path::PathBuf> {
+        let parts = std::fs::read_dir(self.dir.path().join("partial")).expect("list");
+        parts.map(|entry| entry.expect("entry").path()).collect()
+    }
+}
+
+#[test]
+fn what_came_before_a_daemon_ended_is_not_fetched_again() {
+    let s = scratch();
+    let blob = large(&s.fake);
+    s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Status(404, "")]);
+    s.pull(&s.wish("app:1")).0.expect_err("the rest does not come");
+    assert_eq!(s.parts().len(), 1);
+    let s = s.again();
+    assert!(s.pulled("app:1").new);
+    let asked = s.fake.seen(blob.as_str());
+    assert!(asked.len() == 3 && asked[2].contains("bytes=2000000-"), "{asked:?}");
+    assert!(s.parts().is_empty(), "it is whole");
+}
+
+#[test]
+fn a_part_that_is_of_no_use_is_fetched_again() {
+    let s = scratch();
+    let blob = large(&s.fake);
+    s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Status(404, "")]);
+    s.pull(&s.wish("app:1")).0.expect_err("the rest does not come");
+    // As a loss of power may leave it.
+    std::fs::write(&s.parts()[0], vec![0; 2_000_000]).expect("written");
+    let s = s.again();
+    assert!(s.pulled("app:1").new);
+    let asked = s.fake.seen(blob.as_str());
+    assert!(asked.last().is_some_and(|last| !last.contains("bytes=")), "{asked:?}");
+    assert!(s.parts().is_empty(), "it is whole");
+}
+
+#[test]
+fn parts_go_with_a_prune_and_those_of_something_wrong_at_once() {
+    let s = scratch();
+    let blob = large(&s.fake);
+    s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Status(404, "")]);
+    s.pull(&s.wish("app:1")).0.expect_err("the rest does not come");
+    let pruned = s.store.prune(&|_| false, &|_| Vec::new()).expect("pruned");
+    assert_eq!((pruned.reclaimed, s.parts().len()), (2_000_000, 0));
+    s.fake.fault(blob.as_str(), &[Fault::Bytes(noise(2 << 20))]);
+    s.pull(&s.wish("app:1")).0.expect_err("another blob");
+    assert!(s.parts().is_empty());
+}
+
+#[test]
+fn a_registry_that_only_drips_is_asked_anew() {
+    let mut s = scratch();
+    let blob = large(&s.fake);
+    let pace = Pace { window: std::time::Duration::from_millis(100), least: 1000 };
+    s.registry = Registry::new(Settings { pace, ..Settings::default() });
+    s.fake.fault(blob.as_str(), &[Fault::Drip(2_000_000)]);
+    assert!(s.pulled("app:1").new);
+    let asked = s.fake.seen(blob.as_str());
+    assert!(asked.len() == 2 && asked[1].contains("bytes=20000"), "{asked:?}");
+}
+
+#[test]
+fn a_registry_that_does_nothing_but_drip_is_given_up() {
+    let mut s = scratch();
+    let blob = large(&s.fake);
+    let pace = Pace { window: std::time::Duration::from_millis(100), least: 1000 };
+    s.registry = Registry::new(Settings { pace, ..Settings::default() });
+    s.fake.fault(blob.as_str(), &vec![Fault::Drip(0); 20]);
+    let error = s.pull(&s.wish("app:1")).0.expect_err("for ever");
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(cause.starts_with("only ") && cause.contains("bytes came in"), "{error}: {cause}");
 }
 
 #[test]
