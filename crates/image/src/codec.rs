@@ -1,6 +1,8 @@
 //! Compressed streams: told by their first bytes, undone as they come.
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use std::io::{self, BufRead, BufReader, Read};
 
 /// Largest window of a zstd frame that we make room for, as a power of two:
@@ -23,6 +25,8 @@ enum Inner<'a> {
     Plain(BufReader<Counted<'a>>),
     Gzip(Box<MultiGzDecoder<BufReader<Counted<'a>>>>),
     Zstd(zstd::stream::read::Decoder<'a, BufReader<Counted<'a>>>),
+    Bzip2(Box<MultiBzDecoder<BufReader<Counted<'a>>>>),
+    Xz(Box<XzReader<BufReader<Counted<'a>>>>),
 }
 
 /// The source, with a count of what it gave.
@@ -44,8 +48,8 @@ impl Read for Counted<'_> {
 pub(crate) enum Begins {
     Gzip,
     Zstd,
-    /// Compressed in a way that is not carried.
-    Foreign(&'static str),
+    Bzip2,
+    Xz,
     Other,
 }
 
@@ -54,8 +58,8 @@ impl Begins {
         const MAGIC: [(&[u8], Begins); 4] = [
             (&[0x1f, 0x8b], Begins::Gzip),
             (&[0x28, 0xb5, 0x2f, 0xfd], Begins::Zstd),
-            (&[0xfd, b'7', b'z', b'X', b'Z', 0], Begins::Foreign("xz")),
-            (b"BZh", Begins::Foreign("bzip2")),
+            (&[0xfd, b'7', b'z', b'X', b'Z', 0], Begins::Xz),
+            (b"BZh", Begins::Bzip2),
         ];
         MAGIC
             .iter()
@@ -68,8 +72,7 @@ impl<'a> Plain<'a> {
     /// Looks at the beginning of a stream.
     ///
     /// # Errors
-    /// What the source said; `Unsupported` for a compression that is not
-    /// carried.
+    /// What the source said.
     pub fn of(from: &'a mut dyn Read) -> io::Result<Self> {
         let mut from = BufReader::with_capacity(BUFFER, Counted { from, count: 0 });
         let begins = loop {
@@ -86,10 +89,8 @@ impl<'a> Plain<'a> {
                 decoder.window_log_max(ZSTD_WINDOW)?;
                 Inner::Zstd(decoder)
             }
-            Begins::Foreign(what) => {
-                let text = format!("{what} compression is not carried: use gzip, zstd or none");
-                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-            }
+            Begins::Bzip2 => Inner::Bzip2(Box::new(MultiBzDecoder::new(from))),
+            Begins::Xz => Inner::Xz(Box::new(XzReader::new(from, true))),
             Begins::Other => Inner::Plain(from),
         };
         Ok(Self { inner, out: 0 })
@@ -100,8 +101,65 @@ impl<'a> Plain<'a> {
             Inner::Plain(from) => from.get_ref().count,
             Inner::Gzip(from) => from.get_ref().get_ref().count,
             Inner::Zstd(from) => from.get_ref().get_ref().count,
+            Inner::Bzip2(from) => from.get_ref().get_ref().count,
+            Inner::Xz(from) => from.inner().get_ref().count,
         }
     }
+}
+
+/// Digest of all that a stream gives.
+///
+/// # Errors
+/// What the source said.
+pub fn digest(mut from: impl Read) -> io::Result<spec::Digest> {
+    use sha2::Digest as _;
+    let mut hash = sha2::Sha256::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(spec::Digest::from_sha256(hash.finalize().into())),
+            len => hash.update(&buffer[..len]),
+        }
+    }
+}
+
+/// Whether a file begins as a tar does, compressed or not.
+///
+/// # Errors
+/// What the source said.
+pub fn is_archive(from: &mut dyn Read) -> io::Result<bool> {
+    let mut block = [0; 512];
+    let mut have = 0;
+    let mut plain = Plain::of(from)?;
+    while have < block.len() {
+        match plain.read(&mut block[have..]) {
+            Ok(0) => return Ok(false),
+            Ok(len) => have += len,
+            // It begins as if it were compressed, and is not.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::InvalidData
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::UnexpectedEof
+                        | io::ErrorKind::Other
+                ) =>
+            {
+                return Ok(false);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    // The sum of all bytes, its own field taken as spaces (tar(5)).
+    let field = 148..156;
+    let text = String::from_utf8_lossy(&block[field.clone()]).into_owned();
+    let said = u32::from_str_radix(text.trim_matches(|c: char| c == '\0' || c == ' '), 8);
+    let sum: u32 = block
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| u32::from(if field.contains(&at) { b' ' } else { *byte }))
+        .sum();
+    Ok(said == Ok(sum) && block[0] != 0)
 }
 
 impl Read for Plain<'_> {
@@ -110,6 +168,8 @@ impl Read for Plain<'_> {
             Inner::Plain(from) => from.read(into)?,
             Inner::Gzip(from) => from.read(into)?,
             Inner::Zstd(from) => from.read(into)?,
+            Inner::Bzip2(from) => from.read(into)?,
+            Inner::Xz(from) => from.read(into)?,
         };
         self.out += len as u64;
         if self.out > FREE && self.out / RATIO > self.taken() {
@@ -134,6 +194,9 @@ mod tests {
         Ok(out)
     }
 
+    /// `echo xz | xz`
+    const XZ: &[u8] = b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\x74\x2f\xe5\xa3\x01\x00\x02\x78\x7a\x0a\x00\x00\x98\xde\x08\x6a\xbe\xe3\x33\x47\x00\x01\x1b\x03\x0b\x2f\xb9\x10\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
+
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         out.write_all(bytes).expect("memory");
@@ -149,12 +212,11 @@ mod tests {
         let members = [gzip(&text[..5]), gzip(&text[5..])].concat();
         assert_eq!(plain(&members).expect("two members"), text);
         assert_eq!(plain(b"").expect("nothing"), b"");
-    }
-
-    #[test]
-    fn a_foreign_compression_is_named() {
-        let error = plain(b"\xfd7zXZ\0....").expect_err("xz");
-        assert!(error.to_string().contains("xz"), "{error}");
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        bzip2.write_all(&text).expect("memory");
+        assert_eq!(plain(&bzip2.finish().expect("memory")).expect("bzip2"), text);
+        assert_eq!(plain(XZ).expect("xz"), b"xz\n");
+        assert!(plain(&XZ[..20]).is_err(), "cut short");
     }
 
     #[test]
