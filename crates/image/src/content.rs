@@ -70,15 +70,7 @@ pub(crate) struct Lease<'a> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let mut leases = self.content.leases();
-        for diff_id in self.held.drain(..) {
-            if let Some(count) = leases.get_mut(&diff_id) {
-                *count -= 1;
-                if *count == 0 {
-                    leases.remove(&diff_id);
-                }
-            }
-        }
+        self.release();
     }
 }
 
@@ -91,6 +83,19 @@ impl Lease<'_> {
     /// Holds what another held, too.
     pub fn absorb(&mut self, mut other: Self) {
         self.held.append(&mut other.held);
+    }
+
+    /// Holds nothing any more.
+    pub fn release(&mut self) {
+        let mut leases = self.content.leases();
+        for diff_id in self.held.drain(..) {
+            if let Some(count) = leases.get_mut(&diff_id) {
+                *count -= 1;
+                if *count == 0 {
+                    leases.remove(&diff_id);
+                }
+            }
+        }
     }
 
     /// The layer's figures, if it is here; it stays until the lease ends.
@@ -189,6 +194,11 @@ impl Content {
             point(Point::DocumentPlaced);
         }
         Ok(digest)
+    }
+
+    /// Whether a document is here.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.blob(digest).exists()
     }
 
     /// A document, and only if it is what its digest says.

@@ -241,7 +241,8 @@ pub fn host() -> Platform {
     Platform { architecture: architecture.into(), os: "linux".into(), ..Platform::default() }
 }
 
-fn time() -> String {
+/// The present, as images write it: RFC 3339.
+pub fn time() -> String {
     jiff::Timestamp::now().to_string()
 }
 

@@ -4,7 +4,7 @@
 //! A change is one transaction, flushed before it returns
 //! (`synchronous=FULL`): an image that was named stays named.
 
-use crate::{Error, content::Figures};
+use crate::{Error, content::Figures, step_records};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use spec::{Digest, Reference};
 use std::{
@@ -130,6 +130,7 @@ impl Records {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.execute_batch(SCHEMA)?;
+            connection.execute_batch(step_records::SCHEMA)?;
             Ok(connection)
         };
         let connection = open().map_err(|source| Error::Records { doing: "begin", source })?;
@@ -141,7 +142,7 @@ impl Records {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         doing: &'static str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -149,7 +150,7 @@ impl Records {
         read(&self.connection()).map_err(|source| Error::Records { doing, source })
     }
 
-    fn change<T>(
+    pub(crate) fn change<T>(
         &self,
         doing: &'static str,
         change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -170,29 +171,9 @@ impl Records {
     pub fn add(&self, new: &New<'_>) -> Result<bool, Error> {
         self.change("add an image", |t| {
             for (place, (diff_id, figures)) in (0i64..).zip(new.layers) {
-                t.execute(
-                    "INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?, ?)",
-                    params![
-                        diff_id.as_str(),
-                        figures.size.cast_signed(),
-                        figures.tar.cast_signed(),
-                        figures.entries.cast_signed()
-                    ],
-                )?;
-                t.execute(
-                    "INSERT OR IGNORE INTO image_stacks VALUES (?, ?, ?)",
-                    params![new.row.id.as_str(), place, diff_id.as_str()],
-                )?;
+                insert_stack(t, &new.row.id, place, diff_id, *figures)?;
             }
-            let added = t.execute(
-                "INSERT OR IGNORE INTO image_records VALUES (?, ?, ?, ?)",
-                params![
-                    new.row.id.as_str(),
-                    new.row.parent.as_ref().map(Digest::as_str),
-                    new.row.created.cast_signed(),
-                    new.row.tagged.cast_signed()
-                ],
-            )?;
+            let added = insert_image(t, new)?;
             if let Some((repository, digest)) = new.manifest {
                 set_manifest(t, repository, digest, &new.row.id)?;
             }
@@ -200,7 +181,7 @@ impl Records {
             for name in new.names {
                 set_name(t, name, &new.row)?;
             }
-            Ok(added > 0)
+            Ok(added)
         })
     }
 
@@ -262,22 +243,11 @@ impl Records {
             for table in ["image_names", "image_manifests", "image_marks"] {
                 t.execute(&format!("DELETE FROM {table} WHERE id = ?"), [id.as_str()])?;
             }
-            let mut free = t.prepare(
-                "SELECT diff_id, size FROM image_stacks AS own JOIN image_layers USING (diff_id)
-                 WHERE id = ?1 AND NOT EXISTS (
-                     SELECT 1 FROM image_stacks AS other
-                     WHERE other.diff_id = own.diff_id AND other.id <> ?1)
-                 GROUP BY diff_id ORDER BY max(place) DESC",
-            )?;
-            let free: Vec<(Digest, u64)> = free
-                .query_map([id.as_str()], |r| Ok((digest(r, 0)?, unsigned(r, 1)?)))?
-                .collect::<Result<_, _>>()?;
-            t.execute("DELETE FROM image_stacks WHERE id = ?", [id.as_str()])?;
             t.execute("DELETE FROM image_records WHERE id = ?", [id.as_str()])?;
-            for (diff_id, _) in &free {
-                t.execute("DELETE FROM image_layers WHERE diff_id = ?", [diff_id.as_str()])?;
-                t.execute("DELETE FROM image_blobs WHERE diff_id = ?", [diff_id.as_str()])?;
-            }
+            let is_step =
+                t.prepare("SELECT 1 FROM image_steps WHERE id = ?")?.exists([id.as_str()])?;
+            // The build cache outlives its images.
+            let free = if is_step { Vec::new() } else { step_records::drop_stack(t, id)? };
             Ok(free)
         })
     }
@@ -398,7 +368,8 @@ impl Records {
                  JOIN image_layers USING (diff_id)
                  WHERE id = ?1 AND EXISTS (
                      SELECT 1 FROM image_stacks AS other
-                     WHERE other.diff_id = own.diff_id AND other.id <> ?1)",
+                     WHERE other.diff_id = own.diff_id AND other.id <> ?1
+                         AND other.id IN (SELECT id FROM image_records))",
                 [id.as_str()],
                 |r| unsigned(r, 0),
             )
@@ -440,7 +411,7 @@ impl Records {
             let mut found = Vec::new();
             for (table, column, what) in STRAY {
                 let sql = format!(
-                    "SELECT count(*) FROM {table} WHERE {column} NOT IN (SELECT id FROM image_records)"
+                    "SELECT count(*) FROM {table} WHERE {column} NOT IN (SELECT id FROM image_records UNION SELECT id FROM image_steps)"
                 );
                 found.push((what, c.query_row(&sql, [], |r| unsigned(r, 0))?));
             }
@@ -455,7 +426,7 @@ impl Records {
             for (table, column, _) in STRAY {
                 t.execute(
                     &format!(
-                        "DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM image_records)"
+                        "DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM image_records UNION SELECT id FROM image_steps)"
                     ),
                     [],
                 )?;
@@ -531,7 +502,8 @@ impl Records {
             };
             Ok((
                 all("SELECT diff_id FROM image_layers")?,
-                all("SELECT id FROM image_records UNION SELECT digest FROM image_manifests")?,
+                all("SELECT id FROM image_records UNION SELECT digest FROM image_manifests
+                     UNION SELECT id FROM image_steps")?,
             ))
         })
     }
@@ -558,7 +530,42 @@ impl Name {
     }
 }
 
-fn set_name(t: &Transaction<'_>, name: &Reference, row: &Row) -> rusqlite::Result<()> {
+/// One layer of an image's or a step's stack.
+pub(crate) fn insert_stack(
+    t: &Transaction<'_>,
+    id: &Digest,
+    place: i64,
+    diff_id: &Digest,
+    figures: Figures,
+) -> rusqlite::Result<()> {
+    t.prepare_cached("INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?, ?)")?.execute(
+        params![
+            diff_id.as_str(),
+            figures.size.cast_signed(),
+            figures.tar.cast_signed(),
+            figures.entries.cast_signed()
+        ],
+    )?;
+    t.prepare_cached("INSERT OR IGNORE INTO image_stacks VALUES (?, ?, ?)")?
+        .execute(params![id.as_str(), place, diff_id.as_str()])
+        .map(drop)
+}
+
+/// The image's own row; true if it is new.
+pub(crate) fn insert_image(t: &Transaction<'_>, new: &New<'_>) -> rusqlite::Result<bool> {
+    let added = t.execute(
+        "INSERT OR IGNORE INTO image_records VALUES (?, ?, ?, ?)",
+        params![
+            new.row.id.as_str(),
+            new.row.parent.as_ref().map(Digest::as_str),
+            new.row.created.cast_signed(),
+            new.row.tagged.cast_signed()
+        ],
+    )?;
+    Ok(added > 0)
+}
+
+pub(crate) fn set_name(t: &Transaction<'_>, name: &Reference, row: &Row) -> rusqlite::Result<()> {
     t.execute(
         "INSERT OR REPLACE INTO image_names VALUES (?, ?)",
         [name.to_string(), row.id.to_string()],
@@ -627,7 +634,7 @@ where
     })
 }
 
-fn digest(r: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+pub(crate) fn digest(r: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Digest> {
     parsed(r.get_ref(column)?.as_str()?, column)
 }
 
@@ -635,6 +642,6 @@ fn reference(r: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Reference
     parsed(r.get_ref(column)?.as_str()?, column)
 }
 
-fn unsigned(r: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(crate) fn unsigned(r: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
     r.get::<_, i64>(column).map(i64::cast_unsigned)
 }

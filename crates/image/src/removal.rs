@@ -185,12 +185,18 @@ impl<'a> Work<'a> {
         self.untag(&names)?;
         let freed = self.store.records.remove(id)?;
         point(Point::Forgotten);
-        self.store.content.drop_blob(id)?;
+        let steps = self.store.records.step_ids()?;
+        if !steps.contains(id) {
+            self.store.content.drop_blob(id)?;
+        }
         drop((removing, alone));
         self.done.push(Deleted::Deleted(id.to_string()));
         let mut kept = HashSet::new();
         for other in self.store.records.rows()? {
             kept.extend(chain_ids(&self.store.records.layers(&other.id)?));
+        }
+        for step in &steps {
+            kept.extend(chain_ids(&self.store.records.layers(step)?));
         }
         let chain = chain_ids(&layers);
         let gone = chain.iter().rev().filter(|chain| !kept.contains(*chain));

@@ -12,8 +12,9 @@ use spec::{
     image::{History, ImageConfig},
 };
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock, RwLockReadGuard},
+    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::SystemTime,
 };
 
@@ -33,6 +34,8 @@ pub struct Store {
     /// Held for reading while a container comes to name an image, and for
     /// writing while one that none names is forgotten.
     pub(crate) in_use: RwLock<()>,
+    /// Layers of what builds under way have come to, and how many of them.
+    pub(crate) drafts: Mutex<HashMap<Digest, (Vec<PathBuf>, u32)>>,
 }
 
 impl Store {
@@ -46,7 +49,7 @@ impl Store {
         let records = Records::open(&data.join("state.db"))?;
         let (layers, blobs) = records.content()?;
         content.sweep(&layers, &blobs)?;
-        let store = Self { content, records, in_use: RwLock::new(()) };
+        let store = Self { content, records, in_use: RwLock::new(()), drafts: Mutex::default() };
         store.drop_partials(false)?;
         Ok(store)
     }
@@ -179,6 +182,9 @@ impl Store {
     /// # Errors
     /// [`Error::Missing`].
     pub fn layers(&self, id: &Digest) -> Result<Vec<PathBuf>, Error> {
+        if let Some(layers) = self.draft_layers(id) {
+            return Ok(layers);
+        }
         self.row(id)?;
         let layers = self.records.layers(id)?;
         Ok(layers
@@ -352,7 +358,7 @@ pub(crate) fn chain_ids(layers: &[(Digest, Figures)]) -> Vec<Digest> {
 }
 
 /// Nanoseconds since the epoch of an RFC 3339 time; 0 for none or before.
-pub(crate) fn nanos(text: Option<&str>) -> u64 {
+pub fn nanos(text: Option<&str>) -> u64 {
     text.and_then(|text| text.parse::<jiff::Timestamp>().ok())
         .and_then(|time| u64::try_from(time.as_nanosecond()).ok())
         .unwrap_or(0)

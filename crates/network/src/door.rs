@@ -20,9 +20,7 @@ use crate::{
         expr::{Base, Expr, Is, Meta, cmp, meta, payload, put, value},
     },
 };
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with,
-};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4},

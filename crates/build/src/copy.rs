@@ -1,0 +1,396 @@
+//! Files from one tree into another, as `COPY` does it.
+//!
+//! The receiving tree is a root file system under construction: the links in
+//! it are its own, are followed inside it where a path leads through them,
+//! and are replaced where a file is put in their place. Nothing is opened by
+//! more than one part of a name but by the kernel's own walk inside the root.
+
+use crate::{
+    Error,
+    chmod::Chmod,
+    error::Doing,
+    tree::{Found, Node, clean, look},
+};
+use rustix::{
+    fs::{
+        self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
+        XattrFlags,
+    },
+    io::Errno,
+};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+/// Links that are followed on the way to a directory (as in path_resolution(7)).
+const LINKS: usize = 40;
+/// Files with several names whose first is kept open.
+const OPEN_LINKS: usize = 512;
+
+/// A root file system that is written to.
+pub struct Target<'a> {
+    root: BorrowedFd<'a>,
+}
+
+/// How files are written.
+#[derive(Clone, Default)]
+pub struct Manner<'a> {
+    /// Whose they become; their own owner's if none.
+    pub owner: Option<(u32, u32)>,
+    /// What becomes of their modes.
+    pub chmod: Option<Chmod>,
+    /// Paths (below the source, or its name) that are left out.
+    pub skip: Option<&'a dyn Fn(&str) -> bool>,
+}
+
+impl<'a> Target<'a> {
+    /// The root, by a descriptor of its top.
+    pub fn new(root: BorrowedFd<'a>) -> Self {
+        Self { root }
+    }
+
+    /// Copies a source to a path: into it if it is a directory or ends with a
+    /// slash, else in its place. A directory gives what is in it.
+    ///
+    /// # Errors
+    /// A directory in the place of a file, and the reverse; what the host
+    /// said.
+    pub fn copy(&self, found: &Found, path: &str, manner: &Manner<'_>) -> Result<(), Error> {
+        let into = path.ends_with('/') || path.is_empty();
+        let mut copying = Copying { manner, links: HashMap::new() };
+        if found.is_dir() {
+            return self.copy_dir(found, path, &mut copying);
+        }
+        let (dir, name) = if into || self.is_dir(path)? {
+            (self.dir(path, manner.owner)?, found.name().to_owned())
+        } else {
+            let path = clean(path);
+            let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            (self.dir(parent, manner.owner)?, name.to_owned())
+        };
+        if manner.skip.is_some_and(|skip| skip(found.name())) {
+            return Ok(());
+        }
+        copying.node(&found.node, found.name(), dir.as_fd(), name.as_bytes())
+    }
+
+    fn copy_dir(
+        &self,
+        found: &Found,
+        path: &str,
+        copying: &mut Copying<'_, '_>,
+    ) -> Result<(), Error> {
+        let owner = copying.manner.owner;
+        let there = self.is_dir(path)?;
+        if !there && !path.ends_with('/') {
+            // A new name for the directory itself.
+            let path = clean(path);
+            let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            let parent = self.dir(parent, owner)?;
+            return copying.node(&found.node, "", parent.as_fd(), name.as_bytes());
+        }
+        let dir = self.dir(path, owner)?;
+        copying.below(&found.node, "", dir.as_fd())
+    }
+
+    /// Copies a source below a directory under its own path, whose
+    /// directories look as in the source: `--parents`.
+    ///
+    /// # Errors
+    /// As [`Target::copy`].
+    pub fn copy_with_parents(
+        &self,
+        from: &crate::Tree,
+        found: &Found,
+        keep: &str,
+        path: &str,
+        manner: &Manner<'_>,
+    ) -> Result<(), Error> {
+        let (parents, name) = keep.rsplit_once('/').unwrap_or(("", keep));
+        let before = found.path.strip_suffix(keep).unwrap_or_default();
+        let mut dir = self.dir(path, manner.owner)?;
+        let mut copying = Copying { manner, links: HashMap::new() };
+        let mut source = before.to_owned();
+        for part in parents.split('/').filter(|part| !part.is_empty()) {
+            source = format!("{source}/{part}");
+            let like = from.find(&source)?;
+            let new = look(dir.as_fd(), part.as_bytes()).doing("look at", part)?.is_none();
+            dir = copying.dir(dir.as_fd(), part.as_bytes(), part)?;
+            if new {
+                copying.attributes(&like.node, &dir, part)?;
+            }
+        }
+        if found.is_dir() && name.is_empty() {
+            return copying.below(&found.node, "", dir.as_fd());
+        }
+        copying.node(&found.node, "", dir.as_fd(), name.as_bytes())
+    }
+
+    /// Writes a file of the given text.
+    ///
+    /// # Errors
+    /// As [`Target::copy`].
+    pub fn write(
+        &self,
+        name: &str,
+        text: &mut dyn io::Read,
+        mode: u32,
+        path: &str,
+        manner: &Manner<'_>,
+    ) -> Result<(), Error> {
+        let (dir, name) = if path.ends_with('/') || path.is_empty() || self.is_dir(path)? {
+            (self.dir(path, manner.owner)?, name.to_owned())
+        } else {
+            let path = clean(path);
+            let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            (self.dir(parent, manner.owner)?, name.to_owned())
+        };
+        make_room(dir.as_fd(), name.as_bytes(), &name)?;
+        let mut file = create(dir.as_fd(), name.as_bytes()).doing("make", &name)?;
+        io::copy(text, &mut file).doing("write", &name)?;
+        let (uid, gid) = manner.owner.unwrap_or((0, 0));
+        own(&file, uid, gid).doing("change the owner of", &name)?;
+        let mode = manner.chmod.as_ref().map_or(mode, |chmod| chmod.apply(mode, false));
+        fs::fchmod(&file, Mode::from_raw_mode(mode)).doing("change the mode of", &name)
+    }
+
+    /// Whether a directory is there, links followed inside the root.
+    ///
+    /// # Errors
+    /// What the host said.
+    pub fn is_dir(&self, path: &str) -> Result<bool, Error> {
+        match self.open(&clean(path)) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+            Err(e) => Err(e).doing("open", path),
+        }
+    }
+
+    /// Opens a directory, and makes what is missing of it: 0755, the owner's.
+    ///
+    /// # Errors
+    /// Something else is in the way; what the host said.
+    pub fn dir(&self, path: &str, owner: Option<(u32, u32)>) -> Result<OwnedFd, Error> {
+        self.make(&clean(path), owner, LINKS)
+    }
+
+    fn open(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let whole = format!("/{path}");
+        loop {
+            match fs::openat2(self.root, &whole, flags, Mode::empty(), how) {
+                Err(Errno::AGAIN) => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    fn make(&self, path: &str, owner: Option<(u32, u32)>, links: usize) -> Result<OwnedFd, Error> {
+        let in_the_way = || {
+            Error::Invalid(format!(
+                "cannot create the directory /{path}: something else is in its place"
+            ))
+        };
+        match self.open(path) {
+            Err(Errno::NOENT) => {}
+            Err(Errno::NOTDIR | Errno::LOOP) => return Err(in_the_way()),
+            opened => return opened.doing("open", path),
+        }
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let dir = self.make(parent, owner, links)?;
+        match fs::mkdirat(&dir, name, Mode::RWXU) {
+            Ok(()) => {}
+            // A link to where nothing is: there.
+            Err(Errno::EXIST) if links > 0 => {
+                let link = fs::readlinkat(&dir, name, Vec::new()).map_err(|_| in_the_way())?;
+                let link = link.to_str().map_err(|_| in_the_way())?;
+                let from = if link.starts_with('/') { "" } else { parent };
+                return self.make(&clean(&format!("{from}/{link}")), owner, links - 1);
+            }
+            Err(Errno::EXIST) => return Err(in_the_way()),
+            Err(e) => return Err(e).doing("make the directory", path),
+        }
+        let made = open_dir(dir.as_fd(), name.as_bytes()).doing("open", path)?;
+        let (uid, gid) = owner.unwrap_or((0, 0));
+        own(&made, uid, gid).doing("change the owner of", path)?;
+        fs::fchmod(&made, Mode::from_raw_mode(0o755)).doing("change the mode of", path)?;
+        Ok(made)
+    }
+}
+
+struct Copying<'m, 'a> {
+    manner: &'m Manner<'a>,
+    /// First name of files with several.
+    links: HashMap<(u64, u64), OwnedFd>,
+}
+
+impl Copying<'_, '_> {
+    /// What is in a directory, into another.
+    fn below(&mut self, from: &Node, path: &str, to: BorrowedFd<'_>) -> Result<(), Error> {
+        for name in from.names().doing("read", path)? {
+            let text = String::from_utf8_lossy(&name);
+            let below = if path.is_empty() { text.into_owned() } else { format!("{path}/{text}") };
+            if self.manner.skip.is_some_and(|skip| skip(&below)) {
+                continue;
+            }
+            let child = Node::at(from.fd.as_fd(), &name).doing("look at", &below)?;
+            self.node(&child, &below, to, &name)?;
+        }
+        Ok(())
+    }
+
+    /// One of a directory's, as `name` of another.
+    fn node(
+        &mut self,
+        from: &Node,
+        path: &str,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> Result<(), Error> {
+        let kind = from.kind();
+        if kind == FileType::Directory {
+            let new = look(dir, name).doing("look at", path)?.is_none();
+            let made = self.dir(dir, name, path)?;
+            self.below(from, path, made.as_fd())?;
+            // What was there stays as it was, but for what is put into it.
+            return if new || !path.is_empty() {
+                self.attributes(from, &made, path)
+            } else {
+                Ok(())
+            };
+        }
+        make_room(dir, name, path)?;
+        let several = from.stat.st_nlink > 1;
+        let key = (from.stat.st_dev, from.stat.st_ino);
+        if several && let Some(first) = self.links.get(&key) {
+            let first = Node::of(first.try_clone().doing("keep", path)?).doing("look at", path)?;
+            return fs::linkat(fs::CWD, first.by_number(), dir, name, AtFlags::SYMLINK_FOLLOW)
+                .doing("link", path);
+        }
+        match kind {
+            FileType::RegularFile => {
+                let mut source = from.open().doing("open", path)?;
+                let mut file = create(dir, name).doing("make", path)?;
+                io::copy(&mut source, &mut file).doing("copy", path)?;
+                self.attributes(from, &file, path)?;
+            }
+            FileType::Symlink => {
+                let link = from.link().doing("read the link", path)?;
+                fs::symlinkat(&link[..], dir, name).doing("make the link", path)?;
+                self.named(from, dir, name, path)?;
+            }
+            FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice => {
+                fs::mknodat(dir, name, kind, Mode::RUSR | Mode::WUSR, from.stat.st_rdev)
+                    .doing("make the node", path)?;
+                self.named(from, dir, name, path)?;
+            }
+            // A socket means nothing without the process behind it.
+            _ => return Ok(()),
+        }
+        if several && self.links.len() < OPEN_LINKS {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let first = fs::openat(dir, name, flags, Mode::empty()).doing("open", path)?;
+            self.links.insert(key, first);
+        }
+        Ok(())
+    }
+
+    /// A directory in a directory, made if it is missing.
+    fn dir(&self, dir: BorrowedFd<'_>, name: &[u8], path: &str) -> Result<OwnedFd, Error> {
+        match look(dir, name).doing("look at", path)? {
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
+            Some(_) => {
+                return Err(Error::Invalid(format!("cannot copy to non-directory: {path}")));
+            }
+            None => {
+                fs::mkdirat(dir, name, Mode::RWXU).doing("make the directory", path)?;
+                let (uid, gid) = self.manner.owner.unwrap_or((0, 0));
+                let made = open_dir(dir, name).doing("open", path)?;
+                own(&made, uid, gid).doing("change the owner of", path)?;
+                fs::fchmod(&made, Mode::from_raw_mode(0o755)).doing("change the mode of", path)?;
+                return Ok(made);
+            }
+        }
+        open_dir(dir, name).doing("open", path)
+    }
+
+    /// Owner, mode, attributes and time of a file or directory.
+    fn attributes(&self, from: &Node, to: impl AsFd, path: &str) -> Result<(), Error> {
+        let (uid, gid) = self.owner(from);
+        own(&to, uid, gid).doing("change the owner of", path)?;
+        let is_dir = from.kind() == FileType::Directory;
+        let mode = from.stat.st_mode & 0o7777;
+        let mode = self.manner.chmod.as_ref().map_or(mode, |chmod| chmod.apply(mode, is_dir));
+        fs::fchmod(&to, Mode::from_raw_mode(mode)).doing("change the mode of", path)?;
+        for (name, value) in from.xattrs().doing("read the attributes of", path)? {
+            match fs::fsetxattr(&to, &name[..], &value, XattrFlags::empty()) {
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(e) => return Err(e).doing("set an attribute of", path),
+            }
+        }
+        fs::futimens(&to, &times(from)).doing("set the time of", path)
+    }
+
+    /// The same of what cannot be opened.
+    fn named(
+        &self,
+        from: &Node,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &str,
+    ) -> Result<(), Error> {
+        let (uid, gid) = self.owner(from);
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        fs::chownat(dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+            .doing("change the owner of", path)?;
+        if from.kind() != FileType::Symlink {
+            let mode = from.stat.st_mode & 0o7777;
+            let mode = self.manner.chmod.as_ref().map_or(mode, |chmod| chmod.apply(mode, false));
+            fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())
+                .doing("change the mode of", path)?;
+        }
+        fs::utimensat(dir, name, &times(from), AtFlags::SYMLINK_NOFOLLOW)
+            .doing("set the time of", path)
+    }
+
+    fn owner(&self, from: &Node) -> (u32, u32) {
+        self.manner.owner.unwrap_or((from.stat.st_uid, from.stat.st_gid))
+    }
+}
+
+/// Removes what is in a file's place; a directory stays, and is told.
+fn make_room(dir: BorrowedFd<'_>, name: &[u8], path: &str) -> Result<(), Error> {
+    match fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {
+            Err(Error::Invalid(format!("cannot replace the directory {path} with a file")))
+        }
+        Err(e) => Err(e).doing("remove", path),
+    }
+}
+
+fn create(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+fn open_dir(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(dir, name, flags, Mode::empty())
+}
+
+fn own(fd: impl AsFd, uid: u32, gid: u32) -> rustix::io::Result<()> {
+    fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+}
+
+fn times(from: &Node) -> Timestamps {
+    let mtime = Timespec {
+        tv_sec: from.stat.st_mtime,
+        tv_nsec: i64::try_from(from.stat.st_mtime_nsec).unwrap_or(0),
+    };
+    Timestamps { last_access: mtime, last_modification: mtime }
+}

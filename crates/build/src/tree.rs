@@ -1,0 +1,308 @@
+//! Files to copy from: a context, a stage or an image, by descriptors.
+//!
+//! What is in a tree is somebody else's: links in it lead wherever they
+//! like. A path is resolved by the kernel and never out of the tree
+//! (`RESOLVE_IN_ROOT`); everything after acts on descriptors and follows
+//! nothing.
+
+use crate::{Error, error::Doing, wildcard::Wildcard};
+use rustix::{
+    fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
+    io::Errno,
+};
+use std::{
+    collections::HashMap,
+    fs::File,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::Mutex,
+};
+
+/// Most names that a wildcard is looked for in, and deepest directory.
+const DEEPEST: usize = 200;
+
+/// A tree that is copied from.
+pub struct Tree {
+    root: OwnedFd,
+    /// Digests of files, by device, inode, time of change and size.
+    pub(crate) known: Mutex<HashMap<(u64, u64, i64, u64, u64), [u8; 32]>>,
+}
+
+/// Something in a tree: an `O_PATH` descriptor, and what it is.
+pub(crate) struct Node {
+    pub fd: OwnedFd,
+    pub stat: Stat,
+}
+
+/// A source that was found.
+pub struct Found {
+    /// Its path, clean, without a slash in front; empty for the root.
+    pub path: String,
+    pub(crate) node: Node,
+}
+
+impl Found {
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.node.kind() == FileType::Directory
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.node.kind() == FileType::RegularFile
+    }
+
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    /// What the host said.
+    pub fn open(&self) -> Result<File, Error> {
+        self.node.open().doing("open", &self.path)
+    }
+
+    /// Last part of its path.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl AsFd for Found {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.node.fd.as_fd()
+    }
+}
+
+impl Node {
+    /// What is at `name` itself, no link followed.
+    pub fn at(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Self::of(fs::openat(dir, name, flags, Mode::empty())?)
+    }
+
+    pub fn of(fd: OwnedFd) -> rustix::io::Result<Self> {
+        let stat = fs::fstat(&fd)?;
+        Ok(Self { fd, stat })
+    }
+
+    pub fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+
+    /// A name for calls that take no descriptor of this sort. Whoever follows
+    /// it arrives at this very file.
+    pub fn by_number(&self) -> String {
+        format!("/proc/self/fd/{}", self.fd.as_raw_fd())
+    }
+
+    /// Opens a regular file for reading.
+    pub fn open(&self) -> rustix::io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        fs::open(self.by_number(), flags, Mode::empty()).map(File::from)
+    }
+
+    /// Names in a directory, sorted.
+    pub fn names(&self) -> rustix::io::Result<Vec<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = fs::openat(&self.fd, ".", flags, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                names.push(name.to_vec());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Where a link points.
+    pub fn link(&self) -> rustix::io::Result<Vec<u8>> {
+        fs::readlinkat(&self.fd, "", Vec::new()).map(std::ffi::CString::into_bytes)
+    }
+
+    /// Extended attributes that travel with a file: capabilities, access
+    /// lists, and what users set. None of a link.
+    pub fn xattrs(&self) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut found = Vec::new();
+        if self.kind() == FileType::Symlink {
+            return Ok(found);
+        }
+        let path = self.by_number();
+        let mut list = vec![0; 64 << 10];
+        let len = match fs::listxattr(&path, &mut list) {
+            Ok(len) => len,
+            Err(Errno::OPNOTSUPP) => return Ok(found),
+            Err(e) => return Err(e),
+        };
+        for name in list[..len].split(|b| *b == 0).filter(|name| travels(name)) {
+            let mut value = vec![0; 64 << 10];
+            match fs::getxattr(&path, name, &mut value[..]) {
+                Ok(len) => value.truncate(len),
+                Err(Errno::NODATA | Errno::OPNOTSUPP) => continue,
+                Err(e) => return Err(e),
+            }
+            found.push((name.to_vec(), value));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+}
+
+/// Never `trusted.overlay.…`: that would speak to overlayfs.
+fn travels(name: &[u8]) -> bool {
+    name.starts_with(b"user.")
+        || matches!(
+            name,
+            b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default"
+        )
+}
+
+impl Tree {
+    /// A tree below a directory.
+    pub fn new(root: OwnedFd) -> Self {
+        Self { root, known: Mutex::default() }
+    }
+
+    /// Its top.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// What is at a path, links followed inside the tree.
+    ///
+    /// # Errors
+    /// [`Error::Missing`]; what the host said.
+    pub fn find(&self, path: &str) -> Result<Found, Error> {
+        let path = clean(path);
+        let whole = format!("/{path}");
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        loop {
+            let fd = match fs::openat2(&self.root, &whole, flags, Mode::empty(), how) {
+                Ok(fd) => fd,
+                // A rename elsewhere in the tree; the kernel asks to try again.
+                Err(Errno::AGAIN) => continue,
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                    return Err(Error::Missing(path));
+                }
+                Err(e) => return Err(e).doing("open", path),
+            };
+            let node = Node::of(fd).doing("look at", &path)?;
+            return Ok(Found { path, node });
+        }
+    }
+
+    /// All that a pattern fits, sorted; a pattern without wildcards is a path
+    /// that must be there.
+    ///
+    /// # Errors
+    /// A bad pattern; nothing fits; what the host said.
+    pub fn matching(&self, pattern: &str) -> Result<Vec<Found>, Error> {
+        if !Wildcard::is_one(pattern) {
+            return Ok(vec![self.find(pattern)?]);
+        }
+        let pattern_clean = clean(pattern);
+        let mut paths = vec![String::new()];
+        for part in pattern_clean.split('/') {
+            if !Wildcard::is_one(part) {
+                paths.iter_mut().for_each(|path| push(path, part));
+                continue;
+            }
+            let every = part == "**";
+            let wildcard = Wildcard::parse(part).map_err(|e| Error::Invalid(e.to_string()))?;
+            let mut next = Vec::new();
+            for path in paths {
+                let Ok(dir) = self.find(&path) else { continue };
+                if !dir.is_dir() {
+                    continue;
+                }
+                if every {
+                    self.below(&dir, &mut next)?;
+                    continue;
+                }
+                for name in dir.node.names().doing("read", &path)? {
+                    let Ok(name) = std::str::from_utf8(&name) else { continue };
+                    if wildcard.fits(name) {
+                        let mut path = path.clone();
+                        push(&mut path, name);
+                        next.push(path);
+                    }
+                }
+            }
+            paths = next;
+        }
+        let mut found = Vec::new();
+        for path in paths {
+            match self.find(&path) {
+                Ok(one) => found.push(one),
+                Err(Error::Missing(_)) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if found.is_empty() {
+            return Err(Error::Missing(pattern.to_owned()));
+        }
+        Ok(found)
+    }
+
+    /// A directory's own path and those of all directories below.
+    fn below(&self, dir: &Found, into: &mut Vec<String>) -> Result<(), Error> {
+        if dir.path.matches('/').count() > DEEPEST {
+            return Err(Error::Invalid(format!("{} is nested too deep", dir.path)));
+        }
+        into.push(dir.path.clone());
+        for name in dir.node.names().doing("read", &dir.path)? {
+            let Ok(text) = std::str::from_utf8(&name) else { continue };
+            let node = Node::at(dir.node.fd.as_fd(), &name).doing("look at", text)?;
+            if node.kind() == FileType::Directory {
+                let mut path = dir.path.clone();
+                push(&mut path, text);
+                self.below(&Found { path, node }, into)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push(path: &mut String, part: &str) {
+    if !path.is_empty() {
+        path.push('/');
+    }
+    path.push_str(part);
+}
+
+/// A path without `.`, `..` and double slashes; what climbs above the top
+/// stays at the top.
+pub fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Whether a path, read by its letters, climbs above where it begins.
+pub fn climbs(path: &str) -> bool {
+    let mut depth = 0i32;
+    path.split('/').any(|part| {
+        match part {
+            "" | "." => {}
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+        depth < 0
+    })
+}
+
+/// What is at `name` of `dir`, or nothing.
+pub(crate) fn look(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Option<Stat>> {
+    match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(e) => Err(e),
+    }
+}

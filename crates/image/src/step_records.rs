@@ -1,0 +1,185 @@
+//! What is known of steps of builds: the table `image_steps`.
+//!
+//! A step's stack of layers stands in `image_stacks` beside those of images,
+//! under the digest of its configuration; an image and a step of the same
+//! digest share it.
+
+use crate::{
+    Error, Kept,
+    records::{New, Row},
+    records::{Records, digest, insert_image, insert_stack, set_name, unsigned},
+    store::nanos,
+    {Draft, Step},
+};
+use rusqlite::{OptionalExtension, Transaction, params};
+use spec::Digest;
+use std::collections::HashSet;
+
+pub(crate) const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS image_steps (
+        key     TEXT PRIMARY KEY,
+        parent  TEXT NOT NULL,
+        id      TEXT NOT NULL,
+        what    TEXT NOT NULL,
+        size    INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        used    INTEGER NOT NULL,
+        uses    INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS image_steps_by_id ON image_steps (id);
+";
+
+impl Records {
+    /// What a step came to.
+    pub fn step(&self, key: &str) -> Result<Option<Digest>, Error> {
+        self.read("find a step", |c| {
+            c.prepare_cached("SELECT id FROM image_steps WHERE key = ?")?
+                .query_row([key], |r| digest(r, 0))
+                .optional()
+        })
+    }
+
+    /// All steps, the oldest first.
+    pub fn steps(&self) -> Result<Vec<Step>, Error> {
+        self.read("list the steps", |c| {
+            c.prepare(
+                "SELECT key, parent, id, what, size, created, used, uses FROM image_steps
+                 ORDER BY created, key",
+            )?
+            .query_map([], |r| {
+                Ok(Step {
+                    key: r.get(0)?,
+                    parent: r.get(1)?,
+                    id: digest(r, 2)?,
+                    what: r.get(3)?,
+                    size: unsigned(r, 4)?,
+                    created: unsigned(r, 5)?,
+                    used: unsigned(r, 6)?,
+                    uses: unsigned(r, 7)?,
+                })
+            })?
+            .collect()
+        })
+    }
+
+    /// Digests of the configurations that steps came to.
+    pub fn step_ids(&self) -> Result<HashSet<Digest>, Error> {
+        self.read("list the steps", |c| {
+            c.prepare("SELECT DISTINCT id FROM image_steps")?
+                .query_map([], |r| digest(r, 0))?
+                .collect()
+        })
+    }
+
+    /// Whether some record names a configuration.
+    pub fn names_document(&self, id: &Digest) -> Result<bool, Error> {
+        self.read("find a document", |c| {
+            c.prepare_cached(
+                "SELECT 1 FROM image_records WHERE id = ?1
+                 UNION SELECT 1 FROM image_steps WHERE id = ?1
+                 UNION SELECT 1 FROM image_manifests WHERE digest = ?1",
+            )?
+            .exists([id.as_str()])
+        })
+    }
+
+    /// Writes a build down, in one transaction; names move last.
+    pub fn keep_steps(
+        &self,
+        made: &[(Step, Draft)],
+        used: &[String],
+        images: &[Kept<'_>],
+        now: u64,
+    ) -> Result<(), Error> {
+        self.change("write a build down", |t| {
+            for (step, draft) in made {
+                stack(t, draft)?;
+                t.execute(
+                    "INSERT OR REPLACE INTO image_steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    params![
+                        step.key,
+                        step.parent,
+                        step.id.as_str(),
+                        step.what,
+                        step.size.cast_signed(),
+                        step.created.cast_signed(),
+                        step.used.cast_signed(),
+                        step.uses.cast_signed()
+                    ],
+                )?;
+            }
+            for key in used {
+                t.execute(
+                    "UPDATE image_steps SET used = ?, uses = uses + 1 WHERE key = ?",
+                    params![now.cast_signed(), key],
+                )?;
+            }
+            for Kept { draft, parent, names } in images {
+                stack(t, draft)?;
+                let created = nanos(draft.config.created.as_deref());
+                let row =
+                    Row { id: draft.id.clone(), parent: parent.clone(), created, tagged: now };
+                let new = New { row, layers: &[], names: &[], manifest: None, blobs: &[] };
+                insert_image(t, &new)?;
+                names.iter().try_for_each(|name| set_name(t, name, &new.row))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes steps away; says which configurations and layers nothing needs
+    /// any more.
+    pub fn forget_steps(
+        &self,
+        keys: &[String],
+    ) -> Result<(Vec<Digest>, Vec<(Digest, u64)>), Error> {
+        self.change("forget steps", |t| {
+            let (mut ids, mut freed) = (Vec::new(), Vec::new());
+            for key in keys {
+                let id = t
+                    .prepare_cached("DELETE FROM image_steps WHERE key = ? RETURNING id")?
+                    .query_row([key], |r| digest(r, 0))
+                    .optional()?;
+                let Some(id) = id else { continue };
+                let named = t
+                    .prepare_cached(
+                        "SELECT 1 FROM image_records WHERE id = ?1
+                         UNION SELECT 1 FROM image_steps WHERE id = ?1",
+                    )?
+                    .exists([id.as_str()])?;
+                if !named {
+                    freed.extend(drop_stack(t, &id)?);
+                    ids.push(id);
+                }
+            }
+            Ok((ids, freed))
+        })
+    }
+}
+
+fn stack(t: &Transaction<'_>, draft: &Draft) -> rusqlite::Result<()> {
+    for (place, layer) in (0i64..).zip(&draft.layers) {
+        insert_stack(t, &draft.id, place, &layer.diff_id, layer.figures)?;
+    }
+    Ok(())
+}
+
+/// Takes a stack away; says which layers no other has, topmost first.
+pub(crate) fn drop_stack(t: &Transaction<'_>, id: &Digest) -> rusqlite::Result<Vec<(Digest, u64)>> {
+    let mut free = t.prepare_cached(
+        "SELECT diff_id, size FROM image_stacks AS own JOIN image_layers USING (diff_id)
+         WHERE id = ?1 AND NOT EXISTS (
+             SELECT 1 FROM image_stacks AS other
+             WHERE other.diff_id = own.diff_id AND other.id <> ?1)
+         GROUP BY diff_id ORDER BY max(place) DESC",
+    )?;
+    let free: Vec<(Digest, u64)> = free
+        .query_map([id.as_str()], |r| Ok((digest(r, 0)?, unsigned(r, 1)?)))?
+        .collect::<Result<_, _>>()?;
+    t.execute("DELETE FROM image_stacks WHERE id = ?", [id.as_str()])?;
+    for (diff_id, _) in &free {
+        t.execute("DELETE FROM image_layers WHERE diff_id = ?", [diff_id.as_str()])?;
+        t.execute("DELETE FROM image_blobs WHERE diff_id = ?", [diff_id.as_str()])?;
+    }
+    Ok(free)
+}
