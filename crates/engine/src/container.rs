@@ -70,6 +70,9 @@ pub struct Container {
     pub mount_label: String,
     /// Its place on the default bridge, while it has one.
     pub(crate) plug: Option<network::Endpoint>,
+    /// A step of a build runs in it: it goes with the build.
+    #[serde(default)]
+    pub(crate) of_build: bool,
 }
 
 impl Container {
@@ -131,6 +134,7 @@ impl Container {
             process_label: String::new(),
             mount_label: String::new(),
             plug: None,
+            of_build: false,
         }
     }
 }

@@ -32,6 +32,36 @@ impl Engine {
         let image = house.images.lookup(&body.config.image)?;
         let detail = house.images.inspect(&image)?;
         let config = policy::merge(&detail.config.config, &body.config);
+        self.create_of(name, &image, config, body, false)
+    }
+
+    /// Makes the container of a build's step, of a state that the build has
+    /// reached; it goes when the engine starts anew.
+    pub(crate) fn create_step(
+        &self,
+        image: &Digest,
+        config: Config,
+        body: CreateBody,
+    ) -> Result<Created, Error> {
+        self.create_of(None, image, config, body, true)
+    }
+
+    /// A container of a build's step becomes one like others.
+    pub(crate) fn keep_step(&self, id: &Id) -> Result<(), Error> {
+        let cell = self.0.find(id.as_str())?;
+        let container = cell.change(|container| container.of_build = false);
+        self.0.record(&container, cell.slot)
+    }
+
+    fn create_of(
+        &self,
+        name: Option<&str>,
+        image: &Digest,
+        config: Config,
+        body: CreateBody,
+        of_build: bool,
+    ) -> Result<Created, Error> {
+        let house = &*self.0;
         let id = crate::random::id();
         let mut undo = Undo::default();
         let (name, slot) = house.hold(name, &id)?;
@@ -42,7 +72,8 @@ impl Engine {
                 Ok(())
             }
         });
-        let mut container = house.draft(&id, name, &image, config, body)?;
+        let mut container = house.draft(&id, name, image, config, body)?;
+        container.of_build = of_build;
         // As long as this is held no volume goes for want of users.
         let using = house.using_volumes();
         house.take_mounts(&mut container, &mut undo)?;
@@ -51,7 +82,7 @@ impl Engine {
         undo.with("take back the record", || {
             house.store.write(Write::Gone { id: id.to_string() }).map_err(|e| Error::records(&e))
         });
-        house.lay_out(&container, &image, &mut undo)?;
+        house.lay_out(&container, image, &mut undo)?;
         let cell = Arc::new(Cell::new(container, slot));
         house.roster.add(Arc::clone(&cell));
         drop(using);
@@ -130,6 +161,7 @@ impl House {
             process_label: String::new(),
             mount_label: String::new(),
             plug: None,
+            of_build: false,
             dir,
         })
     }

@@ -46,6 +46,24 @@ impl Filters {
         self.values("until").first().map(read).transpose()
     }
 
+    /// The same by another name.
+    ///
+    /// # Errors
+    /// As [`Filters::until`].
+    pub(crate) fn until_of(&self, key: &str, now: Nanos) -> Result<Option<Nanos>, Error> {
+        let read = |text: &String| {
+            moment(text, now)
+                .ok_or_else(|| Error::Invalid(format!("invalid filter '{key}={text}'")))
+        };
+        self.values(key).first().map(read).transpose()
+    }
+
+    /// Is this one of a filter's values, if it has any?
+    pub(crate) fn fits(&self, key: &str, value: &str) -> bool {
+        let values = self.values(key);
+        values.is_empty() || values.iter().any(|wish| wish == value)
+    }
+
     /// Do `label` and `label!` let this pass?
     pub(crate) fn labels(&self, labels: &BTreeMap<String, String>) -> bool {
         let fits = |wish: &String| match wish.split_once('=') {

@@ -147,7 +147,7 @@ impl House {
         }
     }
 
-    fn image_event(&self, action: &str, id: &str, name: &str) {
+    pub(crate) fn image_event(&self, action: &str, id: &str, name: &str) {
         let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
         self.journal.say("image", action, id, attributes);
     }
@@ -164,7 +164,7 @@ impl House {
 }
 
 /// Reads `repository[:tag]`; a digest cannot be given to something new.
-fn new_name(text: Option<&str>) -> Result<Option<Reference>, Error> {
+pub(crate) fn new_name(text: Option<&str>) -> Result<Option<Reference>, Error> {
     let name = text.filter(|text| !text.is_empty()).map(str::parse::<Reference>).transpose();
     let name = name.map_err(|e| Error::Invalid(e.to_string()))?.map(Reference::or_latest);
     match name {
@@ -263,6 +263,27 @@ impl Engine {
         }
         let (house, references) = (Arc::clone(&self.0), references.to_vec());
         Ok(Archive::new(None, move |out| Ok(house.images.save(&references, out)?)))
+    }
+
+    /// The files of an image as one tar, with the ids that it names.
+    ///
+    /// # Errors
+    /// No such image.
+    pub fn image_root(&self, reference: &str) -> Result<Archive, Error> {
+        let id = self.0.images.lookup(reference)?;
+        let layers = self.0.images.layers(&id)?;
+        let ids = snapshot::IdRange::HOST;
+        if layers.is_empty() {
+            // Two blocks of zeros end a tar.
+            return Ok(Archive::new(None, |out| {
+                out.write_all(&[0; 1024]).map_err(snapshot::Error::Output)?;
+                Ok(())
+            }));
+        }
+        let mount = snapshot::mount_read_only(&layers, ids)?;
+        Ok(Archive::new(None, move |out| {
+            Ok(snapshot::export(std::os::fd::AsFd::as_fd(&mount), ids, out)?)
+        }))
     }
 
     /// Gives an image one more name.

@@ -47,6 +47,7 @@ impl Engine {
         let paths = Paths { data: options.data_root.clone(), run: options.run_root.clone() };
         make_dirs(&paths)?;
         places::make(&paths.data)?;
+        crate::build::sweep(&paths.data, &paths.run)?;
         let (store, left) = Store::open(&paths.data.join("state.db")).map_err(|error| {
             Error::Records(format!("{}: {error}", paths.data.join("state.db").display()))
         })?;

@@ -97,6 +97,11 @@ impl Engine {
             let stuck = cell.step(Step::Stuck, |_| {})?;
             house.leave(&stuck);
         }
+        if container.of_build {
+            // Its build is no more.
+            drop(self.remove(cell.id.as_str(), true, true));
+            return Ok(());
+        }
         if matches!(container.state, State::Removing | State::Dead) {
             self.remove_owned(cell, false)?;
         }

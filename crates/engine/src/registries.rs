@@ -41,7 +41,7 @@ impl PullWish {
 }
 
 /// `os[/architecture[/variant]]`, in the spellings that people use.
-fn platform(text: &str) -> Result<Option<Platform>, Error> {
+pub(crate) fn platform(text: &str) -> Result<Option<Platform>, Error> {
     if text.is_empty() {
         return Ok(None);
     }

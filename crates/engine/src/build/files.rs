@@ -1,0 +1,419 @@
+//! `COPY`, `ADD` and `WORKDIR`: what changes files without a program.
+//!
+//! The state so far is mounted with a fresh layer on top, as a container's
+//! root is, but with the ids that images have; what was written there is
+//! packed.
+
+use super::{
+    BuildManner, BuildSaid, bases::From_, error::BuildError, fetch, job::Stopped, stage::Stage,
+};
+use crate::{Error, archive::read_in_root};
+use build::{Chmod, Counts, Found, Manner, Target, clean, climbs, config::absolute, key};
+use dockerfile::{Add, Copy, Files, Ignore};
+use image::Layer;
+use snapshot::IdRange;
+use spec::docker::Config;
+use std::{
+    fs,
+    io::Seek as _,
+    os::fd::{AsFd as _, BorrowedFd},
+    path::PathBuf,
+};
+
+/// One source, found.
+enum Source {
+    /// In a tree; below where its parents are kept.
+    Found(Found, String),
+    /// A here-document: name and text.
+    Document(String, String),
+    /// A file that was fetched: its name.
+    Fetched(String, PathBuf),
+    /// A repository that was fetched: a directory.
+    Cloned(PathBuf),
+}
+
+/// What an instruction asks, beside its sources.
+struct Asked<'a> {
+    word: &'static str,
+    files: &'a Files,
+    parents: bool,
+    /// Archives are unpacked: those that are here, those that were fetched.
+    unpack: (bool, bool),
+}
+
+impl Stage<'_, '_> {
+    /// `WORKDIR` makes the directory where it is missing.
+    pub(super) fn workdir(&mut self, told: &str, config: Config) -> Result<(), Stopped> {
+        let history = self.told(told, &config);
+        let key = key(&[&self.key, "workdir", told]);
+        let path = config.working_dir.clone();
+        self.settle(key, &history, config, |stage| {
+            let there = match stage.draft.layers.is_empty() {
+                true => path == "/",
+                false => stage.job.mounted(&stage.draft)?.find(&path).is_ok_and(|f| f.is_dir()),
+            };
+            if there {
+                return Ok(None);
+            }
+            stage.changed(false, |root| {
+                Target::new(root).dir(&path, None)?;
+                Ok(())
+            })
+        })
+    }
+
+    pub(super) fn copy(&mut self, copy: &Copy) -> Result<(), Stopped> {
+        let from = self.job.from(self.index, copy.from.as_deref(), self.at)?;
+        let asked = Asked {
+            word: "COPY",
+            files: &copy.files,
+            parents: copy.parents,
+            unpack: (false, false),
+        };
+        // A stage or image that is the same has the same files: they need not
+        // be read.
+        let quick = match &from {
+            From_::Draft(draft, _) => {
+                let stack: Vec<&str> = draft.layers.iter().map(|l| l.diff_id().as_str()).collect();
+                Some(key(&[&self.key, "copy from", &format!("{copy:?}"), &stack.join(" ")]))
+            }
+            _ => None,
+        };
+        if let Some(quick) = &quick
+            && let Some(draft) = self.recall(quick)?
+        {
+            let (stage, step) = self.at;
+            self.job.client.said(BuildSaid::Cached { stage, step });
+            self.job.used(quick);
+            self.go_on(draft, quick.clone());
+            return Ok(());
+        }
+        let mut sources = Vec::new();
+        for pattern in &copy.files.sources {
+            self.local(&from, pattern, &asked, &mut sources)?;
+        }
+        documents(&copy.files, &mut sources);
+        self.put(&asked, Some(&from), sources, quick)
+    }
+
+    pub(super) fn add(&mut self, add: &Add) -> Result<(), Stopped> {
+        let asked = Asked {
+            word: "ADD",
+            files: &add.files,
+            parents: false,
+            unpack: (add.unpack.unwrap_or(true), add.unpack.unwrap_or(false)),
+        };
+        let mut sources = Vec::new();
+        let mut from = None;
+        for source in &add.files.sources {
+            if fetch::is_repository(source) {
+                let dir = fetch::clone(self.job, source, add)?;
+                sources.push(Source::Cloned(dir));
+            } else if fetch::is_address(source) {
+                let (name, file) = fetch::download(self.job, source, add.checksum.as_deref())?;
+                sources.push(Source::Fetched(name, file));
+            } else {
+                if add.checksum.is_some() {
+                    let words = "checksum can't be specified for local sources";
+                    return Err(BuildError::invalid(words).into());
+                }
+                if from.is_none() {
+                    from = Some(self.job.from(self.index, None, self.at)?);
+                }
+                if let Some(from) = &from {
+                    self.local(from, source, &asked, &mut sources)?;
+                }
+            }
+        }
+        documents(&add.files, &mut sources);
+        self.put(&asked, from.as_ref(), sources, None)
+    }
+
+    /// Sources in a tree.
+    fn local(
+        &self,
+        from: &From_<'_>,
+        pattern: &str,
+        asked: &Asked<'_>,
+        into: &mut Vec<Source>,
+    ) -> Result<(), Stopped> {
+        if climbs(pattern) && !matches!(from, From_::Draft(..)) {
+            return Err(BuildError::invalid(format!(
+                "{} failed: forbidden path outside the build context: {pattern} ()",
+                asked.word
+            ))
+            .into());
+        }
+        // `a/./b`: what is kept of the path begins behind the point.
+        let pivot = pattern.find("/./").map(|at| clean(&pattern[..at]));
+        let found = from.tree().matching(pattern).map_err(|error| match error {
+            build::Error::Missing(_) if build::Wildcard::is_one(pattern) => {
+                BuildError::invalid(format!("{} failed: no source files were specified", asked.word))
+            }
+            build::Error::Missing(path) => BuildError::invalid(format!(
+                "{} failed: file not found in build context or excluded by .dockerignore: stat {path}: file does not exist",
+                asked.word
+            )),
+            other => other.into(),
+        })?;
+        for one in found {
+            let kept = match &pivot {
+                Some(pivot) => {
+                    let kept = one.path.strip_prefix(pivot.as_str()).unwrap_or(&one.path);
+                    kept.trim_start_matches('/').to_owned()
+                }
+                None => one.path.clone(),
+            };
+            into.push(Source::Found(one, kept));
+        }
+        Ok(())
+    }
+
+    /// Puts the sources where they are to be.
+    fn put(
+        &mut self,
+        asked: &Asked<'_>,
+        from: Option<&From_<'_>>,
+        sources: Vec<Source>,
+        quick: Option<String>,
+    ) -> Result<(), Stopped> {
+        let Asked { word, files, .. } = asked;
+        if sources.is_empty() {
+            return Err(BuildError::invalid(format!(
+                "{word} failed: no source files were specified"
+            ))
+            .into());
+        }
+        let dir = files.target.ends_with('/') || matches!(&*files.target, "." | "./");
+        if sources.len() > 1 && !dir {
+            return Err(BuildError::invalid(format!(
+                "When using {word} with more than one source file, the destination must be a \
+                 directory and end with a /"
+            ))
+            .into());
+        }
+        let ignore = Ignore::new(&files.exclude)
+            .map_err(|e| BuildError::invalid(format!("--exclude: {e}")))?;
+        let skip = |path: &str| ignore.matches(path);
+        let skip: Option<&dyn Fn(&str) -> bool> = (!ignore.is_empty()).then_some(&skip);
+        let sum = sum(from, &sources, skip)?;
+        let mut target = absolute(&files.target, &self.draft.config.config.working_dir);
+        let told = self.told_files(word, files, &sum, &target);
+        if dir && !target.ends_with('/') {
+            target.push('/');
+        }
+        let inputs = format!(
+            "{word} {target} {:?} {:?} {} {} {:?}",
+            files.chown, files.chmod, files.link, asked.parents, asked.unpack
+        );
+        let key = key(&[&self.key, "files", &inputs, &sum]);
+        let chmod = files.chmod.as_deref().map(Chmod::parse).transpose();
+        let chmod = chmod.map_err(BuildError::invalid)?;
+        let config = self.draft.config.config.clone();
+        self.settle(key, &told, config, |stage| {
+            stage.changed(files.link, |root| {
+                let owner = match files.chown.as_deref() {
+                    Some(who) => Some(owner(root, who)?),
+                    None => Some((0, 0)),
+                };
+                let manner = Manner { owner, chmod: chmod.clone(), skip };
+                for source in &sources {
+                    one(root, source, from, &target, asked, &manner)?;
+                }
+                Ok(())
+            })
+        })?;
+        if let Some(quick) = quick {
+            // The same again, by what it was copied from.
+            self.also(quick);
+        }
+        Ok(())
+    }
+
+    fn told_files(&self, word: &str, files: &Files, sum: &str, target: &str) -> String {
+        match self.job.wish.manner {
+            BuildManner::Classic => {
+                let chown = files.chown.as_ref().map(|who| format!("--chown={who} "));
+                let kind =
+                    if files.sources.len() + files.documents.len() > 1 { "multi" } else { "file" };
+                let shell = build::config::shell(&self.draft.config.config).join(" ");
+                format!(
+                    "{shell} #(nop) {word} {}{kind}:{sum} in {target} ",
+                    chown.unwrap_or_default()
+                )
+            }
+            BuildManner::BuildKit => {
+                let flag = |name: &str, value: &Option<String>| {
+                    value.as_ref().map(|value| format!("--{name}={value} ")).unwrap_or_default()
+                };
+                let names: Vec<&str> = files
+                    .sources
+                    .iter()
+                    .map(String::as_str)
+                    .chain(files.documents.iter().map(|document| document.name.as_str()))
+                    .collect();
+                format!(
+                    "{word} {}{}{} {} # buildkit",
+                    flag("chown", &files.chown),
+                    flag("chmod", &files.chmod),
+                    names.join(" "),
+                    files.target
+                )
+            }
+        }
+    }
+
+    /// Lets `change` write on top of the state so far (of nothing, if
+    /// `alone`); what it wrote.
+    fn changed(
+        &self,
+        alone: bool,
+        change: impl FnOnce(BorrowedFd<'_>) -> Result<(), Stopped>,
+    ) -> Result<Option<Layer>, Stopped> {
+        let data = &self.job.engine.0.paths.data;
+        let id = crate::random::id();
+        let root = snapshot::Root::prepare(data, id.as_str(), IdRange::HOST)?;
+        let dirs = if alone { Vec::new() } else { self.job.making.dirs(&self.draft) };
+        let changed = (|| {
+            let mount = root.mount(&dirs)?;
+            change(mount.as_fd())?;
+            drop(mount);
+            Ok::<_, Stopped>(self.job.making.pack(&root)?)
+        })();
+        let removed = snapshot::Root::remove(data, id.as_str());
+        let changed = changed?;
+        removed?;
+        Ok(changed)
+    }
+}
+
+fn documents(files: &Files, into: &mut Vec<Source>) {
+    let all = files.documents.iter();
+    into.extend(all.map(|doc| Source::Document(doc.name.clone(), doc.data.clone())));
+}
+
+/// Digest of all sources.
+fn sum(
+    from: Option<&From_<'_>>,
+    sources: &[Source],
+    skip: Option<&dyn Fn(&str) -> bool>,
+) -> Result<String, Stopped> {
+    let counts = Counts { owners: false, skip };
+    let mut sums = Vec::new();
+    for source in sources {
+        let sum = match source {
+            Source::Found(found, kept) => {
+                let tree = from.map(From_::tree).ok_or_else(|| BuildError::invalid("no tree"))?;
+                let sum = tree.sum(found, counts)?;
+                format!("{} {kept}", build::hex(&sum))
+            }
+            Source::Document(name, text) => key(&["document", name, text]),
+            Source::Fetched(name, path) => {
+                let tree = super::job::tree(path.parent().unwrap_or(path))?;
+                let found = tree.find(&path.file_name().unwrap_or_default().to_string_lossy())?;
+                format!("{} {name}", build::hex(&tree.sum(&found, counts)?))
+            }
+            Source::Cloned(path) => {
+                let tree = super::job::tree(path)?;
+                build::hex(&tree.sum(&tree.find("")?, counts)?)
+            }
+        };
+        sums.push(sum);
+    }
+    let sums: Vec<&str> = sums.iter().map(String::as_str).collect();
+    Ok(key(&sums))
+}
+
+/// One source into the root.
+fn one(
+    root: BorrowedFd<'_>,
+    source: &Source,
+    from: Option<&From_<'_>>,
+    path: &str,
+    asked: &Asked<'_>,
+    manner: &Manner<'_>,
+) -> Result<(), Stopped> {
+    let target = Target::new(root);
+    match source {
+        Source::Found(found, kept) => {
+            if asked.unpack.0
+                && found.is_file()
+                && unpacked(root, &mut found.open()?, path, asked, manner)?
+            {
+                return Ok(());
+            }
+            match from {
+                Some(from) if asked.parents => {
+                    target.copy_with_parents(from.tree(), found, kept, path, manner)?;
+                }
+                _ => target.copy(found, path, manner)?,
+            }
+        }
+        Source::Document(name, text) => {
+            target.write(name, &mut text.as_bytes(), 0o644, path, manner)?;
+        }
+        Source::Fetched(name, file) => {
+            let mut opened = fs::File::open(file).map_err(|source| Error::Host {
+                doing: "open",
+                path: file.clone(),
+                source,
+            })?;
+            if asked.unpack.1 && unpacked(root, &mut opened, path, asked, manner)? {
+                return Ok(());
+            }
+            // As Docker: nobody but root reads what was fetched.
+            target.write(name, &mut opened, 0o600, path, manner)?;
+        }
+        Source::Cloned(dir) => {
+            let tree = super::job::tree(dir)?;
+            let path = if path.ends_with('/') { path.to_owned() } else { format!("{path}/") };
+            target.copy(&tree.find("")?, &path, manner)?;
+        }
+    }
+    Ok(())
+}
+
+/// Unpacks a file if it is an archive.
+fn unpacked(
+    root: BorrowedFd<'_>,
+    file: &mut fs::File,
+    path: &str,
+    asked: &Asked<'_>,
+    _manner: &Manner<'_>,
+) -> Result<bool, Stopped> {
+    let again = |file: &mut fs::File| {
+        file.rewind().map_err(|source| Error::Host { doing: "read", path: path.into(), source })
+    };
+    let is_one = image::is_archive(file).map_err(image::Error::Input)?;
+    again(file)?;
+    if !is_one {
+        return Ok(false);
+    }
+    Target::new(root).dir(path, None)?;
+    let owner = asked.files.chown.as_deref().map(|who| owner(root, who)).transpose()?;
+    let options = snapshot::PutOptions { no_overwrite_dir_non_dir: false, owner };
+    let mut plain = image::Plain::of(file).map_err(image::Error::Input)?;
+    snapshot::put(root, path, IdRange::HOST, options, &mut plain)?;
+    Ok(true)
+}
+
+/// `--chown=user[:group]`, by the files of the root. A name or number alone
+/// is both.
+fn owner(root: BorrowedFd<'_>, who: &str) -> Result<(u32, u32), BuildError> {
+    let passwd = read_in_root(root, "etc/passwd")?;
+    let group = read_in_root(root, "etc/group")?;
+    let resolve = |words: &str| policy::user::resolve(words, &passwd, &group, &[]);
+    let refused = |refusal: policy::Refusal| {
+        BuildError::invalid(format!(
+            "unable to convert uid/gid chown string to host mapping: {refusal}"
+        ))
+    };
+    let identity = match who.split_once(':') {
+        Some(_) => resolve(who).map_err(refused)?,
+        None => match resolve(&format!("{who}:{who}")) {
+            Ok(identity) => identity,
+            Err(_) => resolve(who).map_err(refused)?,
+        },
+    };
+    Ok((identity.uid, identity.gid))
+}

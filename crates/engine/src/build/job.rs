@@ -1,0 +1,326 @@
+//! One build under way: its stages, each on a thread, and what they share.
+
+use super::{
+    BuildClient, BuildError, BuildManner, BuildRoom, BuildSaid, BuildWish, Built, Cancel,
+    StagePlan, StepPlan, stage,
+};
+use crate::{Engine, Error, error::Doing};
+use build::{Globals, Planned, Scope, Tree};
+use dockerfile::{Dockerfile, Instruction, Pair, Step};
+use image::{Draft, Kept, Making};
+use rustix::fs::{Mode, OFlags};
+use spec::{Digest, Reference};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+/// What all stages of a build share.
+pub(super) struct Job<'a> {
+    pub engine: &'a Engine,
+    pub wish: &'a BuildWish,
+    pub client: &'a dyn BuildClient,
+    pub shared_client: Arc<dyn BuildClient>,
+    pub cancel: &'a Cancel,
+    pub room: &'a BuildRoom,
+    pub file: Dockerfile,
+    pub globals: Globals,
+    pub plan: Vec<Planned>,
+    pub making: Making<'a>,
+    pub context: Option<Tree>,
+    /// Images whose steps may be taken over.
+    pub lenders: Vec<Draft>,
+    ends: Mutex<BTreeMap<usize, Option<Draft>>>,
+    turned: Condvar,
+    notes: Mutex<Notes>,
+}
+
+/// What is to be written down.
+#[derive(Default)]
+struct Notes {
+    made: Vec<(image::Step, Draft)>,
+    used: Vec<String>,
+    /// Each state of a stage, and the one before.
+    states: Vec<(Draft, Option<Digest>)>,
+    scopes: Vec<Scope>,
+    failure: Option<BuildError>,
+}
+
+impl Engine {
+    /// Builds an image.
+    ///
+    /// # Errors
+    /// The Dockerfile is at fault, a program failed, or the build was called
+    /// off.
+    pub fn build(
+        &self,
+        wish: &BuildWish,
+        room: &BuildRoom,
+        client: &Arc<dyn BuildClient>,
+        cancel: &Cancel,
+    ) -> Result<Built, BuildError> {
+        let names = names(&wish.tags)?;
+        if wish.squash {
+            let words = "squash is only supported with experimental mode";
+            return Err(BuildError::invalid(words));
+        }
+        let mut file = dockerfile::parse(&wish.dockerfile)?;
+        let own = image::host();
+        let target = crate::registries::platform(&wish.platform)?.unwrap_or_else(|| own.clone());
+        let mut globals = Globals::new(wish.args.clone(), &target, &own);
+        let plan = build::plan(&file, &wish.target, &mut globals)?;
+        if wish.manner == BuildManner::Classic {
+            unique_names(&file)?;
+        }
+        if let Some(last) = plan.last()
+            && !wish.labels.is_empty()
+        {
+            let steps = &mut file.stages[last.index].steps;
+            steps.push(labels(&wish.labels));
+        }
+        let making = self.0.images.making();
+        let mut lenders = Vec::new();
+        for name in &wish.cache_from {
+            // One that is not here lends nothing, as Docker has it.
+            if let Ok(id) = self.0.images.lookup(name) {
+                lenders.push(making.image(&id)?);
+            }
+        }
+        let job = Job {
+            engine: self,
+            wish,
+            client: &**client,
+            shared_client: Arc::clone(client),
+            cancel,
+            room,
+            globals,
+            making,
+            lenders,
+            context: wish.context.as_deref().map(tree).transpose()?,
+            ends: Mutex::default(),
+            turned: Condvar::new(),
+            notes: Mutex::default(),
+            file,
+            plan,
+        };
+        job.run(&names)
+    }
+}
+
+/// Docker's classic builder has no two stages of one name.
+fn unique_names(file: &Dockerfile) -> Result<(), BuildError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for stage in &file.stages {
+        if let Some(name) = &stage.name
+            && !seen.insert(name)
+        {
+            let words = format!("{name} stage name already used");
+            return Err(BuildError::invalid(words).at(stage.lines.first));
+        }
+    }
+    Ok(())
+}
+
+/// A directory of the engine's own, to copy from.
+pub(super) fn tree(path: &Path) -> Result<Tree, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(Tree::new(rustix::fs::open(path, flags, Mode::empty()).doing("open", path)?))
+}
+
+/// The names that the image is to have.
+fn names(tags: &[String]) -> Result<Vec<Reference>, BuildError> {
+    let mut names = Vec::new();
+    for tag in tags {
+        let name = crate::images::new_name(Some(tag))?;
+        names.extend(name);
+    }
+    names.dedup();
+    Ok(names)
+}
+
+/// `--label`, as one more instruction.
+fn labels(labels: &BTreeMap<String, String>) -> Step {
+    let pair =
+        |(name, value): (&String, &String)| Pair { name: name.clone(), value: value.clone() };
+    let pairs: Vec<Pair> = labels.iter().map(pair).collect();
+    let words = pairs.iter().map(|pair| format!(" {}={}", pair.name, pair.value));
+    let text = format!("LABEL{}", words.collect::<String>());
+    let quoted = |pair: &Pair| Pair { name: quote(&pair.name), value: quote(&pair.value) };
+    let pairs = pairs.iter().map(quoted).collect();
+    Step { instruction: Instruction::Label(pairs), text, lines: dockerfile::Lines::default() }
+}
+
+/// So that expansion gives back the very text.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\"'\"'"))
+}
+
+impl<'a> Job<'a> {
+    fn run(&self, names: &[Reference]) -> Result<Built, BuildError> {
+        self.tell_plan();
+        std::thread::scope(|scope| {
+            for (place, planned) in self.plan.iter().enumerate() {
+                scope.spawn(move || self.stage(place, planned));
+            }
+        });
+        let mut notes = std::mem::take(&mut *self.notes());
+        if self.cancel.is_cancelled() {
+            notes.failure = Some(BuildError::cancelled());
+        }
+        let last = self.plan.last().map(|planned| planned.index);
+        let draft = last.and_then(|index| self.ends().get(&index).cloned().flatten());
+        if let Some(failure) = notes.failure {
+            // What came before the failure is worth keeping, and the next
+            // build begins there.
+            let states = if self.cancel.is_cancelled() { &[][..] } else { &notes.states };
+            self.keep(&notes.made, &notes.used, states, None, &[])?;
+            return Err(failure);
+        }
+        let draft = draft.ok_or_else(|| BuildError::invalid("no stage was built"))?;
+        if draft.layers.is_empty() && draft.config.history.is_empty() {
+            return Err(BuildError::invalid("No image was generated. Is your Dockerfile empty?"));
+        }
+        let unused = build::unused(&self.globals, &notes.scopes);
+        if !unused.is_empty() {
+            let words = format!("[Warning] One or more build-args {unused:?} were not consumed");
+            self.client
+                .said(BuildSaid::Warning { text: words.replace("\", \"", " ").replace('"', "") });
+        }
+        self.keep(&notes.made, &notes.used, &notes.states, Some(&draft), names)?;
+        for name in names {
+            let name = name.familiar();
+            self.engine.0.image_event("tag", draft.id.as_str(), &name);
+            self.client.said(BuildSaid::Tagged { name });
+        }
+        Ok(Built { id: draft.id.to_string() })
+    }
+
+    fn keep(
+        &self,
+        made: &[(image::Step, Draft)],
+        used: &[String],
+        states: &[(Draft, Option<Digest>)],
+        last: Option<&Draft>,
+        names: &[Reference],
+    ) -> Result<(), BuildError> {
+        let classic = self.wish.manner == BuildManner::Classic;
+        let mut images = Vec::new();
+        for (draft, parent) in states.iter().filter(|_| classic) {
+            images.push(Kept { draft, parent: parent.clone(), names: &[] });
+        }
+        if let Some(draft) = last {
+            images.push(Kept { draft, parent: None, names });
+        }
+        Ok(self.making.keep(made, used, &images)?)
+    }
+
+    fn tell_plan(&self) {
+        let step = |step: &Step| StepPlan { text: step.text.clone(), line: step.lines.first };
+        let stages = self.plan.iter().map(|planned| {
+            let stage = &self.file.stages[planned.index];
+            let from = StepPlan { text: stage.text.clone(), line: stage.lines.first };
+            StagePlan {
+                index: planned.index,
+                name: stage.name.clone(),
+                steps: std::iter::once(from).chain(stage.steps.iter().map(step)).collect(),
+                needs: planned.needs.iter().copied().collect(),
+            }
+        });
+        let args = self.file.args.iter().map(step).collect();
+        self.client.said(BuildSaid::Plan { args, stages: stages.collect() });
+    }
+
+    /// The life of a stage's thread.
+    fn stage(&self, place: usize, planned: &Planned) {
+        let built = stage::build(self, place, planned);
+        let draft = match built {
+            Ok((draft, scope)) => {
+                self.notes().scopes.push(scope);
+                self.client.said(BuildSaid::StageEnded { stage: place });
+                Some(draft)
+            }
+            Err(Stopped::Failed(error)) => {
+                self.notes().failure.get_or_insert(error);
+                None
+            }
+            Err(Stopped::Elsewhere) => None,
+        };
+        self.ends().insert(planned.index, draft);
+        self.turned.notify_all();
+    }
+
+    /// What an earlier stage came to; waits for it.
+    pub fn result(&self, index: usize) -> Result<Draft, Stopped> {
+        let mut ends = self.ends();
+        loop {
+            match ends.get(&index) {
+                Some(Some(draft)) => return Ok(draft.clone()),
+                Some(None) => return Err(Stopped::Elsewhere),
+                None if !self.plan.iter().any(|planned| planned.index == index) => {
+                    let words = format!("stage {index} is not built for this target");
+                    return Err(BuildError::invalid(words).into());
+                }
+                None => {
+                    ends = self.turned.wait(ends).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    /// Whether something else has put an end to the build.
+    pub fn goes_on(&self) -> Result<(), Stopped> {
+        if self.cancel.is_cancelled() || self.notes().failure.is_some() {
+            return Err(Stopped::Elsewhere);
+        }
+        Ok(())
+    }
+
+    /// A step has come to something new.
+    pub fn made(&self, step: image::Step, draft: &Draft) {
+        self.notes().made.push((step, draft.clone()));
+    }
+
+    /// A step's result was known.
+    pub fn used(&self, key: &str) {
+        self.notes().used.push(key.to_owned());
+    }
+
+    /// A stage has gone on from one state to the next.
+    pub fn state(&self, draft: &Draft, before: Option<&Digest>) {
+        self.notes().states.push((draft.clone(), before.cloned()));
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<usize, Option<Draft>>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a stage came to nothing.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// For a reason of its own.
+    Failed(BuildError),
+    /// Another stage failed, or the build was called off.
+    Elsewhere,
+}
+
+impl<E: Into<BuildError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Stopped {
+    /// Names the line of the Dockerfile.
+    pub fn at(self, line: usize) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(error.at(line)),
+            Self::Elsewhere => Self::Elsewhere,
+        }
+    }
+}

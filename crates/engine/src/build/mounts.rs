@@ -1,0 +1,496 @@
+//! `RUN --mount`: what a step sees for its time.
+//!
+//! Every mount is a bind mount of something that the build keeps in its
+//! [room](super::room), so that it reaches the container as any other bind
+//! mount does. Where a mount needed a place in the root file system, that is
+//! cleared away before the layer is packed: by descriptors, and only if it
+//! is empty and was not there before (CVE-2024-23652).
+
+use super::{bases::From_, error::BuildError, job::Stopped, run::script, stage::Stage};
+use crate::{Error, error::Doing};
+use build::{Counts, Manner, Target, Tree, clean, config::absolute};
+use dockerfile::{Command, Held, Mount, MountKind, Sharing};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use spec::docker::{BindOptions, Config, HostConfig, TmpfsOptions};
+use std::{
+    collections::HashSet,
+    fs,
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::{
+            fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+};
+
+/// Where an agent's socket is seen.
+const AGENT: &str = "/run/buildkit/ssh_agent";
+/// Where secrets are seen.
+const SECRETS: &str = "/run/secrets";
+/// Where scripts of here-documents are seen.
+const PIPES: &str = "/dev/pipes";
+
+/// Cache mounts that are in use alone.
+static LOCKED: (Mutex<Option<HashSet<PathBuf>>>, Condvar) = (Mutex::new(None), Condvar::new());
+
+/// What a step mounts, found; nothing is made yet.
+pub(super) struct Prepared<'a> {
+    /// What of it makes a difference to the result.
+    pub inputs: String,
+    mounts: Vec<(String, Found<'a>)>,
+    script: Option<(String, String)>,
+}
+
+enum Found<'a> {
+    Bind { from: From_<'a>, source: String, writable: bool },
+    Cache { dir: PathBuf, seed: Option<(From_<'a>, String)>, sharing: Sharing, mount: MountKind },
+    Tmpfs { size: u64 },
+    Secret(Held, String),
+    Ssh(Held),
+}
+
+/// A place in a root that was made for a mount.
+#[derive(Debug)]
+pub(super) struct Stub {
+    /// Where it begins not to be there before, real path, clean.
+    missing: Vec<String>,
+}
+
+/// What stands while the step runs.
+#[derive(Default)]
+pub(super) struct Live {
+    pub stubs: Vec<Stub>,
+    locked: Vec<PathBuf>,
+    agents: Vec<Agent>,
+}
+
+impl<'j> Stage<'j, '_> {
+    /// Finds what a step mounts.
+    pub(super) fn mounts(
+        &self,
+        mounts: &[Mount],
+        command: &Command,
+    ) -> Result<Prepared<'j>, Stopped> {
+        let job = self.job;
+        let mut prepared = Prepared { inputs: String::new(), mounts: Vec::new(), script: None };
+        for (number, mount) in mounts.iter().enumerate() {
+            let target = self.target(mount, number)?;
+            let found = match &mount.kind {
+                MountKind::Bind { from, source, writable } => {
+                    let from = job.from(self.index, from.as_deref(), self.at)?;
+                    let source = source.clone().unwrap_or_default();
+                    let found = from.tree().find(&source)?;
+                    let sum = from.tree().sum(&found, Counts { owners: true, skip: None })?;
+                    prepared.inputs += &format!("bind {target} {writable} {}\n", build::hex(&sum));
+                    Found::Bind { from, source, writable: *writable }
+                }
+                MountKind::Cache { id, from, source, sharing, .. } => {
+                    let id = id.clone().unwrap_or_else(|| target.clone());
+                    let name = build::key(&["cache", &id]);
+                    let dir = self.job.engine.0.paths.data.join("build/mounts").join(name);
+                    let seed = match from {
+                        Some(from) => {
+                            let from = job.from(self.index, Some(from), self.at)?;
+                            Some((from, source.clone().unwrap_or_default()))
+                        }
+                        None => None,
+                    };
+                    prepared.inputs += &format!("cache {target} {id}\n");
+                    let mount = mount.kind.clone();
+                    Found::Cache { dir, seed, sharing: *sharing, mount }
+                }
+                MountKind::Tmpfs { size } => {
+                    prepared.inputs += &format!("tmpfs {target} {size}\n");
+                    Found::Tmpfs { size: *size }
+                }
+                // What a secret is, is not written down anywhere.
+                MountKind::Secret(held) => {
+                    let last = target.rsplit('/').next().unwrap_or_default().to_owned();
+                    let id = held.id.clone().unwrap_or(last);
+                    prepared.inputs += &format!("secret {target} {id}\n");
+                    Found::Secret(held.clone(), id)
+                }
+                MountKind::Ssh(held) => {
+                    prepared.inputs += &format!("ssh {target}\n");
+                    Found::Ssh(held.clone())
+                }
+            };
+            prepared.mounts.push((target, found));
+        }
+        if let Some((name, text)) = script(command) {
+            prepared.inputs += &format!("script {name} {text}\n");
+            prepared.script = Some((name.to_owned(), text.to_owned()));
+        }
+        Ok(prepared)
+    }
+
+    fn target(&self, mount: &Mount, number: usize) -> Result<String, BuildError> {
+        let dir = &self.draft.config.config.working_dir;
+        match (&mount.target, &mount.kind) {
+            (Some(target), _) => {
+                let target = absolute(target, dir);
+                if target == "/" {
+                    return Err(BuildError::invalid("invalid mount target \"/\""));
+                }
+                Ok(target)
+            }
+            (None, MountKind::Secret(held)) if held.env.is_some() => Ok(String::new()),
+            (None, MountKind::Secret(held)) => {
+                let id = held.id.clone().unwrap_or_default();
+                Ok(format!("{SECRETS}/{}", clean(id.rsplit('/').next().unwrap_or_default())))
+            }
+            (None, MountKind::Ssh(_)) => Ok(format!("{AGENT}.{number}")),
+            (None, _) => Err(BuildError::invalid("a mount needs a target")),
+        }
+    }
+}
+
+impl Prepared<'_> {
+    /// Makes it, and asks for it in a container's words.
+    pub fn begin(
+        &self,
+        stage: &Stage<'_, '_>,
+        config: &mut Config,
+        host: &mut HostConfig,
+    ) -> Result<Live, Stopped> {
+        let mut live = Live::default();
+        let mut wanted = Vec::new();
+        for (target, found) in &self.mounts {
+            let bind = match found {
+                Found::Bind { from, source, writable } => {
+                    Some((bind_source(stage, from, source, *writable)?, !writable))
+                }
+                Found::Cache { dir, seed, sharing, mount } => {
+                    let (path, read_only) = cache(stage, &mut live, dir, seed, *sharing, mount)?;
+                    Some((path, read_only))
+                }
+                Found::Tmpfs { size } => {
+                    let size_bytes = i64::try_from(*size).unwrap_or(i64::MAX);
+                    wanted.push(spec::docker::Mount {
+                        kind: "tmpfs".into(),
+                        target: target.clone(),
+                        tmpfs_options: (*size > 0)
+                            .then(|| TmpfsOptions { size_bytes, ..TmpfsOptions::default() }),
+                        ..spec::docker::Mount::default()
+                    });
+                    None
+                }
+                Found::Secret(held, id) => secret(stage, config, held, id, target)?,
+                Found::Ssh(held) => agent(stage, config, &mut live, held, target)?,
+            };
+            if let Some((path, read_only)) = bind {
+                wanted.push(bind_mount(&path, target, read_only));
+            }
+        }
+        if let Some((name, text)) = &self.script {
+            let path = stage.job.room.place()?;
+            let name_of = clean(name);
+            fs::create_dir(&path).doing("create", &path)?;
+            let file = path.join(&name_of);
+            fs::write(&file, text).doing("write", &file)?;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
+                .doing("change the mode of", &file)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+                .doing("change the mode of", &path)?;
+            wanted.push(bind_mount(&path, PIPES, true));
+        }
+        if !wanted.is_empty() {
+            let tree = stage.job.mounted(&stage.draft)?;
+            live.stubs = wanted.iter().filter_map(|mount| missing(&tree, &mount.target)).collect();
+        }
+        host.mounts.get_or_insert_default().extend(wanted);
+        Ok(live)
+    }
+}
+
+fn bind_mount(path: &Path, target: &str, read_only: bool) -> spec::docker::Mount {
+    spec::docker::Mount {
+        kind: "bind".into(),
+        source: path.to_string_lossy().into_owned(),
+        target: target.to_owned(),
+        read_only,
+        bind_options: Some(BindOptions::default()),
+        ..spec::docker::Mount::default()
+    }
+}
+
+/// The path of what is to be seen: itself in the context, a copy of what is
+/// written to or stands in no directory of ours.
+fn bind_source(
+    stage: &Stage<'_, '_>,
+    from: &From_<'_>,
+    source: &str,
+    writable: bool,
+) -> Result<PathBuf, Stopped> {
+    let tree = from.tree();
+    let found = tree.find(source)?;
+    if !writable && !matches!(from, From_::Draft(..)) {
+        let path = format!("/proc/self/fd/{}", found.as_fd().as_raw_fd());
+        return Ok(fs::read_link(&path).doing("read the link", &path)?);
+    }
+    let place = stage.job.room.place()?;
+    let parent = place.parent().unwrap_or(&place);
+    let to = super::job::tree(parent)?;
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    Target::new(to.root()).copy(&found, &name, &Manner::default())?;
+    Ok(place)
+}
+
+fn cache(
+    stage: &Stage<'_, '_>,
+    live: &mut Live,
+    dir: &Path,
+    seed: &Option<(From_<'_>, String)>,
+    sharing: Sharing,
+    mount: &MountKind,
+) -> Result<(PathBuf, bool), Stopped> {
+    let MountKind::Cache { read_only, mode, uid, gid, .. } = mount else {
+        return Err(BuildError::invalid("not a cache mount").into());
+    };
+    let dir = match sharing {
+        Sharing::Shared => dir.to_owned(),
+        Sharing::Locked => {
+            live.lock(stage, dir)?;
+            dir.to_owned()
+        }
+        Sharing::Private => live.lock_one_of(dir),
+    };
+    if !dir.is_dir() {
+        let parent = dir.parent().unwrap_or(&dir).to_owned();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&parent)
+            .doing("create", &parent)?;
+        // Whole or not at all: another build may look for it.
+        let new = stage.job.room.place()?;
+        match seed {
+            Some((from, source)) => {
+                let found = from.tree().find(source)?;
+                let to = super::job::tree(new.parent().unwrap_or(&new))?;
+                let name = new.file_name().unwrap_or_default().to_string_lossy();
+                Target::new(to.root()).copy(&found, &name, &Manner::default())?;
+            }
+            None => fs::create_dir(&new).doing("create", &new)?,
+        }
+        let mode = fs::Permissions::from_mode(mode.unwrap_or(0o755));
+        fs::set_permissions(&new, mode).doing("change the mode of", &new)?;
+        std::os::unix::fs::chown(&new, Some(uid.unwrap_or(0)), Some(gid.unwrap_or(0)))
+            .doing("change the owner of", &new)?;
+        match fs::rename(&new, &dir) {
+            Err(_) if dir.is_dir() => {}
+            renamed => renamed.doing("rename into place", &dir)?,
+        }
+    }
+    Ok((dir, *read_only))
+}
+
+fn secret(
+    stage: &Stage<'_, '_>,
+    config: &mut Config,
+    held: &Held,
+    id: &str,
+    target: &str,
+) -> Result<Option<(PathBuf, bool)>, Stopped> {
+    let bytes = match stage.job.client.secret(id) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) if held.required => {
+            return Err(BuildError::invalid(format!("secret {id}: not found")).into());
+        }
+        Ok(None) => return Ok(None),
+        Err(why) => return Err(BuildError::invalid(format!("secret {id}: {why}")).into()),
+    };
+    if let Some(name) = &held.env {
+        let value = String::from_utf8(bytes.clone()).map_err(|_| {
+            BuildError::invalid(format!("secret {id} is no text: it cannot be a variable"))
+        })?;
+        config.env.push(format!("{name}={value}"));
+    }
+    if target.is_empty() {
+        return Ok(None);
+    }
+    let path = stage.job.room.secret_place();
+    let mut file = fs::File::options();
+    let mut file =
+        file.write(true).create_new(true).mode(0o600).open(&path).doing("create", &path)?;
+    std::io::Write::write_all(&mut file, &bytes).doing("write", &path)?;
+    let (uid, gid) = (held.uid.unwrap_or(0), held.gid.unwrap_or(0));
+    std::os::unix::fs::chown(&path, Some(uid), Some(gid)).doing("change the owner of", &path)?;
+    let mode = fs::Permissions::from_mode(held.mode.unwrap_or(0o400));
+    fs::set_permissions(&path, mode).doing("change the mode of", &path)?;
+    Ok(Some((path, true)))
+}
+
+/// A socket whose connections end at the client's agent.
+struct Agent {
+    path: PathBuf,
+    stop: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        // Wakes the one that waits for callers.
+        let _ = UnixStream::connect(&self.path);
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn agent(
+    stage: &Stage<'_, '_>,
+    config: &mut Config,
+    live: &mut Live,
+    held: &Held,
+    target: &str,
+) -> Result<Option<(PathBuf, bool)>, Stopped> {
+    let id = held.id.clone().unwrap_or_else(|| "default".into());
+    match stage.job.client.ssh(&id) {
+        Ok(Some(_)) => {}
+        Ok(None) if held.required => {
+            return Err(BuildError::invalid(format!("unset ssh forward key {id}")).into());
+        }
+        Ok(None) => return Ok(None),
+        Err(why) => return Err(BuildError::invalid(format!("ssh {id}: {why}")).into()),
+    }
+    let path = stage.job.room.secret_place();
+    let listener = UnixListener::bind(&path).doing("listen at", &path)?;
+    let (uid, gid) = (held.uid.unwrap_or(0), held.gid.unwrap_or(0));
+    std::os::unix::fs::chown(&path, Some(uid), Some(gid)).doing("change the owner of", &path)?;
+    let mode = fs::Permissions::from_mode(held.mode.unwrap_or(0o600));
+    fs::set_permissions(&path, mode).doing("change the mode of", &path)?;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    live.agents.push(Agent { path: path.clone(), stop: Arc::clone(&stop) });
+    let client = Arc::clone(&stage.job.shared_client);
+    std::thread::spawn(move || {
+        for caller in listener.incoming() {
+            if stop.load(std::sync::atomic::Ordering::SeqCst) {
+                return;
+            }
+            let (Ok(caller), Ok(Some(agent))) = (caller, client.ssh(&id)) else { continue };
+            std::thread::spawn(move || relay(&caller, &agent));
+        }
+    });
+    config.env.push(format!("SSH_AUTH_SOCK={target}"));
+    Ok(Some((path, false)))
+}
+
+/// Both ways, until either end closes.
+fn relay(caller: &UnixStream, agent: &UnixStream) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut from, mut to) = (caller, agent);
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = agent.shutdown(std::net::Shutdown::Write);
+        });
+        let (mut from, mut to) = (agent, caller);
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = caller.shutdown(std::net::Shutdown::Both);
+    });
+}
+
+impl Live {
+    /// Waits until a cache is nobody's.
+    fn lock(&mut self, stage: &Stage<'_, '_>, dir: &Path) -> Result<(), Stopped> {
+        if self.locked.iter().any(|own| own == dir) {
+            return Ok(());
+        }
+        let mut locked = LOCKED.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while !locked.get_or_insert_default().insert(dir.to_owned()) {
+            stage.job.goes_on()?;
+            let patience = std::time::Duration::from_millis(200);
+            locked =
+                LOCKED.1.wait_timeout(locked, patience).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.locked.push(dir.to_owned());
+        Ok(())
+    }
+
+    /// The first of a cache's directories that is nobody's.
+    fn lock_one_of(&mut self, dir: &Path) -> PathBuf {
+        let mut locked = LOCKED.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = dir.to_owned();
+        let mut number = 0;
+        while !locked.get_or_insert_default().insert(own.clone()) {
+            number += 1;
+            own = dir.with_extension(number.to_string());
+        }
+        self.locked.push(own.clone());
+        own
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let mut locked = LOCKED.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for dir in &self.locked {
+            locked.get_or_insert_default().remove(dir);
+        }
+        LOCKED.1.notify_all();
+    }
+}
+
+/// Which parts of a mount's target are not in the root yet.
+fn missing(tree: &Tree, target: &str) -> Option<Stub> {
+    let parts: Vec<&str> = target.split('/').filter(|part| !part.is_empty()).collect();
+    let mut there = String::new();
+    for (at, part) in parts.iter().enumerate() {
+        let next = format!("{there}/{part}");
+        if tree.find(&next).is_ok() {
+            there = next;
+            continue;
+        }
+        let real = real_path(tree, &there)?;
+        let mut path = real;
+        let mut missing = Vec::new();
+        for part in &parts[at..] {
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(part);
+            missing.push(path.clone());
+        }
+        return Some(Stub { missing });
+    }
+    None
+}
+
+/// Where a path of a tree really is, links followed inside it.
+fn real_path(tree: &Tree, path: &str) -> Option<String> {
+    let found = tree.find(path).ok()?;
+    let name = |fd: i32| fs::read_link(format!("/proc/self/fd/{fd}")).ok();
+    let root = name(tree.root().as_raw_fd())?;
+    let end = name(found.as_fd().as_raw_fd())?;
+    let end = end.strip_prefix(&root).unwrap_or(&end).to_str()?;
+    Some(end.trim_start_matches('/').to_owned())
+}
+
+/// Removes from an upper directory the places that mounts needed.
+pub(super) fn clear(upper: &Path, stubs: &[Stub]) -> Result<(), Error> {
+    if stubs.is_empty() {
+        return Ok(());
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(upper, flags, Mode::empty()).doing("open", upper)?;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    for path in stubs.iter().flat_map(|stub| stub.missing.iter().rev()) {
+        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+        // What the program has put in its place is the program's.
+        let Ok(dir) = rustix::fs::openat2(&root, parent, flags, Mode::empty(), within) else {
+            continue;
+        };
+        let Ok(stat) = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let how = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => AtFlags::REMOVEDIR,
+            FileType::RegularFile if stat.st_size == 0 && stat.st_nlink == 1 => AtFlags::empty(),
+            _ => continue,
+        };
+        match rustix::fs::unlinkat(&dir, name, how) {
+            Ok(()) | Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error).doing("remove", upper.join(path)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! `RUN`: a container, and what it changed.
+
+use super::{BuildManner, BuildSaid, error::BuildError, job::Stopped, stage::Stage};
+use crate::{Attach, Condition, Container, Error, Waited, error::Doing};
+use build::{config, key};
+use dockerfile::{Command, Mount, Network, Run, Security};
+use image::Layer;
+use spec::{
+    Id,
+    docker::{Config, CreateBody, HostConfig, LogConfig, Words},
+    wire::{Frame, Kind},
+};
+use std::{
+    io::{self, Read as _},
+    os::unix::net::UnixStream,
+    sync::mpsc,
+};
+
+/// `--network` of the whole build, where it is not the default.
+fn network(run: &Run, limits: &HostConfig) -> String {
+    match run.network {
+        Network::Default => limits.network_mode.clone(),
+        Network::None => "none".into(),
+        Network::Host => "host".into(),
+    }
+}
+
+impl Stage<'_, '_> {
+    pub(super) fn run(&mut self, run: &Run, mounts: &[Mount], text: &str) -> Result<(), Stopped> {
+        let wish = self.job.wish;
+        if run.security == Security::Insecure && !wish.allow_insecure {
+            let words = "granting entitlement security.insecure is not allowed by build daemon configuration: take --security=insecure out";
+            return Err(BuildError::invalid(words).into());
+        }
+        if run.network == Network::Host && !wish.allow_host_network {
+            let words = "granting entitlement network.host is not allowed by this build: say --allow network.host";
+            return Err(BuildError::invalid(words).into());
+        }
+        let words = config::words(&run.command, &self.draft.config.config);
+        let args = self.scope.args(self.env());
+        let mut told = words.join(" ");
+        if !args.is_empty() {
+            told = format!("|{} {} {told}", args.len(), args.join(" "));
+        }
+        if wish.manner == BuildManner::BuildKit {
+            told = format!("RUN {told} # buildkit");
+        }
+        let prepared = self.mounts(mounts, &run.command)?;
+        let mode = network(run, &wish.limits);
+        let key = key(&[
+            &self.key,
+            "run",
+            &format!("{words:?}"),
+            &format!("{args:?}"),
+            &prepared.inputs,
+            &format!("{:?}{:?}", run.network, run.security),
+        ]);
+        let _ = text;
+        let kept = self.draft.config.config.clone();
+        self.settle(key, &told, kept, |stage| {
+            let mut image = stage.draft.config.config.clone();
+            for arg in args {
+                let name = arg.split_once('=').map_or(&*arg, |(name, _)| name).to_owned();
+                image.env.retain(|pair| pair.split_once('=').is_none_or(|(key, _)| key != name));
+                image.env.push(arg);
+            }
+            image.env.extend(stage.scope.proxies(&stage.job.globals));
+            image.cmd = Some(Words(words.clone()));
+            image.entrypoint = None;
+            image.healthcheck = None;
+            image.on_build = None;
+            if wish.manner == BuildManner::BuildKit {
+                image.volumes = None;
+            }
+            let mut host = (*wish.limits).clone();
+            host.network_mode = mode;
+            host.log_config = LogConfig { kind: "none".into(), ..LogConfig::default() };
+            if run.security == Security::Insecure {
+                host.privileged = true;
+            }
+            let live = prepared.begin(stage, &mut image, &mut host)?;
+            let layer = stage.in_container(image, host, &words, &live.stubs)?;
+            drop(live);
+            Ok(layer)
+        })
+    }
+
+    /// Runs a program on the state so far; what it changed.
+    fn in_container(
+        &self,
+        config: Config,
+        host: HostConfig,
+        words: &[String],
+        stubs: &[super::mounts::Stub],
+    ) -> Result<Option<Layer>, Stopped> {
+        let engine = self.job.engine;
+        let (stage, step) = self.at;
+        let body = CreateBody { host_config: host, ..CreateBody::default() };
+        // It builds on what `Making` has announced under this name.
+        let draft = self.job.making.draft(self.draft.config.clone(), self.draft.layers.clone())?;
+        let config = Config { image: draft.id.to_string(), ..config };
+        let created = engine.create_step(&draft.id, config, body)?;
+        let id = created.id;
+        self.job.client.said(BuildSaid::Running { stage, step, container: id.clone() });
+        let gone = |stage_said: bool| -> Result<(), Error> {
+            match engine.remove(id.as_str(), true, true) {
+                Ok(()) | Err(Error::NoContainer(_)) => {}
+                Err(error) => return Err(error),
+            }
+            if stage_said {
+                self.job.client.said(BuildSaid::Removed { stage, step, container: id.clone() });
+            }
+            Ok(())
+        };
+        let ended = self.follow(&id);
+        self.job.cancel.ended(&id);
+        let code = match ended {
+            Ok(waited) => waited,
+            Err(error) => {
+                gone(false)?;
+                return Err(BuildError::from(error).into());
+            }
+        };
+        if self.job.cancel.is_cancelled() {
+            gone(false)?;
+            return Err(Stopped::Elsewhere);
+        }
+        if code.code != 0 {
+            // Docker's classic builder leaves it for its author to look at.
+            if self.job.wish.manner == BuildManner::Classic && !self.job.wish.force_rm {
+                engine.keep_step(&id)?;
+                self.job.state(&draft, None);
+            } else {
+                gone(true)?;
+            }
+            let (words, code) = (words.join(" "), code.code);
+            let mut error = BuildError::invalid(match self.job.wish.manner {
+                BuildManner::Classic => {
+                    format!("The command '{words}' returned a non-zero code: {code}")
+                }
+                BuildManner::BuildKit => {
+                    format!("process {words:?} did not complete successfully: exit code: {code}")
+                }
+            });
+            error.code = Some(code);
+            return Err(error.into());
+        }
+        let container = engine.container(id.as_str())?;
+        let packed = self.pack(&container, stubs);
+        if self.job.wish.keep_containers {
+            engine.keep_step(&id)?;
+            self.job.state(&draft, None);
+            packed
+        } else {
+            let packed = packed.inspect_err(|_| drop(gone(false)))?;
+            gone(true)?;
+            Ok(packed)
+        }
+    }
+
+    fn pack(
+        &self,
+        container: &Container,
+        stubs: &[super::mounts::Stub],
+    ) -> Result<Option<Layer>, Stopped> {
+        super::mounts::clear(&container.upper_dir, stubs)?;
+        let root = self.job.engine.0.root(container)?;
+        Ok(self.job.making.pack(&root)?)
+    }
+
+    /// Starts a container and passes on what it says, until its end.
+    fn follow(&self, id: &Id) -> Result<Waited, Error> {
+        let engine = self.job.engine;
+        let (deliver, delivered) = mpsc::sync_channel(1);
+        let wish = Attach { stdin: false, stdout: true, stderr: true };
+        engine.attach(id.as_str(), wish, move |stream| {
+            // Nobody waits where the start has failed.
+            let _ = deliver.send(stream);
+        })?;
+        let (answer, answered) = mpsc::sync_channel(1);
+        engine.wait(id.as_str(), Condition::NextExit, move |waited| {
+            let _ = answer.send(waited);
+        })?;
+        engine.start(id.as_str())?;
+        self.job.cancel.runs(engine, id);
+        if let Ok(stream) = delivered.recv() {
+            self.pass_on(stream).doing("read the output of", id.as_str())?;
+        }
+        answered.recv().map_err(|_| Error::NoContainer(id.to_string()))
+    }
+
+    fn pass_on(&self, mut stream: UnixStream) -> io::Result<()> {
+        let (stage, step) = self.at;
+        let mut header = [0; 8];
+        loop {
+            match stream.read_exact(&mut header) {
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                read => read?,
+            }
+            let frame = Frame::from_bytes(header).map_err(io::Error::other)?;
+            let mut bytes = vec![0; usize::try_from(frame.len).unwrap_or(0)];
+            stream.read_exact(&mut bytes)?;
+            match frame.kind {
+                Kind::Stdout | Kind::Stderr if !bytes.is_empty() => {
+                    let stderr = frame.kind == Kind::Stderr;
+                    self.job.client.said(BuildSaid::Output { stage, step, stderr, bytes });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The text of a script that is run as a file.
+pub(super) fn script(command: &Command) -> Option<(&str, &str)> {
+    match command {
+        Command::Script { name, data } => Some((name, data)),
+        _ => None,
+    }
+}
