@@ -27,6 +27,8 @@ mod answer;
 mod archive;
 mod arriving;
 mod audit;
+mod build;
+mod build_words;
 mod call;
 mod containers;
 mod detach;

@@ -58,6 +58,19 @@ impl Outlet {
         self.flush()
     }
 
+    /// Has something done when the client leaves, until the guard is dropped.
+    pub fn on_leaving(&self, act: impl FnOnce() + Send + 'static) -> Leaving {
+        let pieces = self.pieces.clone();
+        let (guard, dropped) = oneshot::channel::<()>();
+        tokio::runtime::Handle::current().spawn(async move {
+            tokio::select! {
+                () = pieces.closed() => { spawn_blocking(act); }
+                _ = dropped => {}
+            }
+        });
+        Leaving { _guard: guard }
+    }
+
     /// Completes the stream.
     fn end(mut self, result: Result<(), Error>, late: Late) {
         match (result, self.begun.take()) {
@@ -79,6 +92,11 @@ impl Outlet {
             }
         }
     }
+}
+
+/// Waits for the client to leave, while it is held.
+pub struct Leaving {
+    _guard: oneshot::Sender<()>,
 }
 
 impl Write for Outlet {

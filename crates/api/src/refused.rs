@@ -1,11 +1,10 @@
 //! What this engine does not carry, each with the answer that its clients
 //! understand best.
 
-use crate::answer::{Answer, Outcome};
+use crate::answer::Outcome;
 use crate::call::Call;
 use crate::error::Error;
 use hyper::StatusCode;
-use serde::Serialize;
 
 /// Anything that only a manager of a swarm can do.
 pub fn no_manager(_: &Call) -> Outcome {
@@ -19,22 +18,6 @@ pub fn no_manager(_: &Call) -> Outcome {
 /// Becoming part of a swarm.
 pub fn swarm(_: &Call) -> Outcome {
     Err(Error::not_carried("swarm mode"))
-}
-
-/// `docker build`.
-pub fn build(_: &Call) -> Outcome {
-    Err(Error::not_carried("building images"))
-}
-
-/// There is no build cache, so there is nothing to prune.
-pub fn build_prune(_: &Call) -> Outcome {
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Pruned {
-        caches_deleted: Option<Vec<String>>,
-        space_reclaimed: u64,
-    }
-    Ok(Answer::json(&Pruned { caches_deleted: None, space_reclaimed: 0 }))
 }
 
 /// `docker checkpoint`.

@@ -18,7 +18,7 @@ const MOST_HITS: u32 = 100;
 
 /// How far something is, as Docker's clients draw it.
 #[derive(Serialize)]
-struct Progress<'a> {
+pub struct Progress<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     status: &'a str,
     #[serde(rename = "progressDetail", skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,8 @@ struct Aux<'a> {
 }
 
 impl<'a> Progress<'a> {
-    fn of(said: &'a Said) -> Self {
+    /// Lays it out.
+    pub fn of(said: &'a Said) -> Self {
         let (current, total) = said.bytes.unzip();
         let aux = said.aux.as_ref();
         Self {

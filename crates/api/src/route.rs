@@ -9,7 +9,7 @@
 use crate::answer::Outcome;
 use crate::call::Call;
 use crate::{
-    archive, audit, containers, events, exec, images, networks, refused, registries, stats,
+    archive, audit, build, containers, events, exec, images, networks, refused, registries, stats,
     streams, system, transfer, upkeep, volumes,
 };
 use hyper::Method;
@@ -119,7 +119,12 @@ static ROUTES: &[Route] = &[
     delete("/images/{name...}", Calls(images::remove)),
     post("/auth", Calls(registries::login)),
     get("/distribution/{name...}/json", Calls(registries::look_up)),
+    get("/cofferdam/root/{name...}", Streams(|call| Box::pin(transfer::root(call)))),
     get("/cofferdam/manifest/{name...}", Calls(registries::manifest)),
+    // Building them.
+    post("/build", Streams(|call| Box::pin(build::build(call)))),
+    post("/build/cancel", Calls(build::cancel)),
+    post("/build/prune", Calls(build::prune)),
     // Volumes.
     get("/volumes", Calls(volumes::list)),
     post("/volumes/create", Calls(volumes::create)),
@@ -136,9 +141,6 @@ static ROUTES: &[Route] = &[
     post("/networks/{id}/disconnect", Calls(networks::disconnect)),
     delete("/networks/{id}", Calls(networks::remove)),
     // Not carried.
-    post("/build", Calls(refused::build)),
-    post("/build/cancel", Calls(refused::build)),
-    post("/build/prune", Calls(refused::build_prune)),
     get("/plugins/{name...}/json", Calls(refused::plugin)),
     get("/plugins/privileges", Calls(refused::plugins)),
     post("/plugins/{rest...}", Calls(refused::plugins)),

@@ -343,7 +343,7 @@ struct DiskUsage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     volumes: Option<Vec<volumes::Listed<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    build_cache: Option<[(); 0]>,
+    build_cache: Option<Vec<crate::build::Listed>>,
 }
 
 /// What `type` of `GET /system/df` may name.
@@ -369,12 +369,16 @@ pub fn df(call: &Call) -> Outcome {
         });
         rows.collect()
     });
+    let build_cache = match wanted("build-cache") {
+        true => Some(crate::build::listed(call)?),
+        false => None,
+    };
     let volumes = || usage.volumes.iter().map(|(v, size)| volumes::Listed::of(v, Some(*size)));
     Ok(Answer::json(&DiskUsage {
         layers_size: usage.layers,
         images: wanted("image").then(|| images().collect()),
         containers,
         volumes: wanted("volume").then(|| volumes().collect()),
-        build_cache: wanted("build-cache").then_some([]),
+        build_cache,
     }))
 }

@@ -51,6 +51,13 @@ async fn save(call: Call, names: Vec<String>) -> Outcome {
     produce(TAR, Late::Break, move |out| write(archive, out)).await
 }
 
+/// `GET /cofferdam/root/{name}`: the files of an image, for `build --output`.
+pub async fn root(call: Call) -> Outcome {
+    let name = call.name().to_owned();
+    let archive = blocking(move || Ok(call.engine.image_root(&name)?)).await?;
+    produce(TAR, Late::Break, move |out| write(archive, out)).await
+}
+
 /// `POST /images/load`.
 pub async fn load(mut call: Call) -> Outcome {
     let mut input = Inlet::of(call.upload()?);

@@ -1,0 +1,258 @@
+//! What a build tells a client of the classic builder, in its words.
+//!
+//! Stages are built at the same time and told one after the other: what a
+//! later one says waits until those before it have ended.
+
+use crate::registries::Progress;
+use engine::{BuildClient, BuildError, BuildSaid, Built, Credentials, StagePlan};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::SyncSender;
+
+/// Red, as Docker paints what a program says on its standard error.
+const RED: (&str, &str) = ("\u{1b}[91m", "\u{1b}[0m");
+
+/// One object of the answer.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Line {
+    Stream {
+        stream: String,
+    },
+    Aux {
+        aux: Id,
+    },
+    Failure {
+        #[serde(rename = "errorDetail")]
+        detail: Detail,
+        error: String,
+    },
+    Progress(serde_json::Value),
+}
+
+#[derive(Serialize)]
+pub struct Id {
+    #[serde(rename = "ID")]
+    id: String,
+}
+
+#[derive(Serialize)]
+pub struct Detail {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u8>,
+    message: String,
+}
+
+/// The client, as the builder knows it.
+pub struct Client {
+    said: SyncSender<BuildSaid>,
+    known: BTreeMap<String, Credentials>,
+    secrets: BTreeMap<String, Vec<u8>>,
+}
+
+impl Client {
+    /// Passes on what is said; `known` are its credentials, by registry.
+    pub fn new(
+        said: SyncSender<BuildSaid>,
+        known: BTreeMap<String, Credentials>,
+        secrets: BTreeMap<String, Vec<u8>>,
+    ) -> Self {
+        Self { said, known, secrets }
+    }
+}
+
+impl BuildClient for Client {
+    fn said(&self, said: BuildSaid) {
+        // It fails when nobody listens any more; the build is called off then.
+        let _ = self.said.send(said);
+    }
+
+    fn credentials(&self, registry: &str) -> Credentials {
+        let hub = ["https://index.docker.io/v1/", "index.docker.io", "docker.io"];
+        let names: &[&str] = if registry == "docker.io" { &hub } else { &[registry] };
+        let found = self.known.iter().find(|(name, _)| {
+            let bare = name.trim_start_matches("https://").trim_start_matches("http://");
+            names
+                .iter()
+                .any(|wanted| *wanted == name.as_str() || *wanted == bare.trim_end_matches('/'))
+        });
+        found.map(|(_, known)| known.clone()).unwrap_or_default()
+    }
+
+    fn secret(&self, id: &str) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.secrets.get(id).cloned())
+    }
+
+    fn ssh(&self, _: &str) -> Result<Option<UnixStream>, String> {
+        Ok(None)
+    }
+}
+
+/// How far the telling has come.
+#[derive(Default)]
+pub struct Told {
+    stages: Vec<StagePlan>,
+    total: usize,
+    args: usize,
+    /// The stage that is being told.
+    front: usize,
+    waiting: BTreeMap<usize, Vec<BuildSaid>>,
+    ended: Vec<usize>,
+    last: String,
+    tags: Vec<String>,
+    begun: bool,
+}
+
+impl Told {
+    /// Takes in what happened; gives what is to be said now.
+    pub fn take(&mut self, said: BuildSaid) -> Vec<Line> {
+        self.begun = true;
+        let stage = match &said {
+            BuildSaid::Plan { .. } | BuildSaid::Warning { .. } | BuildSaid::Tagged { .. } => {
+                return self.tell(said);
+            }
+            BuildSaid::StageEnded { stage } => {
+                self.ended.push(*stage);
+                return if *stage == self.front {
+                    let mut lines = self.aux();
+                    lines.extend(self.go_on());
+                    lines
+                } else {
+                    Vec::new()
+                };
+            }
+            BuildSaid::Began { stage, .. }
+            | BuildSaid::Cached { stage, .. }
+            | BuildSaid::Triggers { stage, .. }
+            | BuildSaid::Pull { stage, .. }
+            | BuildSaid::Running { stage, .. }
+            | BuildSaid::Output { stage, .. }
+            | BuildSaid::Removed { stage, .. }
+            | BuildSaid::Ended { stage, .. }
+            | BuildSaid::Failed { stage, .. } => *stage,
+        };
+        if stage == self.front {
+            return self.tell(said);
+        }
+        self.waiting.entry(stage).or_default().push(said);
+        Vec::new()
+    }
+
+    /// The next stage's turn.
+    fn go_on(&mut self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        loop {
+            self.front += 1;
+            for said in self.waiting.remove(&self.front).unwrap_or_default() {
+                lines.extend(self.tell(said));
+            }
+            if !self.ended.contains(&self.front) {
+                return lines;
+            }
+            lines.extend(self.aux());
+        }
+    }
+
+    /// What still waits when the build has ended.
+    pub fn rest(&mut self) -> Vec<Line> {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.into_values().flatten().flat_map(|said| self.tell(said)).collect()
+    }
+
+    /// Whether anything was said.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    fn aux(&self) -> Vec<Line> {
+        if self.last.is_empty() {
+            return Vec::new();
+        }
+        vec![Line::Aux { aux: Id { id: self.last.clone() } }]
+    }
+
+    fn tell(&mut self, said: BuildSaid) -> Vec<Line> {
+        let text = match said {
+            BuildSaid::Plan { args, stages } => {
+                self.args = args.len();
+                self.total = self.args + stages.iter().map(|s| s.steps.len()).sum::<usize>();
+                self.stages = stages;
+                let total = self.total;
+                let step = |(at, arg): (usize, &engine::StepPlan)| {
+                    self.stream(format!("Step {}/{total} : {}\n", at + 1, arg.text))
+                };
+                return args.iter().enumerate().map(step).collect();
+            }
+            BuildSaid::Began { stage, step } => {
+                let before: usize = self.stages[..stage].iter().map(|s| s.steps.len()).sum();
+                let number = self.args + before + step + 1;
+                let text = &self.stages[stage].steps[step].text;
+                format!("Step {number}/{} : {text}\n", self.total)
+            }
+            BuildSaid::Cached { .. } => " ---> Using cache\n".into(),
+            BuildSaid::Triggers { count, .. } => {
+                let s = if count == 1 { "" } else { "s" };
+                format!("# Executing {count} build trigger{s}\n")
+            }
+            BuildSaid::Pull { said, .. } => {
+                let line = serde_json::to_value(Progress::of(&said));
+                return line.into_iter().map(Line::Progress).collect();
+            }
+            BuildSaid::Running { container, .. } => {
+                format!(" ---> Running in {}\n", container.short())
+            }
+            BuildSaid::Output { stderr, bytes, .. } => {
+                let text = String::from_utf8_lossy(&bytes);
+                if stderr { format!("{}{text}{}", RED.0, RED.1) } else { text.into_owned() }
+            }
+            BuildSaid::Removed { container, .. } => {
+                format!(" ---> Removed intermediate container {}\n", container.short())
+            }
+            BuildSaid::Ended { id, .. } => {
+                let line = format!(" ---> {}\n", short(&id));
+                self.last = id;
+                line
+            }
+            BuildSaid::Warning { text } => format!("{text}\n"),
+            BuildSaid::Tagged { name } => {
+                self.tags.push(name);
+                return Vec::new();
+            }
+            BuildSaid::StageEnded { .. } | BuildSaid::Failed { .. } => return Vec::new(),
+        };
+        vec![self.stream(text)]
+    }
+
+    /// Some text.
+    #[allow(clippy::unused_self)]
+    pub fn stream(&self, stream: String) -> Line {
+        Line::Stream { stream }
+    }
+
+    /// How it ends well.
+    pub fn done(&self, built: &Built) -> Vec<Line> {
+        let mut lines = vec![self.stream(format!("Successfully built {}\n", short(&built.id)))];
+        let tagged = |name: &String| self.stream(format!("Successfully tagged {name}\n"));
+        lines.extend(self.tags.iter().map(tagged));
+        lines
+    }
+
+    /// How it ends otherwise.
+    #[allow(clippy::unused_self)]
+    pub fn failure(&self, error: &BuildError, dockerfile: &str) -> Line {
+        let mut message = error.message.clone();
+        if let Some(line) = error.line.filter(|_| !message.contains("on line")) {
+            message = format!("{message} ({dockerfile}:{line})");
+        }
+        Line::Failure {
+            detail: Detail { code: error.code, message: message.clone() },
+            error: message,
+        }
+    }
+}
+
+fn short(id: &str) -> &str {
+    let hex = id.strip_prefix("sha256:").unwrap_or(id);
+    hex.get(..12).unwrap_or(hex)
+}
