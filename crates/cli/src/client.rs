@@ -37,6 +37,8 @@ enum Header<'a> {
     Upgrade,
     /// What the person is to a registry.
     Known(&'a str),
+    /// Anything else.
+    More(&'a [(&'a str, String)]),
 }
 
 /// What is sent with a request.
@@ -90,6 +92,11 @@ impl Client {
             Header::None => {}
             Header::Upgrade => {
                 request = request.header("Connection", "Upgrade").header("Upgrade", "tcp");
+            }
+            Header::More(more) => {
+                for (name, value) in more {
+                    request = request.header(*name, value);
+                }
             }
             Header::Known(known) => request = request.header("X-Registry-Auth", known),
         }
@@ -161,7 +168,21 @@ impl Client {
         &self,
         method: Method,
         path: &str,
+        from: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Outcome<Response<Incoming>> {
+        self.upload_with(method, path, from, &[]).await
+    }
+
+    /// The same, with further headers.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn upload_with(
+        &self,
+        method: Method,
+        path: &str,
         mut from: impl AsyncRead + Send + Unpin + 'static,
+        headers: &[(&str, String)],
     ) -> Outcome<Response<Incoming>> {
         let (mut chunks, body) = Channel::new(2);
         tokio::spawn(async move {
@@ -180,7 +201,8 @@ impl Client {
             }
         });
         let body = Either::Right(body);
-        let answer = self.send(method, path, body, "application/x-tar", Header::None).await?;
+        let more = Header::More(headers);
+        let answer = self.send(method, path, body, "application/x-tar", more).await?;
         self.accepted(answer).await
     }
 

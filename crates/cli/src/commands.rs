@@ -7,6 +7,7 @@
 //! - [`upkeep`]: check, gc, pin
 //! - [`registries`]: pull, push, login, search, …
 
+mod build;
 mod containers;
 mod df;
 mod exec;
@@ -27,7 +28,7 @@ use crate::{
     client::Client,
     error::{Error, Outcome},
     show,
-    words::{Command, Container, Image, Later, System, Words},
+    words::{Builder, Command, Container, Image, Later, System, Words},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -64,6 +65,11 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Unpause(words) => containers::order_each(client, &words.names, "unpause").await,
         C::Update(words) => containers::update(client, *words.0).await,
         C::Stats(words) => live::stats(client, words).await,
+        C::Build(words) => Box::pin(build::build(client, *words.0)).await,
+        C::Builder(words) => match *words.0 {
+            Builder::Build(words) => Box::pin(build::build(client, *words.0)).await,
+            Builder::Prune(words) => build::prune(client, words).await,
+        },
         C::Commit(words) => images::commit(client, words).await,
         C::Images(words) => images::list(client, words).await,
         C::Import(words) => files::import(client, words).await,
@@ -99,6 +105,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
 
 async fn image(client: &Client, words: Image) -> Outcome {
     let same = match words {
+        Image::Build(words) => Command::Build(words),
         Image::Ls(words) => Command::Images(words),
         Image::Inspect(words) => return system::inspect_kind(client, words, "image").await,
         Image::Rm(words) => Command::Rmi(words),

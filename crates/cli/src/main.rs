@@ -6,6 +6,7 @@
 
 mod client;
 mod commands;
+mod context;
 mod credentials;
 mod daemon;
 mod error;

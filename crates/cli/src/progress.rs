@@ -31,13 +31,7 @@ pub enum To {
 /// # Errors
 /// The last one is an error; the answer breaks off.
 pub async fn draw(mut body: Incoming, to: To) -> Outcome {
-    let tty = match to {
-        To::Out => std::io::stdout().is_terminal(),
-        To::Err => std::io::stderr().is_terminal(),
-        To::Nowhere => false,
-    };
-    let bars = terminal::size().is_some_and(|(columns, _)| columns >= ROOM);
-    let mut board = Board { tty, bars, lines: Vec::new() };
+    let mut board = Board::on(to);
     let mut rest = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(Error::Broken)?;
@@ -74,15 +68,26 @@ fn message(line: &[u8], board: &mut Board, to: To) -> Outcome<()> {
 }
 
 /// The lines of layers that are on the terminal, from the first.
-struct Board {
+pub struct Board {
     tty: bool,
     bars: bool,
     lines: Vec<String>,
 }
 
 impl Board {
+    /// An empty one.
+    pub fn on(to: To) -> Self {
+        let tty = match to {
+            To::Out => std::io::stdout().is_terminal(),
+            To::Err => std::io::stderr().is_terminal(),
+            To::Nowhere => false,
+        };
+        let bars = terminal::size().is_some_and(|(columns, _)| columns >= ROOM);
+        Self { tty, bars, lines: Vec::new() }
+    }
+
     /// What to write for a message.
-    fn text(&mut self, message: &Value) -> String {
+    pub fn text(&mut self, message: &Value) -> String {
         if let Some(text) = message["stream"].as_str() {
             return text.to_owned();
         }

@@ -5,8 +5,8 @@ mod limits;
 mod parse;
 mod ports;
 
-pub use limits::limits;
-pub use parse::{bytes, duration, environment, pairs};
+pub use limits::{limits, ulimits};
+pub use parse::{bytes, duration, environment, hosts, labels, pairs};
 
 use crate::{
     error::{Error, Outcome},

@@ -4,11 +4,12 @@
 //! Names and meanings are the Docker CLI's, so that what fingers have learnt
 //! still works. A word that we do not carry is an error, not ignored.
 //!
-//! - [`containers`], [`images`], [`networks`]: the flags of each command
+//! - [`containers`], [`images`], [`build`], [`networks`]: the flags of each command
 //! - [`run`]: those of `run` and `create`
 //! - [`read`]: what was typed into them, and what is wrong with it
 //! - [`later`]: large parts of the table, built when they are needed
 
+mod build;
 mod containers;
 mod images;
 mod later;
@@ -16,6 +17,7 @@ mod networks;
 mod read;
 mod run;
 
+pub use build::{Build, Builder, BuilderPrune};
 pub use containers::{
     Attach, Commit, Copy, Exec, Export, Kill, Logs, Port, Ps, Rename, Rm, Start, Stats, Stop, Top,
     Update,
@@ -97,6 +99,11 @@ pub enum Command {
     Stats(Stats),
     /// Show what happens in the engine, as it happens
     Events(Events),
+    /// Build an image from a Dockerfile
+    Build(Later<Build>),
+    /// Building images
+    #[command(subcommand)]
+    Builder(Later<Builder>),
     /// Make an image of a container's changes
     Commit(Commit),
     /// List images
@@ -242,6 +249,8 @@ pub struct Prune {
 
 #[derive(Debug, Subcommand)]
 pub enum Image {
+    /// Build an image from a Dockerfile
+    Build(Later<Build>),
     /// List images
     #[command(visible_alias = "list")]
     Ls(Images),

@@ -32,7 +32,7 @@ async fn input(path: &str) -> Outcome<Box<dyn AsyncRead + Send + Unpin>> {
 }
 
 /// Writes an archive to a file or to the output, which must be no terminal.
-async fn output(body: Incoming, path: Option<&str>) -> Outcome {
+pub async fn output(body: Incoming, path: Option<&str>) -> Outcome {
     let Some(path) = path else {
         if std::io::stdout().is_terminal() {
             return Err(Error::Unfit(
