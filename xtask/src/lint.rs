@@ -9,11 +9,12 @@ use std::{
 };
 
 /// What a room or program must never link, however indirectly.
-const APART: [(&str, &[&str]); 5] = [
+const APART: [(&str, &[&str]); 6] = [
     ("cofferdamd", &["runtime", "monitor"]),
     ("cofferdam-run", &["policy", "engine", "api", "network", "image", "tokio", "rustls", "clap"]),
     ("cli", &["engine", "runtime", "policy", "monitor", "network", "image", "registry", "rustls"]),
     ("registry", &["engine", "policy", "network", "api"]),
+    ("build", &["engine", "image", "policy", "network", "registry", "api"]),
     ("policy", &["rustix", "sys", "libc", "tokio"]),
 ];
 
