@@ -83,11 +83,11 @@ mod workers;
 
 pub use archive::{Archive, Change, ChangeKind, PathStat, PutOptions};
 pub use audit::{Audit, Row};
-pub use collect::{Collected, Watermarks};
 pub use build::{
     BuildClient, BuildContext, BuildError, BuildManner, BuildRoom, BuildSaid, BuildWish, Built,
     CacheEntry, CachePruned, Cancel, StagePlan, StepPlan,
 };
+pub use collect::{Collected, Watermarks};
 pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Size, Waited};
 pub use error::{Error, Kind};
 pub use events::{Event, Subscription};

@@ -232,7 +232,9 @@ fn output(words: &[String]) -> Outcome<Option<Output>> {
             Some(("type", value)) => kind = value,
             Some(("dest", value)) => dest = Some(value.to_owned()),
             _ => {
-                return Err(Error::Words(format!("--output {word:?} is not carried: type=, dest=")));
+                return Err(Error::Words(format!(
+                    "--output {word:?} is not carried: type=, dest="
+                )));
             }
         }
     }
