@@ -223,7 +223,7 @@ mod tests {
         let (mut client, server) = UnixStream::pair().expect("sockets");
         let early = masked(TEXT, b"early ").into();
         let mut program = unframed(server, early).expect("sockets");
-        client.write_all(&masked(BINARY, &[7; 70_000])).await.expect("sent");
+        client.write_all(&masked(BINARY, &vec![7; 70_000])).await.expect("sent");
         client.write_all(&masked(PING, b"there?")).await.expect("sent");
         client.write_all(&masked(MORE, b"!")).await.expect("sent");
         assert_eq!(read(&mut program, 6).await, b"early ");
