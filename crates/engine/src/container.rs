@@ -68,12 +68,19 @@ pub struct Container {
     pub process_label: String,
     /// SELinux label of its files; empty if none.
     pub mount_label: String,
-    /// Its place on the default bridge, while it has one.
-    pub(crate) plug: Option<network::Endpoint>,
+    /// Its places on networks, by the networks' names, while it has any.
+    #[serde(default)]
+    pub(crate) plugs: Plugs,
+    /// MAC addresses that were asked for, by the networks' names.
+    #[serde(default)]
+    pub(crate) macs: BTreeMap<String, String>,
     /// A step of a build runs in it: it goes with the build.
     #[serde(default)]
     pub(crate) of_build: bool,
 }
+
+/// A container's places on networks, by the networks' names.
+pub(crate) type Plugs = BTreeMap<String, network::Endpoint>;
 
 impl Container {
     /// The part of a container that moves in its life, as it is recorded.
@@ -86,7 +93,9 @@ impl Container {
             stopped_by_hand: self.stopped_by_hand,
             endpoints: self.endpoints.clone(),
             ports: self.ports.clone(),
-            plug: self.plug.clone(),
+            plugs: self.plugs.clone(),
+            macs: Some(self.macs.clone()),
+            plug: None,
             boot: boot.to_owned(),
         }
     }
@@ -100,7 +109,12 @@ impl Container {
         self.stopped_by_hand = moving.stopped_by_hand;
         self.endpoints = moving.endpoints;
         self.ports = moving.ports;
-        self.plug = moving.plug;
+        // An earlier version knew one network only, and one MAC address.
+        self.plugs = moving.plugs;
+        self.plugs.extend(moving.plug.map(|plug| ("bridge".to_owned(), plug)));
+        let asked = self.config.mac_address.iter();
+        let earlier = || asked.map(|mac| ("bridge".to_owned(), mac.clone())).collect();
+        self.macs = moving.macs.unwrap_or_else(earlier);
     }
 
     #[cfg(test)]
@@ -133,7 +147,8 @@ impl Container {
             upper_dir: PathBuf::new(),
             process_label: String::new(),
             mount_label: String::new(),
-            plug: None,
+            plugs: Plugs::new(),
+            macs: BTreeMap::new(),
             of_build: false,
         }
     }
@@ -150,6 +165,12 @@ pub(crate) struct Moving {
     pub stopped_by_hand: bool,
     pub endpoints: BTreeMap<String, EndpointSettings>,
     pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    #[serde(default)]
+    pub plugs: Plugs,
+    #[serde(default)]
+    pub macs: Option<BTreeMap<String, String>>,
+    /// Of an earlier version's record: its place on the default bridge.
+    #[serde(default, skip_serializing)]
     pub plug: Option<network::Endpoint>,
     /// In which boot of the host it was written.
     pub boot: String,

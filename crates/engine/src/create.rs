@@ -2,14 +2,22 @@
 //! record is written before anything on the host bears the name.
 
 use crate::{
-    Container, Created, Engine, Error, Last, MountPoint, State, VolumeWish, cell::Cell,
-    error::Doing, house::House, names, networks::Mode, ports, store::Write, undo::Undo,
+    Container, Created, Engine, Error, Last, MountPoint, State, VolumeWish,
+    cell::Cell,
+    container::Plugs,
+    error::Doing,
+    house::House,
+    names,
+    networks::{self, Mode},
+    ports,
+    store::Write,
+    undo::Undo,
 };
 use policy::{mounts::Point, mounts::Source, user::Identity};
 use snapshot::IdRange;
 use spec::{
     Digest, Id, Sandbox,
-    docker::{Config, CreateBody, EndpointSettings, HostConfig, NetworkingConfig},
+    docker::{Config, CreateBody, EndpointSettings, HostConfig},
     sandbox::Log,
 };
 use std::{collections::BTreeMap, fs, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
@@ -127,10 +135,8 @@ impl House {
         }
         let path = words.remove(0);
         let mode = Mode::parse(&host.network_mode)?;
-        let asked = asked_settings(&body.networking_config, &mode)?;
-        if !asked.mac_address.is_empty() {
-            config.mac_address.get_or_insert_with(|| asked.mac_address.clone());
-        }
+        let endpoints = self.networks.asked(&body.networking_config, &mode)?;
+        let macs = asked_macs(&mut config, &endpoints, self.networks.first(&mode).as_deref())?;
         ports::wishes(&config, &host)?;
         let dir = self.paths.container(id);
         Ok(Container {
@@ -148,7 +154,7 @@ impl House {
             restart_count: 0,
             stopped_by_hand: false,
             mounts: Vec::new(),
-            endpoints: self.networks.idle(&mode, &asked),
+            endpoints,
             ports: BTreeMap::new(),
             weakened: Vec::new(),
             id_base: None,
@@ -160,7 +166,8 @@ impl House {
             upper_dir: dir.join("upper"),
             process_label: String::new(),
             mount_label: String::new(),
-            plug: None,
+            plugs: Plugs::new(),
+            macs,
             of_build: false,
             dir,
         })
@@ -357,37 +364,34 @@ impl Container {
     }
 }
 
-/// What the client said about the one network that the container joins.
-fn asked_settings(body: &NetworkingConfig, mode: &Mode) -> Result<EndpointSettings, Error> {
-    let mut asked = EndpointSettings::default();
-    for (name, settings) in &body.endpoints_config {
-        let same = Mode::parse(name).is_ok_and(|named| named == *mode);
-        if !same {
-            Mode::parse(name)?;
-            let words = "a container can be connected to one network only";
-            return Err(Error::Unsupported(words.into()));
+/// The MAC addresses that a client asked for, by network. Old clients name one
+/// for the container as a whole: that is its first network's.
+fn asked_macs(
+    config: &mut Config,
+    endpoints: &BTreeMap<String, EndpointSettings>,
+    first: Option<&str>,
+) -> Result<BTreeMap<String, String>, Error> {
+    let of = |(name, settings): (&String, &EndpointSettings)| {
+        (name.clone(), settings.mac_address.clone())
+    };
+    let mut macs: BTreeMap<String, String> =
+        endpoints.iter().map(of).filter(|(_, mac)| !mac.is_empty()).collect();
+    let Some(first) = first else { return Ok(macs) };
+    let whole = config.mac_address.clone().filter(|mac| !mac.is_empty());
+    match (whole, macs.get(first)) {
+        (Some(whole), Some(own)) if whole != *own => {
+            let words = "the container-wide MAC address must match the endpoint-specific MAC \
+                         address for the main network, or be left empty";
+            return Err(Error::Invalid(words.into()));
         }
-        asked = settings.clone().unwrap_or_default();
+        (Some(whole), _) => {
+            networks::mac(&whole)?;
+            macs.insert(first.to_owned(), whole);
+        }
+        (None, Some(own)) => config.mac_address = Some(own.clone()),
+        (None, None) => {}
     }
-    let ipam = asked.ipam_config.as_ref();
-    if ipam.is_some_and(|ipam| !ipam.ipv4_address.is_empty() || !ipam.ipv6_address.is_empty()) {
-        return Err(Error::Invalid(
-            "user specified IP address is supported on user defined networks only".into(),
-        ));
-    }
-    if asked.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()) {
-        return Err(Error::Invalid(
-            "network-scoped aliases are only supported for user-defined networks".into(),
-        ));
-    }
-    Ok(EndpointSettings {
-        ipam_config: asked.ipam_config,
-        links: asked.links,
-        aliases: asked.aliases,
-        mac_address: asked.mac_address,
-        driver_opts: asked.driver_opts,
-        ..EndpointSettings::default()
-    })
+    Ok(macs)
 }
 
 /// The source of a bind mount: made if it may be, else it must be there.

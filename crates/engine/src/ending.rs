@@ -103,7 +103,7 @@ impl Engine {
             }
             container.execs.clear();
             health::at_rest(&mut container.health);
-            house.withdraw(container);
+            House::withdraw(container);
         });
         let after = match stepped {
             Ok(after) => after,
@@ -125,7 +125,7 @@ impl Engine {
         if let Err(error) = house.clear_up(&before) {
             tracing::error!(id = %cell.id, %error, "cannot clear up after a container");
         }
-        if before.plug.is_some() && !house.tidying.swap(true, Ordering::Relaxed) {
+        if !before.plugs.is_empty() && !house.tidying.swap(true, Ordering::Relaxed) {
             house.watcher.at(crate::clock::now() + SOON, Due::Tidy);
         }
         if let Some(at) = again {
@@ -139,7 +139,7 @@ impl Engine {
 
     fn tidy(&self) {
         self.0.tidying.store(false, Ordering::Relaxed);
-        if let Err(error) = self.0.networks.tidy(&self.0.roster.ids()) {
+        if let Err(error) = self.0.networks.tidy(&self.0) {
             tracing::warn!(%error, "cannot tidy the network");
         }
     }
@@ -153,7 +153,7 @@ impl Engine {
             tracing::warn!("work is left to the next daemon");
         }
         self.0.nursery.close();
-        let plugged = |cell: &Arc<Cell>| cell.now().plug.is_some();
+        let plugged = |cell: &Arc<Cell>| !cell.now().plugs.is_empty();
         if self.0.roster.all().iter().any(plugged) {
             self.tidy();
         } else if let Err(error) = self.0.networks.take_down() {
@@ -210,13 +210,8 @@ impl House {
     /// Takes back what a run put on the host. Nothing to take back is no error.
     pub(crate) fn clear_up(&self, before: &Container) -> Result<(), Error> {
         // One step that fails must not keep the others from being done.
-        let network = before.plug.as_ref().map_or(Ok(()), |endpoint| {
-            let left = self.networks.leave(endpoint);
-            if let Some(settings) = before.endpoints.get("bridge") {
-                self.network_event(before, settings, "disconnect");
-            }
-            left
-        });
+        let network = self.networks.leave(&before.plugs);
+        self.network_events(before, "disconnect");
         let group = self.clear_group(before);
         let dir = self.paths.run(&before.id);
         let dir = match fs::remove_dir_all(&dir) {

@@ -49,6 +49,28 @@ pub(crate) fn hosts(
     Ok(text)
 }
 
+/// `/etc/hosts` of a container that has come to one more network.
+pub(crate) fn with_place(text: &str, names: &str, addresses: &[IpAddr]) -> String {
+    let mut text = text.to_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    for address in addresses {
+        let _ = writeln!(text, "{address}\t{names}");
+    }
+    text
+}
+
+/// `/etc/hosts` of a container that has left a network: without the lines of
+/// its addresses there. All else that may have been written to it stays.
+pub(crate) fn without_place(text: &str, addresses: &[IpAddr]) -> String {
+    let of_place = |line: &&str| {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        first.parse::<IpAddr>().is_ok_and(|address| addresses.contains(&address))
+    };
+    text.lines().filter(|line| !of_place(line)).map(|line| format!("{line}\n")).collect()
+}
+
 /// `/etc/resolv.conf`, from the host's and what the user said instead.
 /// `reachable` tells whether the container reaches what the host does:
 /// then even its loopback servers.
@@ -134,6 +156,15 @@ mod tests {
         for entry in ["a b:10.0.0.7", "x\n10.0.0.9\ty:10.0.0.7", "x:nowhere", "x", ":10.0.0.7"] {
             assert!(hosts("web", &[entry.to_owned()], &[], None).is_err(), "{entry:?}");
         }
+    }
+
+    #[test]
+    fn a_place_comes_and_goes_and_leaves_the_rest_alone() {
+        let before = "127.0.0.1\tlocalhost\n10.0.0.7\tdb";
+        let address = [IpAddr::from([10, 1, 0, 2])];
+        let with = with_place(before, "web", &address);
+        assert_eq!(with, "127.0.0.1\tlocalhost\n10.0.0.7\tdb\n10.1.0.2\tweb\n");
+        assert_eq!(without_place(&with, &address), format!("{before}\n"));
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub use health::{Health, HealthStatus, Probe};
 pub use image::{Check, Checked, Finding, Mend};
 pub use images::{CommitWish, Deleted, HistoryItem, ImageDetail, ImageSummary, ImportWish, Pruned};
 pub use logs::{EndLogs, LogLine, LogWish, Logs, Stream};
-pub use networks::{Network, NetworkMember};
+pub use networks::{Network, NetworkMember, NetworkPool, NetworkWish};
 pub use options::Options;
 pub use registries::PullWish;
 pub use registry::{Credentials, Found, Hit, Said};

@@ -1,50 +1,78 @@
-//! Networks: `bridge`, `host` and `none`.
+//! Networks: `bridge`, `host`, `none`, and those that users make.
 //!
-//! The default bridge and its addresses live here; a container's place on it
-//! is a [`network::Endpoint`], which is decided and held at its start, kept in
-//! its record, and given back at its end.
+//! A network is a record first: the bridge that it means is made after the
+//! record is written, made again by a daemon that does not find it, and gone
+//! before the record is. A container's place on one is a
+//! [`network::Endpoint`], which is decided and held at its start (or when it
+//! is connected while it runs), kept in its record, and given back at its end.
+//!
+//! - [`wish`]: what a user asks of a new network, judged.
+//! - [`net`]: one network, its bridge and its addresses.
+//! - [`place`]: a container's places: held, shown, named.
+//! - [`gateway`]: which of them leads out.
+//! - [`verbs`]: create, remove, prune; [`live`]: connect, disconnect.
+
+mod gateway;
+mod live;
+mod net;
+mod place;
+mod verbs;
+mod wish;
+
+pub(crate) use net::{Net, Plan};
+pub(crate) use place::{mac, shown_ports};
+pub use wish::{NetworkPool, NetworkWish};
 
 use crate::{
     Container, Engine, Error, Nanos, Options,
-    ports::{self, Ports},
+    house::House,
     store::{Store, Write},
 };
-use network::{BridgeConfig, Endpoint, Mac, PortWish, addresses};
-use spec::{Id, docker::EndpointSettings};
+use network::{BridgeConfig, Known, addresses};
+use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::IpAddr,
-    os::fd::BorrowedFd,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// A network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// 64 hexadecimal digits.
     pub id: String,
-    /// `bridge`, `host`, `none`.
+    /// No two are the same.
     pub name: String,
     /// `bridge`, `host`, `null`.
     pub driver: String,
     /// When it was made.
     pub created: Nanos,
-    /// `172.30.0.0/16`; empty if it has none.
-    pub subnet: String,
-    /// Empty if it has none.
-    pub gateway: String,
+    /// Carries IPv4?
+    pub ipv4: bool,
     /// Carries IPv6?
     pub ipv6: bool,
-    /// IPv6 subnet; empty if it has none.
-    pub subnet6: String,
-    /// IPv6 gateway; empty if it has none.
-    pub gateway6: String,
+    /// No way out and none in?
+    pub internal: bool,
+    /// As asked for; means something in a swarm only.
+    pub attachable: bool,
+    /// Subnets, as asked for; those that nobody asked for as they were chosen.
+    pub pools: Vec<NetworkPool>,
+    /// Of the address driver; kept and shown.
+    pub ipam_options: Option<BTreeMap<String, String>>,
     /// `com.docker.network.bridge.name` and the like.
     pub options: BTreeMap<String, String>,
     /// Given by the user.
     pub labels: BTreeMap<String, String>,
     /// Running containers on it, by identifier.
+    #[serde(skip)]
     pub members: BTreeMap<String, NetworkMember>,
+}
+
+impl Network {
+    /// Is it one that is always there?
+    pub fn is_predefined(&self) -> bool {
+        matches!(self.name.as_str(), "bridge" | "host" | "none")
+    }
 }
 
 /// A container on a network.
@@ -62,11 +90,11 @@ pub struct NetworkMember {
     pub ipv6: String,
 }
 
-/// How a container is connected.
+/// How a container is connected at first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// On the default bridge.
-    Bridge,
+    /// To a network, by name or identifier.
+    Network(String),
     /// Not at all.
     None,
     /// As the host.
@@ -79,23 +107,24 @@ impl Mode {
     /// Reads `HostConfig.NetworkMode`.
     ///
     /// # Errors
-    /// A network that does not exist.
+    /// Nobody to share with.
     pub fn parse(text: &str) -> Result<Self, Error> {
         match text {
-            "" | "default" | "bridge" => Ok(Self::Bridge),
+            "" | "default" => Ok(Self::Network("bridge".into())),
             "none" => Ok(Self::None),
             "host" => Ok(Self::Host),
             other => match other.strip_prefix("container:") {
-                Some(peer) if !peer.is_empty() => Ok(Self::Container(peer.to_owned())),
-                _ => Err(Error::NoNetwork(other.to_owned())),
+                Some("") => Err(Error::Invalid(format!("invalid network mode: {other}"))),
+                Some(peer) => Ok(Self::Container(peer.to_owned())),
+                None => Ok(Self::Network(other.to_owned())),
             },
         }
     }
 
-    /// The network's name; none with another container.
-    pub fn network(&self) -> Option<&'static str> {
+    /// The network's name or identifier; none with another container.
+    pub fn network(&self) -> Option<&str> {
         match self {
-            Self::Bridge => Some("bridge"),
+            Self::Network(name) => Some(name),
             Self::None => Some("none"),
             Self::Host => Some("host"),
             Self::Container(_) => None,
@@ -105,49 +134,35 @@ impl Mode {
 
 /// The networks of one engine.
 pub(crate) struct Networks {
-    /// Name, driver, identifier.
-    ids: [(&'static str, &'static str, String); 3],
-    created: Nanos,
     realm: Arc<network::Realm>,
-    bridge: network::Bridge,
-    leases: Mutex<Leases>,
+    /// By name.
+    all: RwLock<BTreeMap<String, Arc<Net>>>,
+    default: Arc<Net>,
+    /// Held while one is made or removed.
+    making: Mutex<()>,
 }
 
-/// Who has which address.
-#[derive(Default)]
-struct Leases {
-    taken: BTreeSet<IpAddr>,
-    last4: Option<IpAddr>,
-    last6: Option<IpAddr>,
+/// A network as it is recorded.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    network: Network,
+    plan: Plan,
 }
 
 impl Networks {
-    /// Makes the default bridge, or takes over the one that is there.
+    /// Makes the default bridge, or takes over the one that is there, and
+    /// then the users' networks: one that cannot be made now is tried again
+    /// when a container wants it.
     pub fn open(
         options: &Options,
         store: &Store,
         facts: &BTreeMap<String, String>,
+        left: &[(String, String)],
     ) -> Result<Self, Error> {
         let realm = network::Realm::open(&options.bridge)?;
-        let remembered = facts.get("bip").filter(|_| facts.get("bridge") == Some(&options.bridge));
-        let subnet = match options.bip.as_ref().or(remembered).map(|text| (text, text.parse())) {
-            Some((_, Ok(subnet))) => subnet,
-            Some((text, Err(_))) => {
-                return Err(Error::Invalid(format!("{text:?} is no address with a prefix")));
-            }
-            None => {
-                let free =
-                    addresses::free_subnet(&addresses::default_pools(), &realm.host_routes()?);
-                addresses::gateway4(free.ok_or_else(|| {
-                    Error::Conflict("every private network is routed already: say --bip".into())
-                })?)
-            }
-        };
-        let mut config = BridgeConfig::default_network(&options.bridge, subnet);
-        if !realm.has_ipv6() {
-            config.subnet6 = None;
-        }
-        let bridge = realm.bridge(&config)?;
+        let records = left.iter().filter_map(|(id, json)| read(id, json));
+        let records: Vec<Record> = records.collect();
+        let config = default_bridge(options, &realm, facts, &records)?;
         let known = |key| facts.get(key).cloned();
         let fact = |key: &'static str, value: String| {
             if facts.get(key) != Some(&value) {
@@ -155,151 +170,124 @@ impl Networks {
             }
             value
         };
-        fact("bip", subnet.to_string());
+        if let Some(subnet) = config.subnet4 {
+            fact("bip", subnet.to_string());
+        }
         fact("bridge", options.bridge.clone());
-        let id = |key| fact(key, known(key).unwrap_or_else(|| crate::random::id().to_string()));
-        let ids = [
-            ("bridge", "bridge", id("network.bridge")),
-            ("host", "host", id("network.host")),
-            ("none", "null", id("network.none")),
-        ];
         let created = known("network.created").and_then(|at| at.parse().ok());
         let created = created.unwrap_or_else(crate::clock::now);
         fact("network.created", created.to_string());
-        let taken = [subnet.addr().into()].into_iter();
-        let taken = taken.chain(config.subnet6.map(|net| net.addr().into())).collect();
-        let leases = Mutex::new(Leases { taken, ..Leases::default() });
-        Ok(Self { ids, created, realm, bridge, leases })
+        let id = |key| fact(key, known(key).unwrap_or_else(|| crate::random::id().to_string()));
+        let named = |name: &str, driver: &str, id: String| Network {
+            id,
+            name: name.into(),
+            driver: driver.into(),
+            created,
+            ipv4: true,
+            ..Network::default()
+        };
+        let host = Net::without_bridge(named("host", "host", id("network.host")));
+        let none = Net::without_bridge(named("none", "null", id("network.none")));
+        let mut network = named("bridge", "bridge", id("network.bridge"));
+        describe(&config, &mut network);
+        let default = Arc::new(Net::new(network, Plan::of(config), Arc::clone(&realm)));
+        default.bridge()?;
+        let mut all: Vec<Arc<Net>> = vec![Arc::clone(&default), Arc::new(host), Arc::new(none)];
+        for Record { network, plan } in records {
+            let net = Net::new(network, plan, Arc::clone(&realm));
+            if let Err(error) = net.bridge() {
+                tracing::error!(network = net.network.name, %error, "cannot make a network again");
+            }
+            all.push(Arc::new(net));
+        }
+        let all = all.into_iter().map(|net| (net.network.name.clone(), net)).collect();
+        Ok(Self { realm, all: RwLock::new(all), default, making: Mutex::default() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Leases> {
-        self.leases.lock().expect("no holder panics")
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Net>>> {
+        self.all.read().expect("no holder panics")
     }
 
-    pub fn id(&self, name: &str) -> &str {
-        self.ids.iter().find(|(known, ..)| *known == name).map_or("", |(.., id)| id)
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Net>>> {
+        self.all.write().expect("no holder panics")
     }
 
-    /// Decides a container's place on the default bridge and holds it.
+    /// As long as this is held no network is made or removed.
+    fn making(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().expect("no holder panics")
+    }
+
+    /// All of them, by name.
+    pub fn all(&self) -> Vec<Arc<Net>> {
+        self.read().values().cloned().collect()
+    }
+
+    /// By name.
+    pub fn named(&self, name: &str) -> Option<Arc<Net>> {
+        self.read().get(name).cloned()
+    }
+
+    /// By name, identifier or unique prefix.
     ///
     /// # Errors
-    /// No address is free, or a port is taken.
-    pub fn hold(&self, container: &Container, wishes: &[PortWish]) -> Result<Endpoint, Error> {
-        let config = self.bridge.config();
-        let mut leases = self.lock();
-        let free = |net: Option<ipnet::IpNet>, last, taken: &BTreeSet<IpAddr>| {
-            net.map(|net| {
-                addresses::next_free(net, None, last, |address| taken.contains(&address))
-                    .ok_or_else(|| Error::Conflict(format!("no free address in {}", net.trunc())))
-            })
-            .transpose()
-        };
-        let addr4 = free(config.subnet4.map(Into::into), leases.last4, &leases.taken)?;
-        let addr6 = free(config.subnet6.map(Into::into), leases.last6, &leases.taken)?;
-        (leases.last4, leases.last6) = (addr4.or(leases.last4), addr6.or(leases.last6));
-        leases.taken.extend(addr4.into_iter().chain(addr6));
-        drop(leases);
-        let addr4 = addr4.and_then(|a| if let IpAddr::V4(a) = a { Some(a) } else { None });
-        let addr6 = addr6.and_then(|a| if let IpAddr::V6(a) = a { Some(a) } else { None });
-        let endpoint = Endpoint {
-            id: crate::random::id(),
-            container: container.id.clone(),
-            name: container.name.clone(),
-            ifname: "eth0".into(),
-            mac: match wished_mac(container)? {
-                Some(mac) => mac,
-                None => addr4
-                    .map(addresses::mac4)
-                    .or(addr6.map(addresses::mac6))
-                    .ok_or_else(|| Error::Invalid("the default bridge has no addresses".into()))?,
-            },
-            addr4,
-            addr6,
-            default_route: true,
-            ports: Vec::new(),
-        };
-        if wishes.is_empty() {
-            return Ok(endpoint);
+    /// None or several.
+    pub fn find(&self, reference: &str) -> Result<Arc<Net>, Error> {
+        let all = self.read();
+        let exact = all.get(reference);
+        if let Some(net) = exact.or_else(|| all.values().find(|net| net.network.id == reference)) {
+            return Ok(Arc::clone(net));
         }
-        match self.realm.reserve(&endpoint, wishes) {
-            Ok(ports) => Ok(Endpoint { ports, ..endpoint }),
-            Err(error) => {
-                self.forget(&endpoint);
-                Err(error.into())
-            }
+        let begins = |net: &&Arc<Net>| net.network.id.starts_with(reference);
+        let mut fitting = all.values().filter(begins).filter(|_| !reference.is_empty());
+        match (fitting.next(), fitting.next()) {
+            (Some(net), None) => Ok(Arc::clone(net)),
+            (Some(_), Some(_)) => Err(Error::Ambiguous(reference.to_owned())),
+            (None, _) => Err(Error::NoNetwork(reference.to_owned())),
         }
-    }
-
-    /// Takes over the addresses of a container that an earlier daemon started.
-    pub fn adopt(&self, endpoint: &Endpoint) {
-        let addresses = endpoint.addr4.map(IpAddr::V4).into_iter();
-        let addresses = addresses.chain(endpoint.addr6.map(IpAddr::V6));
-        self.lock().taken.extend(addresses);
     }
 
     /// The default bridge's own address: what `host-gateway` means.
     pub fn gateway(&self) -> Option<IpAddr> {
-        let config = self.bridge.config();
+        let config = &self.default.plan()?.bridge;
         let four = config.subnet4.map(|net| IpAddr::V4(net.addr()));
         four.or(config.subnet6.map(|net| IpAddr::V6(net.addr())))
     }
 
-    /// Plugs a container in.
+    /// Removes what is left of containers and networks that are not known.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn plug(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> Result<(), Error> {
-        Ok(self.bridge.plug(netns, endpoint)?)
+    pub fn sweep(&self, house: &House) -> Result<Vec<String>, Error> {
+        // A network in the making is in the kernel before it is among all.
+        let _making = self.making();
+        Ok(self.realm.sweep(|| self.known(house))?)
     }
 
-    /// Takes back [`Networks::hold`] for a container that is not plugged in.
-    pub fn give_back(&self, endpoint: &Endpoint) {
-        self.realm.release(&endpoint.container);
-        self.forget(endpoint);
-    }
-
-    /// Takes back [`Networks::plug`] alone.
+    /// The same, and what had to outlive its container for a moment.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn unplug(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        Ok(self.bridge.unplug(&endpoint.container)?)
+    pub fn tidy(&self, house: &House) -> Result<(), Error> {
+        self.sweep(house)?;
+        Ok(self.realm.tidy()?)
     }
 
-    /// Withdraws a container that has ended and gives its addresses back.
-    ///
-    /// # Errors
-    /// What the kernel said; the addresses are then kept back.
-    pub fn leave(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        self.bridge.unplug(&endpoint.container)?;
-        self.forget(endpoint);
-        Ok(())
-    }
-
-    fn forget(&self, endpoint: &Endpoint) {
-        let mut leases = self.lock();
-        for address in [endpoint.addr4.map(IpAddr::V4), endpoint.addr6.map(IpAddr::V6)] {
-            address.map(|address| leases.taken.remove(&address));
+    /// Who is on which bridge, as the published containers say.
+    fn known(&self, house: &House) -> Known {
+        let bridges = self.all();
+        let bridges = bridges.iter().filter_map(|net| Some((net, net.plan()?)));
+        let mut known: Known =
+            bridges.clone().map(|(_, plan)| (plan.bridge.name.clone(), [].into())).collect();
+        let names: BTreeMap<&str, &str> = bridges
+            .map(|(net, plan)| (net.network.name.as_str(), plan.bridge.name.as_str()))
+            .collect();
+        for cell in house.roster.all() {
+            for network in cell.now().plugs.keys() {
+                let members = names.get(network.as_str()).and_then(|name| known.get_mut(*name));
+                members.map(|members| members.insert(cell.id.clone()));
+            }
         }
-    }
-
-    /// Removes what is left of containers that are not known.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn sweep(&self, known: &BTreeSet<Id>) -> Result<Vec<String>, Error> {
-        Ok(self.bridge.sweep(known)?)
-    }
-
-    /// Removes what had to outlive its container for a moment: the guard of
-    /// an interface that was still on its way out.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn tidy(&self, known: &BTreeSet<Id>) -> Result<(), Error> {
-        self.bridge.sweep(known)?;
-        // Striking out nobody strikes out the condemned.
-        Ok(self.bridge.unplug(&crate::random::id())?)
+        known
     }
 
     /// Takes everything back, when nobody is plugged in: the next daemon
@@ -308,97 +296,76 @@ impl Networks {
     /// # Errors
     /// What the kernel said.
     pub fn take_down(&self) -> Result<(), Error> {
-        self.bridge.remove()?;
+        for net in self.all() {
+            net.remove_bridge()?;
+        }
         Ok(self.realm.remove()?)
     }
+}
 
-    /// What `inspect` shows of a container's place.
-    pub fn settings(&self, endpoint: &Endpoint, asked: EndpointSettings) -> EndpointSettings {
-        let config = self.bridge.config();
-        let text = |ip: Option<String>| ip.unwrap_or_default();
-        EndpointSettings {
-            network_id: self.id("bridge").to_owned(),
-            endpoint_id: endpoint.id.to_string(),
-            mac_address: endpoint.mac.to_string(),
-            gateway: text(config.subnet4.map(|net| net.addr().to_string())),
-            ip_address: text(endpoint.addr4.map(|a| a.to_string())),
-            ip_prefix_len: config.subnet4.map_or(0, |net| net.prefix_len()),
-            ipv6_gateway: text(config.subnet6.map(|net| net.addr().to_string())),
-            global_ipv6_address: text(endpoint.addr6.map(|a| a.to_string())),
-            global_ipv6_prefix_len: endpoint
-                .addr6
-                .and(config.subnet6)
-                .map_or(0, |n| n.prefix_len()),
-            ..asked
+fn read(id: &str, json: &str) -> Option<Record> {
+    match serde_json::from_str(json) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            tracing::error!(network = id, %error, "the record of a network cannot be read");
+            None
         }
     }
-
-    /// What `inspect` shows of a container that does not run.
-    pub fn idle(
-        &self,
-        mode: &Mode,
-        asked: &EndpointSettings,
-    ) -> BTreeMap<String, EndpointSettings> {
-        let settings = |name: &str| {
-            let network_id = self.id(name).to_owned();
-            (name.to_owned(), EndpointSettings { network_id, ..asked.clone() })
-        };
-        mode.network().map(settings).into_iter().collect()
-    }
-
-    pub fn shown_ports(container: &Container, endpoint: &Endpoint) -> Result<Ports, Error> {
-        ports::shown(&container.config, &endpoint.ports)
-    }
 }
 
-/// A MAC address that was asked for.
-fn wished_mac(container: &Container) -> Result<Option<Mac>, Error> {
-    let asked = container.config.mac_address.as_deref().filter(|mac| !mac.is_empty());
-    asked
-        .map(|text| {
-            let mac: Mac = text.parse().map_err(|_| invalid_mac(text))?;
-            if mac.is_station() { Ok(mac) } else { Err(invalid_mac(text)) }
-        })
-        .transpose()
-}
-
-fn invalid_mac(text: &str) -> Error {
-    Error::Invalid(format!("invalid MAC address: {text}"))
+/// What the default bridge is: as said, as it was, or on a free subnet.
+fn default_bridge(
+    options: &Options,
+    realm: &network::Realm,
+    facts: &BTreeMap<String, String>,
+    records: &[Record],
+) -> Result<BridgeConfig, Error> {
+    let remembered = facts.get("bip").filter(|_| facts.get("bridge") == Some(&options.bridge));
+    let subnet = match options.bip.as_ref().or(remembered).map(|text| (text, text.parse())) {
+        Some((_, Ok(subnet))) => subnet,
+        Some((text, Err(_))) => {
+            return Err(Error::Invalid(format!("{text:?} is no address with a prefix")));
+        }
+        None => {
+            let mut used = realm.host_routes()?;
+            used.extend(records.iter().flat_map(|record| record.plan.subnets()));
+            let free = addresses::free_subnet(&addresses::default_pools(), &used);
+            addresses::gateway4(free.ok_or_else(|| {
+                Error::Conflict("every private network is routed already: say --bip".into())
+            })?)
+        }
+    };
+    let mut config = BridgeConfig::default_network(&options.bridge, subnet);
+    if !realm.has_ipv6() {
+        config.subnet6 = None;
+    }
+    Ok(config)
 }
 
 impl Engine {
-    /// All networks.
+    /// All networks, by name.
     pub fn networks(&self) -> Vec<Network> {
-        let house = &self.0;
-        let networks = &house.networks;
-        networks
-            .ids
-            .iter()
-            .map(|(name, driver, id)| {
-                let mut network = Network {
-                    id: id.clone(),
-                    name: (*name).to_owned(),
-                    driver: (*driver).to_owned(),
-                    created: networks.created,
-                    ..Network::default()
-                };
-                if *name == "bridge" {
-                    describe(networks.bridge.config(), &mut network);
-                }
-                network.members = self.members(name);
-                network
-            })
-            .collect()
+        self.0.networks.all().iter().map(|net| self.with_members(net)).collect()
     }
 
-    fn members(&self, network: &str) -> BTreeMap<String, NetworkMember> {
+    /// By name, identifier or unique prefix.
+    ///
+    /// # Errors
+    /// None or several.
+    pub fn network(&self, reference: &str) -> Result<Network, Error> {
+        self.0.networks.find(reference).map(|net| self.with_members(&net))
+    }
+
+    fn with_members(&self, net: &Net) -> Network {
+        let network = &net.network;
         let member = |container: Arc<Container>| {
-            let settings = container.endpoints.get(network)?;
+            let settings = container.endpoints.get(&network.name)?;
             let with = |address: &str, prefix: u8| match address {
                 "" => String::new(),
                 address => format!("{address}/{prefix}"),
             };
-            container.state.is_running().then(|| {
+            let is_here = settings.network_id == network.id && container.state.is_running();
+            is_here.then(|| {
                 let member = NetworkMember {
                     name: container.name.clone(),
                     endpoint: settings.endpoint_id.clone(),
@@ -409,37 +376,20 @@ impl Engine {
                 (container.id.to_string(), member)
             })
         };
-        self.0.roster.all().iter().map(|cell| cell.now()).filter_map(member).collect()
-    }
-
-    /// By name, identifier or unique prefix.
-    ///
-    /// # Errors
-    /// None or several.
-    pub fn network(&self, reference: &str) -> Result<Network, Error> {
-        let mut all = self.networks();
-        let exact = all.iter().position(|n| n.name == reference || n.id == reference);
-        if let Some(at) = exact {
-            return Ok(all.swap_remove(at));
-        }
-        all.retain(|network| !reference.is_empty() && network.id.starts_with(reference));
-        match all.len() {
-            0 => Err(Error::NoNetwork(reference.to_owned())),
-            1 => Ok(all.swap_remove(0)),
-            _ => Err(Error::Ambiguous(reference.to_owned())),
-        }
+        let members = self.0.roster.all().into_iter().map(|cell| cell.now()).filter_map(member);
+        Network { members: members.collect(), ..network.clone() }
     }
 }
 
 /// Shows a bridge's configuration as clients know it.
 fn describe(config: &BridgeConfig, network: &mut Network) {
-    if let Some(net) = config.subnet4 {
-        (network.subnet, network.gateway) = (net.trunc().to_string(), net.addr().to_string());
-    }
-    if let Some(net) = config.subnet6 {
-        (network.subnet6, network.gateway6) = (net.trunc().to_string(), net.addr().to_string());
-        network.ipv6 = true;
-    }
+    network.pools = config
+        .subnet4
+        .map(|net| NetworkPool::chosen(net.into()))
+        .into_iter()
+        .chain(config.subnet6.map(|net| NetworkPool::chosen(net.into())))
+        .collect();
+    network.ipv6 = config.subnet6.is_some();
     let option = |key: &str, value: String| (format!("com.docker.network.{key}"), value);
     network.options = BTreeMap::from([
         option("bridge.name", config.name.clone()),
@@ -458,11 +408,10 @@ mod tests {
     #[test]
     fn a_network_mode_is_one_of_four() {
         for text in ["", "default", "bridge"] {
-            assert_eq!(Mode::parse(text).expect("known"), Mode::Bridge);
+            assert_eq!(Mode::parse(text).expect("known"), Mode::Network("bridge".into()));
         }
         assert_eq!(Mode::parse("container:x").expect("known"), Mode::Container("x".into()));
-        let unknown = Mode::parse("mine").expect_err("there is none");
-        assert_eq!(unknown.to_string(), "network mine not found");
+        assert_eq!(Mode::parse("mine").expect("a name"), Mode::Network("mine".into()));
         assert!(Mode::parse("container:").is_err());
     }
 }

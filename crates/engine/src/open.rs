@@ -63,7 +63,7 @@ impl Engine {
         let policy = host::policy(&options, &machine, &layout);
         let images = image::Store::open(&paths.data)?;
         images.builtin(BUILTIN, builtin::REPORT)?;
-        let networks = Networks::open(&options, &store, &facts)?;
+        let networks = Networks::open(&options, &store, &facts, &left.networks)?;
         let roster = Roster::new(first_slot(&paths.data));
         let restored = restore(&roster, &left.containers);
         let to_tell: Arc<Mutex<Weak<House>>> = Arc::default();

@@ -32,9 +32,7 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
     let house = &engine.0;
     let (done, all_done) = mpsc::channel::<()>();
     for cell in house.roster.all() {
-        if let Some(endpoint) = &cell.now().plug {
-            house.networks.adopt(endpoint);
-        }
+        house.networks.adopt(&cell.now().plugs);
         let boot = boots.remove(&cell.id).unwrap_or_default();
         let (engine, done) = (engine.clone(), done.clone());
         house.workers.give(move || {
@@ -146,7 +144,7 @@ impl Engine {
             // It never began: as a start that failed.
             let ran_before = container.last.started != 0;
             let after = cell.step(Step::GaveUp { ran_before }, |container| {
-                self.0.withdraw(container);
+                House::withdraw(container);
             })?;
             self.0.leave(&after);
             return self.0.clear_up(&container);
@@ -218,9 +216,8 @@ impl Engine {
             });
             report(&id, "directory", removed);
         }
-        let endpoints = house.networks.sweep(&house.roster.ids());
-        match endpoints {
-            Ok(swept) => swept.iter().for_each(|id| tracing::info!(id, "swept an endpoint")),
+        match house.networks.sweep(house) {
+            Ok(swept) => swept.iter().for_each(|what| tracing::info!(what, "swept of the network")),
             Err(error) => tracing::warn!(%error, "cannot sweep the network"),
         }
     }

@@ -17,17 +17,17 @@ use crate::{
     Container, Engine, Error, State,
     archive::read_in_root,
     cell::{Cell, Link},
+    container::Plugs,
     error::Doing,
     files, health,
     house::{House, replace},
-    networks::{Mode, Networks},
+    networks::{self, Mode},
     ports,
     state::Step,
     store::{Pending, Write},
     undo::Undo,
     watcher::Due,
 };
-use network::Endpoint;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use spec::{Sandbox, docker::EndpointSettings, wire::Request};
 use std::{
@@ -103,11 +103,7 @@ impl Engine {
             container.health = health::at_start(&container.config, container.health.take());
         })?;
         house.leave(&container);
-        if let Some(settings) =
-            container.endpoints.get("bridge").filter(|_| container.plug.is_some())
-        {
-            house.network_event(&container, settings, "connect");
-        }
+        house.network_events(&container, "connect");
         house.journal.container(&container, "start", &[]);
         let mut live = cell.live();
         live.init = Some(Arc::new(began.init));
@@ -130,7 +126,7 @@ impl Engine {
         let stepped = cell.step(Step::GaveUp { ran_before }, |container| {
             container.last.code = code;
             container.last.error = error.to_string();
-            house.withdraw(container);
+            House::withdraw(container);
         });
         match stepped {
             Ok(container) => {
@@ -166,10 +162,10 @@ impl House {
         let alive = launching.alive()?;
         let pid = Pid::from_raw(alive.pid).ok_or_else(|| broken(&container))?;
         let init = pidfd_open(pid, PidfdFlags::empty()).doing("watch init in", &dir)?;
-        if let (Some(endpoint), Some(netns)) = (&container.plug, &alive.netns) {
-            self.networks.plug(netns.as_fd(), endpoint)?;
-            let endpoint = endpoint.clone();
-            undo.with("unplug it", move || self.networks.unplug(&endpoint));
+        if let Some(netns) = alive.netns.as_ref().filter(|_| !container.plugs.is_empty()) {
+            self.networks.plug(netns.as_fd(), &container.plugs)?;
+            let plugs = container.plugs.clone();
+            undo.with("unplug it", move || self.networks.unplug_all(&plugs));
         }
         let waiting = std::mem::take(&mut cell.live().attaching);
         self.attach_all(cell, waiting);
@@ -189,52 +185,47 @@ impl House {
         let container = cell.now();
         let mode = Mode::parse(&container.host.network_mode)?;
         let mut peer = None;
-        let mut plug = None;
+        let mut plugs = Plugs::new();
         match &mode {
             Mode::Container(name) => peer = Some(self.find(name)?.now()),
-            Mode::Bridge => {
+            Mode::Network(_) | Mode::None => {
                 let wishes = ports::wishes(&container.config, &container.host)?;
-                let endpoint = self.networks.hold(&container, &wishes)?;
-                plug = Some(endpoint.clone());
+                plugs = self.networks.hold(&container, &wishes)?;
+                let held = plugs.clone();
                 undo.with("give its addresses back", move || {
-                    self.networks.give_back(&endpoint);
+                    self.networks.give_back(&held);
                     Ok(())
                 });
             }
-            Mode::None | Mode::Host => {}
+            Mode::Host => {}
         }
-        self.write_files(&container, &mode, plug.as_ref())?;
-        let ports = match &plug {
-            Some(endpoint) => Networks::shown_ports(&container, endpoint)?,
-            None => ports::Ports::new(),
+        self.write_files(&container, &mode, &plugs)?;
+        let ports = if plugs.is_empty() {
+            ports::Ports::new()
+        } else {
+            networks::shown_ports(&container, &plugs)?
         };
+        let endpoints = self.networks.settings(&container, &plugs);
         Ok(cell.change(|container| {
             if let Some(peer) = peer {
                 container.hosts_path.clone_from(&peer.hosts_path);
                 container.hostname_path.clone_from(&peer.hostname_path);
                 container.resolv_conf_path.clone_from(&peer.resolv_conf_path);
             }
-            if let Some(endpoint) = &plug {
-                let asked = container.endpoints.remove("bridge").unwrap_or_default();
-                let settings = self.networks.settings(endpoint, asked);
-                container.endpoints.insert("bridge".into(), settings);
-            }
-            container.plug = plug;
+            container.endpoints = endpoints;
+            container.plugs = plugs;
             container.ports = ports;
         }))
     }
 
-    fn write_files(
-        &self,
-        container: &Container,
-        mode: &Mode,
-        plug: Option<&Endpoint>,
-    ) -> Result<(), Error> {
+    fn write_files(&self, container: &Container, mode: &Mode, plugs: &Plugs) -> Result<(), Error> {
         if matches!(mode, Mode::Container(_)) {
             // It uses those of the other one.
             return Ok(());
         }
-        let addresses: Vec<IpAddr> = plug
+        let mut places: Vec<_> = plugs.values().collect();
+        places.sort_by(|a, b| a.ifname.cmp(&b.ifname));
+        let addresses: Vec<IpAddr> = places
             .into_iter()
             .flat_map(|e| e.addr4.map(IpAddr::V4).into_iter().chain(e.addr6.map(IpAddr::V6)))
             .collect();
@@ -250,7 +241,7 @@ impl House {
     }
 
     /// The record says where it will be before it is there.
-    fn announce(&self, container: &Container) -> Pending {
+    pub(crate) fn announce(&self, container: &Container) -> Pending {
         match serde_json::to_string(&container.moving(&self.machine.boot)) {
             Ok(moving) => {
                 let id = container.id.to_string();
@@ -303,31 +294,30 @@ impl House {
     }
 
     /// Forgets where a container was on the network.
-    pub(crate) fn withdraw(&self, container: &mut Container) {
-        container.plug = None;
+    pub(crate) fn withdraw(container: &mut Container) {
+        container.plugs.clear();
         container.ports.clear();
-        for (name, settings) in &mut container.endpoints {
+        for settings in container.endpoints.values_mut() {
             *settings = EndpointSettings {
                 ipam_config: settings.ipam_config.take(),
                 links: settings.links.take(),
                 aliases: settings.aliases.take(),
                 driver_opts: settings.driver_opts.take(),
-                network_id: self.networks.id(name).to_owned(),
+                gw_priority: settings.gw_priority,
+                network_id: std::mem::take(&mut settings.network_id),
+                dns_names: settings.dns_names.take(),
                 ..EndpointSettings::default()
             };
         }
     }
 
-    pub(crate) fn network_event(
-        &self,
-        container: &Container,
-        settings: &EndpointSettings,
-        action: &str,
-    ) {
-        let attributes =
-            [("container", container.id.as_str()), ("name", "bridge"), ("type", "bridge")]
-                .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        self.journal.say("network", action, &settings.network_id, attributes.into());
+    /// Tells of all networks that a container comes to or leaves.
+    pub(crate) fn network_events(&self, container: &Container, action: &str) {
+        for name in container.plugs.keys() {
+            if let Some(net) = self.networks.named(name) {
+                self.say_of_network(&net, action, Some(&container.id));
+            }
+        }
     }
 
     /// Connects those who attached before the start.

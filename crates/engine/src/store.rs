@@ -9,7 +9,7 @@
 //!
 //! Nothing here is flushed to the disk on every change (`synchronous=NORMAL`
 //! of WAL mode): after a loss of power the last changes may be gone, never
-//! half there. Volumes are worth more and are flushed.
+//! half there. Volumes and networks are worth more and are flushed.
 
 use rusqlite::{Connection, params};
 use std::{
@@ -37,6 +37,10 @@ pub(crate) enum Write {
     Volume { name: String, json: String },
     /// A volume that is no more.
     VolumeGone { name: String },
+    /// A new network.
+    Network { id: String, json: String },
+    /// A network that is no more.
+    NetworkGone { id: String },
     /// Something that happened.
     Event { at: u64, json: String },
     /// A fact about the engine itself.
@@ -59,6 +63,8 @@ pub(crate) struct Left {
     pub containers: Vec<Row>,
     /// Name and document.
     pub volumes: Vec<(String, String)>,
+    /// Identifier and document.
+    pub networks: Vec<(String, String)>,
     /// Documents, oldest first.
     pub events: Vec<String>,
     pub facts: Vec<(String, String)>,
@@ -104,6 +110,8 @@ CREATE TABLE IF NOT EXISTS container (
     fixed TEXT NOT NULL, moving TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS volume (
     name TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS network (
+    id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event (
     seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, json TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS fact (
@@ -189,6 +197,8 @@ fn read(db: &Connection) -> rusqlite::Result<Left> {
     let pair = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let mut rows = db.prepare("SELECT name, json FROM volume")?;
     left.volumes = rows.query_map((), pair)?.collect::<Result<_, _>>()?;
+    let mut rows = db.prepare("SELECT id, json FROM network")?;
+    left.networks = rows.query_map((), pair)?.collect::<Result<_, _>>()?;
     let mut rows = db.prepare("SELECT key, value FROM fact")?;
     left.facts = rows.query_map((), pair)?.collect::<Result<_, _>>()?;
     let mut rows = db.prepare("SELECT json FROM event ORDER BY seq DESC LIMIT ?1")?;
@@ -244,7 +254,15 @@ fn answer(done: &SyncSender<Result<(), String>>, outcome: Result<(), String>) {
 }
 
 fn put(db: &mut Connection, batch: &[Job]) -> rusqlite::Result<()> {
-    let precious = |job: &Job| matches!(job.write, Write::Volume { .. } | Write::VolumeGone { .. });
+    let precious = |job: &Job| {
+        matches!(
+            job.write,
+            Write::Volume { .. }
+                | Write::VolumeGone { .. }
+                | Write::Network { .. }
+                | Write::NetworkGone { .. }
+        )
+    };
     let flushed = batch.iter().any(precious);
     if flushed {
         db.pragma_update(None, "synchronous", "FULL")?;
@@ -278,6 +296,10 @@ fn put_one(db: &Connection, write: &Write) -> rusqlite::Result<()> {
             run("INSERT OR REPLACE INTO volume VALUES (?1, ?2)", params![name, json])
         }
         Write::VolumeGone { name } => run("DELETE FROM volume WHERE name = ?1", params![name]),
+        Write::Network { id, json } => {
+            run("INSERT OR REPLACE INTO network VALUES (?1, ?2)", params![id, json])
+        }
+        Write::NetworkGone { id } => run("DELETE FROM network WHERE id = ?1", params![id]),
         Write::Event { at, json } => {
             let at = i64::try_from(*at).unwrap_or(i64::MAX);
             run("INSERT INTO event (at, json) VALUES (?1, ?2)", params![at, json])

@@ -353,9 +353,15 @@ impl Engine {
             ));
         }
         self.0.roster.rename(&old, new, &cell.id)?;
-        let renamed = cell.change(|container| new.clone_into(&mut container.name));
+        let renamed = cell.change(|container| {
+            new.clone_into(&mut container.name);
+            self.0.networks.name_anew(container);
+        });
         if let Err(error) = self.0.record(&renamed, cell.slot) {
-            cell.change(|container| old.clone_into(&mut container.name));
+            cell.change(|container| {
+                old.clone_into(&mut container.name);
+                self.0.networks.name_anew(container);
+            });
             self.0.roster.rename(new, &old, &cell.id)?;
             return Err(error);
         }

@@ -31,6 +31,12 @@ pub fn next_free(
     (start..=high).chain(low..start).map(|n| address(n, v4)).find(|a| !taken(*a))
 }
 
+/// May an interface of this subnet have that address?
+pub fn is_usable(subnet: IpNet, address: IpAddr) -> bool {
+    let (low, high) = usable(subnet);
+    subnet.contains(&address) && (low..=high).contains(&number(address))
+}
+
 /// First and last address that a host may bear.
 fn usable(subnet: IpNet) -> (u128, u128) {
     let (first, last) = (number(subnet.network()), number(subnet.broadcast()));
@@ -94,6 +100,11 @@ pub fn free_subnet(pools: &[Pool], used: &[IpNet]) -> Option<Ipv4Net> {
         .filter_map(|pool| pool.base.subnets(pool.size.max(pool.base.prefix_len())).ok())
         .flatten()
         .find(|net| !overlaps(net))
+}
+
+/// The first address of a subnet that an interface may have: a gateway's.
+pub fn first(subnet: IpNet) -> IpAddr {
+    address(usable(subnet).0, subnet.addr().is_ipv4())
 }
 
 /// The first address of a subnet, with the subnet's length: a gateway.

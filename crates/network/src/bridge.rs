@@ -21,7 +21,13 @@ use crate::{
 };
 use ipnet::{IpNet, Ipv6Net};
 use spec::Id;
-use std::{collections::BTreeSet, io, net::IpAddr, os::fd::BorrowedFd, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    os::fd::BorrowedFd,
+    sync::Arc,
+};
 
 /// What the names of our ports begin with.
 const PORT: &str = "cv";
@@ -158,15 +164,7 @@ impl Bridge {
         }
         let index = route.index(host).doing("find interface", host)?;
         let mut requests = vec![
-            link::guard_port(&Port {
-                index,
-                isolated: !self.config.icc,
-                // Where bridged packets are translated while they are still
-                // frames, one to the container's own published port would
-                // have to leave by the port that it came in by.
-                hairpin: !endpoint.ports.is_empty() && forwarding::translates_frames(),
-                v6: forwarding::has_ipv6(),
-            }),
+            link::guard_port(&self.port(index, endpoint)),
             link::forward_to(index, endpoint.mac),
             link::up(index),
         ];
@@ -176,6 +174,40 @@ impl Bridge {
         talk(&mut route, &requests, "set up interface", host)
     }
 
+    /// How a container's port of this bridge is set.
+    fn port(&self, index: u32, endpoint: &Endpoint) -> Port {
+        Port {
+            index,
+            isolated: !self.config.icc,
+            // Where bridged packets are translated while they are still
+            // frames, one to the container's own published port would have to
+            // leave by the port that it came in by.
+            hairpin: !endpoint.ports.is_empty() && forwarding::translates_frames(),
+            v6: forwarding::has_ipv6(),
+        }
+    }
+
+    /// Changes a plugged-in endpoint's published ports and whether it leads
+    /// out, without touching its interface or address. Where two endpoints of
+    /// a container change, the one that gives up goes first.
+    ///
+    /// # Errors
+    /// A published port is taken, or what the kernel said.
+    pub fn change(
+        &self,
+        netns: BorrowedFd<'_>,
+        before: &Endpoint,
+        after: &Endpoint,
+    ) -> Result<(), Error> {
+        let host = port_name(after);
+        self.admit(&host, after).map_err(|error| error.of(after))?;
+        let mut route = self.realm.route();
+        let index = route.index(&host).doing("find interface", &host)?;
+        talk(&mut route, &[link::guard_port(&self.port(index, after))], "set up interface", &host)?;
+        drop(route);
+        inside::lead_out(netns, before, after, &self.config)
+    }
+
     /// Withdraws a container that has ended: its published ports and its
     /// rights on the bridge. Does not wait for its interface, which dies with
     /// the network namespace and is mute until then.
@@ -183,17 +215,7 @@ impl Bridge {
     /// # Errors
     /// What the kernel said. Not for a container that was never plugged.
     pub fn unplug(&self, container: &Id) -> Result<(), Error> {
-        self.withdraw(&self.owner(container))
-    }
-
-    fn withdraw(&self, owner: &Owner) -> Result<(), Error> {
-        let had = self.realm.book().strike(owner)?;
-        let mut route = self.realm.route();
-        for address in book::addresses_of(&had) {
-            let forgotten = route.talk(&[link::remove_neighbour(self.index, address)]);
-            unless_gone(forgotten).doing("forget neighbour", &address.to_string())?;
-        }
-        Ok(())
+        withdraw(&self.realm, &self.owner(container), Some(self.index))
     }
 
     /// Takes the interface out of a container that lives on; returns when it
@@ -216,25 +238,27 @@ impl Bridge {
         self.realm.book().restore(&self.owner(&endpoint.container), elements)
     }
 
-    /// Removes everything of containers that are not `known`; says whose, as
-    /// far as their names were still written somewhere.
+    /// Removes everything of containers that are not `known` to be here; says
+    /// whose, as far as their names were still written somewhere. What is to
+    /// be known is asked after what is there was listed, so that a container
+    /// that comes meanwhile is not taken for rubbish.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn sweep(&self, known: &BTreeSet<Id>) -> Result<Vec<String>, Error> {
-        let known: BTreeSet<&str> = known.iter().map(Id::as_str).collect();
-        for port in self.ports()? {
-            let of_known = |id: &&str| port.name[PORT.len()..].starts_with(&id[..OF_CONTAINER]);
-            if !known.iter().any(of_known) {
+    pub fn sweep(&self, known: impl FnOnce() -> BTreeSet<Id>) -> Result<Vec<String>, Error> {
+        let (ports, owners) = (self.ports()?, self.realm.book().owners());
+        let known = known();
+        for port in ports {
+            if !known.iter().any(|id| is_port_of(&port, id)) {
                 delete(&mut self.realm.route(), &port.name)?;
             }
         }
-        let owners = self.realm.book().owners();
+        let known: BTreeSet<&str> = known.iter().map(Id::as_str).collect();
         let mut swept = Vec::new();
         for owner in owners {
             let Owner::Endpoint { bridge, container } = &owner else { continue };
             if *bridge == self.config.name && !known.contains(container.as_str()) {
-                self.withdraw(&owner)?;
+                withdraw(&self.realm, &owner, Some(self.index))?;
                 swept.push(container.clone());
             }
         }
@@ -247,7 +271,7 @@ impl Bridge {
             self.realm.route().dump(link::list()).doing("list ports of", &self.config.name)?;
         let links = answers.iter().filter_map(Link::read);
         let of_this = links.filter(|link| link.master == Some(self.index));
-        Ok(of_this.filter(|link| link.name.starts_with(PORT) && link.kind == "veth").collect())
+        Ok(of_this.filter(is_port).collect())
     }
 
     /// Removes the network; interfaces still plugged in are removed with it.
@@ -255,7 +279,7 @@ impl Bridge {
     /// # Errors
     /// What the kernel said.
     pub fn remove(&self) -> Result<(), Error> {
-        self.sweep(&BTreeSet::new())?;
+        self.sweep(BTreeSet::new)?;
         delete(&mut self.realm.route(), &self.config.name)?;
         self.realm.book().strike(&Owner::Network(self.config.name.clone()))?;
         Ok(())
@@ -286,6 +310,81 @@ impl Bridge {
         }
         Ok(())
     }
+}
+
+/// Who is known to be on which of a realm's bridges.
+pub type Known = BTreeMap<String, BTreeSet<Id>>;
+
+/// Removes what a realm has and nobody knows of; for [`Realm::sweep`].
+pub(crate) fn sweep(realm: &Realm, known: impl FnOnce() -> Known) -> Result<Vec<String>, Error> {
+    let mut route = realm.route();
+    let answers = route.dump(link::list()).doing("list", "interfaces")?;
+    let links: Vec<Link> = answers.iter().filter_map(Link::read).collect();
+    let owners = realm.book().owners();
+    // Asked only now: see `Bridge::sweep`.
+    let known = known();
+    let mut swept = Vec::new();
+    for bridge in links.iter().filter(|link| link.kind == "bridge") {
+        let members = known.get(&bridge.name);
+        // One whose maker died before it could mark it is known by its MAC.
+        let unmarked =
+            bridge.alias.is_empty() && bridge.mac == Some(addresses::bridge_mac(&bridge.name));
+        if members.is_none() && !unmarked && !realm.is_mine(&bridge.alias) {
+            continue;
+        }
+        let ports = links.iter().filter(|l| l.master == Some(bridge.index) && is_port(l));
+        for port in ports {
+            if !members.is_some_and(|ids| ids.iter().any(|id| is_port_of(port, id))) {
+                delete(&mut route, &port.name)?;
+            }
+        }
+        if members.is_none() {
+            delete(&mut route, &bridge.name)?;
+            swept.push(bridge.name.clone());
+        }
+    }
+    drop(route);
+    for owner in owners {
+        let gone = match &owner {
+            Owner::Realm => false,
+            Owner::Network(bridge) => !known.contains_key(bridge),
+            Owner::Endpoint { bridge, container } => {
+                !known.get(bridge).is_some_and(|ids| ids.iter().any(|id| id.as_str() == container))
+            }
+        };
+        if !gone {
+            continue;
+        }
+        let (Owner::Network(bridge) | Owner::Endpoint { bridge, .. }) = &owner else { continue };
+        let index = links.iter().find(|link| link.name == *bridge).map(|link| link.index);
+        withdraw(realm, &owner, index.filter(|_| known.contains_key(bridge)))?;
+        if let Owner::Endpoint { container, .. } = owner {
+            swept.push(container);
+        }
+    }
+    Ok(swept)
+}
+
+/// Strikes an owner out; where its bridge stays, so do not its neighbours.
+fn withdraw(realm: &Realm, owner: &Owner, bridge: Option<u32>) -> Result<(), Error> {
+    let had = realm.book().strike(owner)?;
+    let Some(index) = bridge else { return Ok(()) };
+    let mut route = realm.route();
+    for address in book::addresses_of(&had) {
+        let forgotten = route.talk(&[link::remove_neighbour(index, address)]);
+        unless_gone(forgotten).doing("forget neighbour", &address.to_string())?;
+    }
+    Ok(())
+}
+
+/// Is it a container's port?
+fn is_port(link: &Link) -> bool {
+    link.name.starts_with(PORT) && link.kind == "veth"
+}
+
+/// Is it this container's?
+fn is_port_of(link: &Link, container: &Id) -> bool {
+    link.name[PORT.len()..].starts_with(&container.as_str()[..OF_CONTAINER])
 }
 
 fn check(config: &BridgeConfig) -> Result<(), Error> {

@@ -62,6 +62,49 @@ pub(crate) fn set_up(
     })
 }
 
+/// Takes away the default routes that an endpoint no longer is for, and adds
+/// those that it now is. A container that may set its own routes may have done
+/// so: a route that is gone, or there already, is left so.
+pub(crate) fn lead_out(
+    netns: BorrowedFd<'_>,
+    before: &Endpoint,
+    after: &Endpoint,
+    config: &BridgeConfig,
+) -> Result<(), Error> {
+    let four = config.subnet4.map(|net| (net.addr().into(), before.default4, after.default4));
+    let six = config.subnet6.map(|net| (net.addr().into(), before.default6, after.default6));
+    let changes: Vec<(IpAddr, bool)> = [four, six]
+        .into_iter()
+        .flatten()
+        .filter(|(_, before, after)| before != after)
+        .map(|(gateway, _, after)| (gateway, after))
+        .collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let ifname = &after.ifname;
+    enter(netns, || {
+        let mut socket = Socket::route().doing("open a socket to", "the container's interfaces")?;
+        let index = socket.index(ifname).doing("find interface", ifname)?;
+        for (gateway, add) in changes {
+            let request = if add {
+                link::add_default_route(index, gateway)
+            } else {
+                link::remove_default_route(index, gateway)
+            };
+            match socket.talk(&[request]) {
+                Err(error) if add && error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if !add && error.raw_os_error() == Some(NO_ROUTE) => {}
+                other => other.doing("lead out by interface", ifname)?,
+            }
+        }
+        Ok(())
+    })
+}
+
+/// `ESRCH`: what the kernel says of a route that is not there.
+const NO_ROUTE: i32 = 3;
+
 /// Has the kernel act at once on a link that came up, not when it finds time:
 /// until then what is sent is lost. To ask is to settle it, since Linux 6.8
 /// (`rtnl_getlink` in `net/core/rtnetlink.c`).
@@ -93,7 +136,8 @@ fn requests(
     }
     for gateway in gateways {
         requests.push(link::add_neighbour(index, gateway, gateway_mac));
-        if endpoint.default_route && !config.internal {
+        let leads_out = if gateway.is_ipv4() { endpoint.default4 } else { endpoint.default6 };
+        if leads_out && !config.internal {
             requests.push(link::add_default_route(index, gateway));
         }
     }

@@ -29,14 +29,16 @@ mod forwarding;
 mod inside;
 mod netlink;
 mod nft;
+pub mod pool;
 mod ports;
 mod realm;
 mod rules;
 mod wish;
 
-pub use bridge::Bridge;
+pub use bridge::{Bridge, Known};
 pub use door::{RESOLVER, asking_sockets, resolver_sockets};
 pub use error::{Error, Kind};
 pub use inside::loopback_up;
+pub use pool::Pool;
 pub use realm::Realm;
 pub use wish::{BridgeConfig, Endpoint, Mac, PortWish, Proto, Published};

@@ -1,8 +1,9 @@
 //! Everything that one daemon owns in the host's network namespace.
 
 use crate::{
-    Bridge, BridgeConfig, Endpoint, Error, PortWish, Published,
+    Bridge, BridgeConfig, Endpoint, Error, Known, PortWish, Published,
     book::{Book, Owner},
+    bridge,
     error::Doing,
     forwarding,
     netlink::{Socket, link},
@@ -113,6 +114,27 @@ impl Realm {
         self.book().burn()
     }
 
+    /// Removes this realm's bridges that are not `known`, and everything of
+    /// containers that are not known to be on those that are; says which
+    /// bridges, and whose. What is to be known is asked after what is there
+    /// was listed, so that what comes meanwhile is not taken for rubbish.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn sweep(&self, known: impl FnOnce() -> Known) -> Result<Vec<String>, Error> {
+        bridge::sweep(self, known)
+    }
+
+    /// Lets go of what had to outlive its container for a moment: the guard
+    /// of an interface that was still on its way out.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn tidy(&self) -> Result<(), Error> {
+        // Striking out nobody strikes out the condemned.
+        self.book().strike(&Owner::Network(String::new())).map(drop)
+    }
+
     /// Puts the tables back as they were, after somebody else emptied the
     /// host's nftables while this daemon ran.
     ///
@@ -135,14 +157,19 @@ impl Realm {
     /// Is a bridge's alias one of this realm's? If so, what it says of
     /// forwarding is entered again.
     pub(crate) fn recognise(&self, alias: &str) -> Result<bool, Error> {
-        let mut words = alias.split(' ');
-        if words.next() != Some("cofferdam") || words.next() != Some(&self.name) {
+        if !self.is_mine(alias) {
             return Ok(false);
         }
-        for word in words {
+        for word in alias.split(' ').skip(2) {
             self.book().add(&Owner::Realm, rules::of_closed(word == "+ipv6"))?;
         }
         Ok(true)
+    }
+
+    /// Does the alias say that an interface is this realm's?
+    pub(crate) fn is_mine(&self, alias: &str) -> bool {
+        let mut words = alias.split(' ');
+        words.next() == Some("cofferdam") && words.next() == Some(&self.name)
     }
 
     pub(crate) fn route(&self) -> MutexGuard<'_, Socket> {

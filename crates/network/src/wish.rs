@@ -63,8 +63,12 @@ pub struct Endpoint {
     pub addr4: Option<Ipv4Addr>,
     /// Its IPv6 address, from the bridge's subnet.
     pub addr6: Option<Ipv6Addr>,
-    /// The container's way out leads through this network.
-    pub default_route: bool,
+    /// The container's way out by IPv4 leads through this network.
+    #[serde(alias = "default_route")]
+    pub default4: bool,
+    /// And by IPv6.
+    #[serde(default)]
+    pub default6: bool,
     /// Ports of the host that lead here, as [`Realm::reserve`](crate::Realm::reserve) gave them.
     pub ports: Vec<Published>,
 }

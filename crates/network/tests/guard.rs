@@ -9,7 +9,7 @@ use host::{
     frames::{BROADCAST, advertisement, arp, ethernet, icmp, icmp6, ipv4, ipv6, mac_option, udp},
     network, on_a_host, sh,
 };
-use network::{Bridge, Mac, Realm};
+use network::{Bridge, BridgeConfig, Mac, Realm};
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
@@ -21,8 +21,8 @@ struct World {
     victim: Netns,
     peer: Netns,
     bridge: &'static str,
-    /// Of ours; a plain bridge needs no keeping.
-    network: Option<(Arc<Realm>, Bridge)>,
+    /// Of ours, the one in use first; a plain bridge needs no keeping.
+    network: Option<(Arc<Realm>, Vec<Bridge>)>,
 }
 
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
@@ -47,17 +47,32 @@ fn gateway6() -> Ipv6Addr {
     config("coffer0").subnet6.expect("an IPv6 network").addr()
 }
 
-fn gateway_mac() -> Mac {
-    let link = sh("ip -o link show coffer0 || ip -o link show plain0");
-    let mac = link.split_whitespace().skip_while(|word| *word != "link/ether").nth(1);
-    mac.and_then(|mac| mac.parse().ok()).expect("a bridge has one")
+/// The default network of a daemon.
+fn guarded() -> World {
+    let (realm, bridge) = network(&config("coffer0"));
+    World::on("coffer0", realm, vec![bridge])
 }
 
-fn guarded() -> World {
-    let network = network(&config("coffer0"));
-    let guest = |number| Guest::plug(&network.1, number).netns;
-    let (attacker, victim, peer) = (guest(2), guest(3), guest(4));
-    World { attacker, victim, peer, bridge: "coffer0", network: Some(network) }
+/// A network that a user made, beside the default one.
+fn users() -> World {
+    let elsewhere = "172.31.0.1/16".parse().expect("a subnet");
+    let subnet6 = config("another").subnet6;
+    let default = BridgeConfig::default_network("coffer0", elsewhere);
+    let (realm, default) = network(&BridgeConfig { subnet6, ..default });
+    // With the addresses that the attacks know.
+    let subnet6 = config("coffer0").subnet6;
+    let users = BridgeConfig { subnet6, ..config("br-0123456789ab") };
+    let users = realm.bridge(&users).expect("a second bridge");
+    World::on("br-0123456789ab", realm, vec![users, default])
+}
+
+/// Holds for every network of ours: the default one and users'.
+fn on_ours(holds: impl Fn(&World)) {
+    for make in [guarded, users] {
+        let world = make();
+        holds(&world);
+        world.remove();
+    }
 }
 
 fn plain() -> World {
@@ -96,6 +111,26 @@ fn remove_plain() {
 const MARK: &[u8] = b"the attack is over";
 
 impl World {
+    fn on(bridge: &'static str, realm: Arc<Realm>, bridges: Vec<Bridge>) -> Self {
+        let guest = |number| Guest::plug(&bridges[0], number).netns;
+        let (attacker, victim, peer) = (guest(2), guest(3), guest(4));
+        Self { attacker, victim, peer, bridge, network: Some((realm, bridges)) }
+    }
+
+    fn remove(self) {
+        let (realm, bridges) = self.network.expect("ours");
+        for bridge in bridges {
+            bridge.remove().expect("removed");
+        }
+        realm.remove().expect("removed");
+    }
+
+    fn gateway_mac(&self) -> Mac {
+        let link = sh(&format!("ip -o link show {}", self.bridge));
+        let mac = link.split_whitespace().skip_while(|word| *word != "link/ether").nth(1);
+        mac.and_then(|mac| mac.parse().ok()).expect("a bridge has one")
+    }
+
     /// Sends frames from the attacker; what then arrives at the victim.
     fn attack(&self, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let ear = self.victim.within(|| Wire::on("eth0"));
@@ -129,7 +164,7 @@ fn held_back(test: &str, frames: impl FnOnce() -> Vec<Vec<u8>>) {
         assert_eq!(arrived(&frames, &world.attack(&frames)), frames.len(), "the attack bites");
         drop(world);
         remove_plain();
-        assert_eq!(arrived(&frames, &guarded().attack(&frames)), 0, "held back");
+        on_ours(|world| assert_eq!(arrived(&frames, &world.attack(&frames)), 0, "held back"));
     });
 }
 
@@ -188,11 +223,12 @@ fn net3_no_neighbour_entry_can_be_changed() {
         assert_eq!(mislead(&world), (attacker.clone(), attacker), "the attack bites");
         drop(world);
         remove_plain();
-        let world = guarded();
-        assert_eq!(mislead(&world), (PEER_MAC.to_string(), PEER_MAC.to_string()));
-        let gateway = gateway_mac().to_string();
-        assert_eq!(belief(&world, &GATEWAY.to_string()), gateway);
-        assert_eq!(belief(&world, &gateway6().to_string()), gateway);
+        on_ours(|world| {
+            assert_eq!(mislead(world), (PEER_MAC.to_string(), PEER_MAC.to_string()));
+            let gateway = world.gateway_mac().to_string();
+            assert_eq!(belief(world, &GATEWAY.to_string()), gateway);
+            assert_eq!(belief(world, &gateway6().to_string()), gateway);
+        });
     });
 }
 
@@ -340,7 +376,7 @@ fn net3_no_address_can_be_added_to_the_forwarding_table() {
         assert!(learnt(&world) >= 1000, "the attack bites");
         drop(world);
         remove_plain();
-        assert_eq!(learnt(&guarded()), 0);
+        on_ours(|world| assert_eq!(learnt(world), 0));
     });
 }
 
@@ -348,12 +384,12 @@ fn net3_no_address_can_be_added_to_the_forwarding_table() {
 fn net3_a_frame_to_nobody_is_shown_to_nobody() {
     on_a_host("net3_a_frame_to_nobody_is_shown_to_nobody", || {
         let overheard = |world: &World| {
-            let stray = ethernet(NOBODYS_MAC, gateway_mac(), 0x0800, &[0x55; 64]);
+            let stray = ethernet(NOBODYS_MAC, world.gateway_mac(), 0x0800, &[0x55; 64]);
             let ear = world.attacker.within(|| Wire::on("eth0"));
             let mouth = Wire::on(world.bridge);
             mouth.send(&stray);
             let mark = ipv4(GATEWAY, ATTACKER, 17, &udp(9, 9, MARK));
-            let mark = ethernet(ATTACKER_MAC, gateway_mac(), 0x0800, &mark);
+            let mark = ethernet(ATTACKER_MAC, world.gateway_mac(), 0x0800, &mark);
             let seen = ear.until(|frame| frame.ends_with(MARK), || mouth.send(&mark));
             arrived(std::slice::from_ref(&stray), &seen)
         };
@@ -361,7 +397,7 @@ fn net3_a_frame_to_nobody_is_shown_to_nobody() {
         assert_eq!(overheard(&world), 1, "the attack bites");
         drop(world);
         remove_plain();
-        assert_eq!(overheard(&guarded()), 0);
+        on_ours(|world| assert_eq!(overheard(world), 0));
     });
 }
 
@@ -377,41 +413,46 @@ fn net3_a_storm_of_broadcasts_dies_down() {
         assert!(heard(&world) > 4000, "the attack bites");
         drop(world);
         remove_plain();
-        let heard = heard(&guarded());
-        assert!((1..2000).contains(&heard), "some broadcasts are needed, not {heard}");
+        on_ours(|world| {
+            let heard = heard(world);
+            assert!((1..2000).contains(&heard), "some broadcasts are needed, not {heard}");
+        });
     });
 }
 
 #[test]
 fn net3_a_withdrawn_container_is_mute_while_it_lingers() {
     on_a_host("net3_a_withdrawn_container_is_mute_while_it_lingers", || {
-        let world = guarded();
-        let frames = [honest(&udp(7, 7, b"while I was plugged in"))];
-        assert_eq!(arrived(&frames, &world.attack(&frames)), 1);
-        let (_realm, bridge) = world.network.as_ref().expect("ours");
-        bridge.unplug(&host::id(2)).expect("unplug");
-        let ear = world.victim.within(|| Wire::on("eth0"));
-        world.attacker.within(|| Wire::on("eth0")).send(&frames[0]);
-        let mark = ethernet(
-            VICTIM_MAC,
-            gateway_mac(),
-            0x0800,
-            &ipv4(GATEWAY, VICTIM, 17, &udp(9, 9, MARK)),
-        );
-        let mouth = Wire::on("coffer0");
-        let seen = ear.until(|frame| frame.ends_with(MARK), || mouth.send(&mark));
-        assert_eq!(arrived(&frames, &seen), 0);
-        // It is forgotten altogether once its interface is gone.
-        world.attacker.sh("ip link del eth0");
-        bridge.unplug(&host::id(9)).expect("anything that touches the tables");
-        assert!(!sh("nft list set bridge cofferdam-coffer0 ports").contains("cv02020202"));
+        on_ours(is_mute_once_withdrawn);
     });
+}
+
+fn is_mute_once_withdrawn(world: &World) {
+    let frames = [honest(&udp(7, 7, b"while I was plugged in"))];
+    assert_eq!(arrived(&frames, &world.attack(&frames)), 1);
+    let (_realm, bridges) = world.network.as_ref().expect("ours");
+    let bridge = &bridges[0];
+    bridge.unplug(&host::id(2)).expect("unplug");
+    let ear = world.victim.within(|| Wire::on("eth0"));
+    world.attacker.within(|| Wire::on("eth0")).send(&frames[0]);
+    let mark = ethernet(
+        VICTIM_MAC,
+        world.gateway_mac(),
+        0x0800,
+        &ipv4(GATEWAY, VICTIM, 17, &udp(9, 9, MARK)),
+    );
+    let mouth = Wire::on(world.bridge);
+    let seen = ear.until(|frame| frame.ends_with(MARK), || mouth.send(&mark));
+    assert_eq!(arrived(&frames, &seen), 0);
+    // It is forgotten altogether once its interface is gone.
+    world.attacker.sh("ip link del eth0");
+    bridge.unplug(&host::id(9)).expect("anything that touches the tables");
+    assert!(!sh("nft list set bridge cofferdam-coffer0 ports").contains("cv02020202"));
 }
 
 #[test]
 fn net3_honest_traffic_passes() {
     on_a_host("net3_honest_traffic_passes", || {
-        let world = guarded();
         let me = v6(2);
         let own6 = icmp6(me, v6(3), 136, &advertisement(me, &mac_option(2, ATTACKER_MAC)));
         let echo = icmp6(me, v6(3), 128, b"0123 an honest question");
@@ -433,7 +474,7 @@ fn net3_honest_traffic_passes() {
                 &arp(1, ATTACKER_MAC, ATTACKER, Mac([0; 6]), ELSEWHERE),
             ),
         ];
-        assert_eq!(arrived(&frames, &world.attack(&frames)), frames.len());
+        on_ours(|world| assert_eq!(arrived(&frames, &world.attack(&frames)), frames.len()));
     });
 }
 
@@ -442,10 +483,11 @@ fn net3_a_question_for_a_peer_is_answered_by_the_bridge() {
     on_a_host("net3_a_question_for_a_peer_is_answered_by_the_bridge", || {
         let question = arp(1, ATTACKER_MAC, ATTACKER, Mac([0; 6]), PEER);
         let frames = [ethernet(BROADCAST, ATTACKER_MAC, 0x0806, &question)];
-        let world = guarded();
-        let ear = world.attacker.within(|| Wire::on("eth0"));
-        assert_eq!(arrived(&frames, &world.attack(&frames)), 0, "the victim is not asked");
-        let answer = arp(2, PEER_MAC, PEER, ATTACKER_MAC, ATTACKER);
-        ear.until(|frame| frame.ends_with(&answer), || {});
+        on_ours(|world| {
+            let ear = world.attacker.within(|| Wire::on("eth0"));
+            assert_eq!(arrived(&frames, &world.attack(&frames)), 0, "the victim is not asked");
+            let answer = arp(2, PEER_MAC, PEER, ATTACKER_MAC, ATTACKER);
+            ear.until(|frame| frame.ends_with(&answer), || {});
+        });
     });
 }

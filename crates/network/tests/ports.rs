@@ -325,7 +325,7 @@ fn net2_what_no_record_names_is_swept() {
         let empty = sh("nft -s list ruleset; ip -o addr; ip neigh show nud permanent");
         let lost = Guest::publish(&bridge, 2, &[port("0.0.0.0", 8080, 80)]);
         let kept = Guest::plug(&bridge, 3);
-        let swept = bridge.sweep(&[id(3)].into()).expect("sweep");
+        let swept = bridge.sweep(|| [id(3)].into()).expect("sweep");
         assert_eq!(swept, [id(2).as_str()]);
         assert_eq!(lost.netns.sh("ip -o link | wc -l").trim(), "1", "its interface is gone");
         kept.netns.serve("0.0.0.0:80");
@@ -436,7 +436,8 @@ fn net2_leaving_one_network_keeps_the_ports_of_the_other() {
         let also = network::Endpoint {
             id: id(0x77),
             ifname: "eth1".to_owned(),
-            default_route: false,
+            default4: false,
+            default6: false,
             ..endpoint(2, second.config())
         };
         second.plug(web.netns.fd(), &also).expect("plug in twice");

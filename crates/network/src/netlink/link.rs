@@ -19,6 +19,7 @@ const NEW_ADDRESS: u16 = 20;
 const DEL_ADDRESS: u16 = 21;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
+const DEL_ROUTE: u16 = 25;
 const GET_ROUTE: u16 = 26;
 const NEW_NEIGHBOUR: u16 = 28;
 const DEL_NEIGHBOUR: u16 = 29;
@@ -345,12 +346,21 @@ fn rtmsg(family: u8, length: u8, table: u8, scope: u8, kind: u8) -> [u8; 12] {
 
 /// The way out: through `gateway`, by the interface.
 pub(crate) fn add_default_route(index: u32, gateway: IpAddr) -> Message {
+    default_route(NEW_ROUTE, ACK | CREATE | EXCL, index, gateway)
+}
+
+/// No way out through `gateway` any more.
+pub(crate) fn remove_default_route(index: u32, gateway: IpAddr) -> Message {
+    default_route(DEL_ROUTE, ACK, index, gateway)
+}
+
+fn default_route(kind: u16, flags: u16, index: u32, gateway: IpAddr) -> Message {
     const UNICAST: u8 = 1;
     const OUT: u16 = 4;
     const GATEWAY: u16 = 5;
     let family = if gateway.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 };
     let fixed = rtmsg(family, 0, TABLE_MAIN, 0, UNICAST);
-    Message::new(NEW_ROUTE, ACK | CREATE | EXCL, &fixed).with(|a| {
+    Message::new(kind, flags, &fixed).with(|a| {
         a.bytes(GATEWAY, &octets(gateway));
         a.u32(OUT, index);
     })

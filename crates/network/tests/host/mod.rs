@@ -225,7 +225,8 @@ pub fn endpoint(number: u8, config: &BridgeConfig) -> Endpoint {
         mac,
         addr4,
         addr6,
-        default_route: true,
+        default4: true,
+        default6: true,
         ports: Vec::new(),
     }
 }

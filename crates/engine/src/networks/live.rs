@@ -1,0 +1,370 @@
+//! Networks that a container comes to and leaves after its creation.
+//!
+//! One that does not run has its record changed. In one that runs an
+//! interface appears or vanishes; if that changes which network leads out,
+//! the default routes and the published ports move with it: away from the old
+//! one first, then to the new.
+
+use super::{
+    Mode, Net,
+    place::{self, alone, check, free_name, give_ports, shared, wished},
+};
+use crate::{
+    Container, Engine, Error, Kind, State, cell::Cell, container::Plugs, error::Doing, files,
+    house::House, ports, undo::Undo, verbs::not_running,
+};
+use network::{Endpoint, Published};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spec::docker::EndpointSettings;
+use std::{
+    fs::File,
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+};
+
+impl Engine {
+    /// Connects a container to one more network: at once if it runs, else
+    /// when it is started.
+    ///
+    /// # Errors
+    /// None such, a combination that cannot be, an address or port that is
+    /// taken, or what the kernel said.
+    pub fn connect(
+        &self,
+        network: &str,
+        container: &str,
+        asked: EndpointSettings,
+    ) -> Result<(), Error> {
+        let house = &self.0;
+        let net = house.networks.find(network)?;
+        let cell = house.find(container)?;
+        let _own = cell.own();
+        let container = cell.now();
+        may_change(&container)?;
+        let name = &net.network.name;
+        match Mode::parse(&container.host.network_mode)? {
+            Mode::Container(_) | Mode::Host => return Err(shared()),
+            Mode::Network(_) | Mode::None => {}
+        }
+        if name == "host" {
+            let words = "cannot connect container to host network - container must be created in \
+                         host network mode";
+            return Err(Error::Invalid(words.into()));
+        }
+        if name == "none" || container.endpoints.contains_key("none") {
+            return Err(alone());
+        }
+        check(&net, &asked).map_err(Error::Invalid)?;
+        let mut next = Container::clone(&container);
+        match asked.mac_address.as_str() {
+            "" => next.macs.remove(name),
+            mac => next.macs.insert(name.clone(), mac.to_owned()),
+        };
+        let asked = wished(asked);
+        let dns_names = net.dns_names(&next, &asked);
+        next.endpoints.insert(name.clone(), EndpointSettings { dns_names, ..asked });
+        if container.state.pid().is_none() {
+            return house.change_record(&cell, &next);
+        }
+        if container.endpoints.contains_key(name) {
+            let words =
+                format!("endpoint with name {} already exists in network {name}", container.name);
+            return Err(Error::Forbidden(words));
+        }
+        house.join(&cell, &container, next, &net)?;
+        house.say_of_network(&net, "connect", Some(&container.id));
+        Ok(())
+    }
+
+    /// Takes a container out of a network; `_force` is heard and makes no
+    /// difference, since nobody is out of reach of one machine.
+    ///
+    /// # Errors
+    /// None such, not connected, or what the kernel said.
+    pub fn disconnect(&self, network: &str, container: &str, _force: bool) -> Result<(), Error> {
+        let house = &self.0;
+        let net = house.networks.find(network)?;
+        let cell = house.find(container)?;
+        let _own = cell.own();
+        let container = cell.now();
+        may_change(&container)?;
+        let name = &net.network.name;
+        if name == "host" && container.endpoints.contains_key(name) {
+            let words = "container cannot be disconnected from host network or connected to host \
+                         network";
+            return Err(Error::Invalid(words.into()));
+        }
+        let mut next = Container::clone(&container);
+        if next.endpoints.remove(name).is_none() {
+            let message = format!("container {} is not connected to network {name}", container.id);
+            return Err(Error::Below { kind: Kind::Host, message });
+        }
+        next.macs.remove(name);
+        match (container.state.pid(), container.plugs.get(name)) {
+            (Some(_), Some(plug)) => {
+                let plug = plug.clone();
+                house.part(&cell, &container, next, &net, &plug)?;
+                house.say_of_network(&net, "disconnect", Some(&container.id));
+                Ok(())
+            }
+            _ => house.change_record(&cell, &next),
+        }
+    }
+}
+
+/// Nobody comes to or leaves a network while it comes up or goes.
+fn may_change(container: &Container) -> Result<(), Error> {
+    match container.state {
+        State::Removing | State::Dead => Err(Error::Conflict(format!(
+            "container {} is marked for removal and cannot be connected or disconnected to the \
+             network",
+            container.id
+        ))),
+        State::Starting => Err(not_running(container)),
+        State::Created
+        | State::Running { .. }
+        | State::Paused { .. }
+        | State::Exited
+        | State::Restarting { .. } => Ok(()),
+    }
+}
+
+impl House {
+    /// Publishes what a container is connected to, and waits until it is
+    /// recorded.
+    fn change_record(&self, cell: &Cell, next: &Container) -> Result<(), Error> {
+        let before = cell.now();
+        let publish = |from: &Container| {
+            cell.change(|container| {
+                container.endpoints.clone_from(&from.endpoints);
+                container.macs.clone_from(&from.macs);
+                container.plugs.clone_from(&from.plugs);
+                container.ports.clone_from(&from.ports);
+            })
+        };
+        let now = publish(next);
+        self.announce(&now).wait().map_err(|error| {
+            publish(&before);
+            Error::records(&error)
+        })
+    }
+
+    /// Plugs one more network into a container that runs. `next` is the
+    /// container as asked for.
+    fn join(
+        &self,
+        cell: &Arc<Cell>,
+        before: &Container,
+        mut next: Container,
+        net: &Net,
+    ) -> Result<(), Error> {
+        let name = &net.network.name;
+        let netns = netns(cell, before)?;
+        let mut undo = Undo::default();
+        let taken = before.plugs.values().map(|plug| plug.ifname.as_str());
+        let plug = net.hold(&next, &next.endpoints[name], free_name(net, taken))?;
+        let held = plug.clone();
+        undo.with("give its address back", move || {
+            net.forget(&held);
+            Ok(())
+        });
+        next.plugs.insert(name.clone(), plug);
+        self.settle_places(before, &mut next, &mut undo)?;
+        let plug = next.plugs[name].clone();
+        // The record says where it will be before it is there.
+        self.change_record(cell, &next)?;
+        undo.with("take back what was published", move || self.change_record(cell, before));
+        let mut rest = next.plugs.clone();
+        rest.remove(name);
+        self.move_away(netns.as_fd(), &before.plugs, &rest, &mut undo)?;
+        net.bridge()?.plug(netns.as_fd(), &plug)?;
+        let plugged = plug.clone();
+        undo.with("unplug it", move || Ok(net.bridge()?.disconnect(&plugged)?));
+        self.move_to(netns.as_fd(), &before.plugs, &rest)?;
+        self.tell_hosts(before, |text, names| files::with_place(text, names, &addresses(&plug)))?;
+        undo.keep();
+        Ok(())
+    }
+
+    /// Takes one network out of a container that runs.
+    fn part(
+        &self,
+        cell: &Arc<Cell>,
+        before: &Container,
+        mut next: Container,
+        net: &Net,
+        plug: &Endpoint,
+    ) -> Result<(), Error> {
+        let netns = netns(cell, before)?;
+        let mut undo = Undo::default();
+        next.plugs.remove(&net.network.name);
+        self.settle_places(before, &mut next, &mut undo)?;
+        net.bridge()?.disconnect(plug)?;
+        net.forget(plug);
+        // From here on it is out, whatever becomes of the rest.
+        undo.keep();
+        let moved = self.move_to(netns.as_fd(), &before.plugs, &next.plugs);
+        self.change_record(cell, &next)?;
+        self.tell_hosts(before, |text, _| files::without_place(text, &addresses(plug)))?;
+        moved
+    }
+
+    /// Decides anew which place leads out and has the ports, and what is
+    /// shown.
+    fn settle_places<'a>(
+        &'a self,
+        before: &Container,
+        next: &mut Container,
+        undo: &mut Undo<'a>,
+    ) -> Result<(), Error> {
+        let mut plugs = std::mem::take(&mut next.plugs);
+        self.networks.lead_out(next, &mut plugs);
+        let mut published: Vec<Published> =
+            before.plugs.values().flat_map(|plug| plug.ports.iter().copied()).collect();
+        if published.is_empty() {
+            let wishes = ports::wishes(&next.config, &next.host)?;
+            published = self.networks.reserve(&plugs, &wishes)?;
+            if !published.is_empty() {
+                let id = next.id.clone();
+                undo.with("give its ports back", move || {
+                    self.networks.release(&id);
+                    Ok(())
+                });
+            }
+        }
+        give_ports(&mut plugs, &published);
+        next.ports =
+            if plugs.is_empty() { ports::Ports::new() } else { place::shown_ports(next, &plugs)? };
+        next.endpoints = self.networks.settings(next, &plugs);
+        next.plugs = plugs;
+        Ok(())
+    }
+
+    /// Has the places that no longer lead out, or no longer have ports, know.
+    fn move_away<'a>(
+        &'a self,
+        netns: BorrowedFd<'a>,
+        before: &Plugs,
+        after: &Plugs,
+        undo: &mut Undo<'a>,
+    ) -> Result<(), Error> {
+        for (name, old, new) in changed(before, after) {
+            let lesser = lesser(old, new);
+            if lesser == *old {
+                continue;
+            }
+            let bridge = self.networks.bridge_of(name)?;
+            bridge.change(netns, old, &lesser)?;
+            let old = old.clone();
+            undo.with("lead out by it again", move || Ok(bridge.change(netns, &lesser, &old)?));
+        }
+        Ok(())
+    }
+
+    /// Has the places that now lead out, or now have ports, know.
+    fn move_to(&self, netns: BorrowedFd<'_>, before: &Plugs, after: &Plugs) -> Result<(), Error> {
+        for (name, old, new) in changed(before, after) {
+            let lesser = lesser(old, new);
+            if lesser != *new {
+                self.networks.bridge_of(name)?.change(netns, &lesser, new)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes the lines of `/etc/hosts` that name the container itself.
+    fn tell_hosts(
+        &self,
+        container: &Container,
+        change: impl FnOnce(&str, &str) -> String,
+    ) -> Result<(), Error> {
+        let path = &container.hosts_path;
+        let text = std::fs::read_to_string(path).doing("read", path)?;
+        let name = self.hostname(container)?;
+        let names = files::own_names(&name, &container.config.domainname);
+        files::write(path, &change(&text, &names))
+    }
+}
+
+fn addresses(plug: &Endpoint) -> Vec<IpAddr> {
+    plug.addr4.map(IpAddr::V4).into_iter().chain(plug.addr6.map(IpAddr::V6)).collect()
+}
+
+/// The places that there were before, and are still, but otherwise.
+fn changed<'a>(
+    before: &'a Plugs,
+    after: &'a Plugs,
+) -> impl Iterator<Item = (&'a str, &'a Endpoint, &'a Endpoint)> {
+    let both = before.iter().filter_map(|(name, old)| Some((&**name, old, after.get(name)?)));
+    both.filter(|(_, old, new)| old != new)
+}
+
+/// What a place has both before and after: nobody else has that meanwhile.
+fn lesser(old: &Endpoint, new: &Endpoint) -> Endpoint {
+    Endpoint {
+        default4: old.default4 && new.default4,
+        default6: old.default6 && new.default6,
+        ports: old.ports.iter().filter(|port| new.ports.contains(port)).copied().collect(),
+        ..new.clone()
+    }
+}
+
+/// The network namespace of a container that runs.
+pub(crate) fn netns(cell: &Cell, container: &Container) -> Result<File, Error> {
+    let init = cell.live().init.clone();
+    let (Some(pid), Some(init)) = (container.state.pid(), init) else {
+        return Err(not_running(container));
+    };
+    let path = format!("/proc/{pid}/ns/net");
+    let netns = File::open(&path).doing("open", &path)?;
+    // If init lives yet, then what was opened is its own and no stranger's.
+    let mut fds = [PollFd::new(&*init, PollFlags::IN)];
+    let ended = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).doing("watch", &path)?;
+    if ended == 0 { Ok(netns) } else { Err(not_running(container)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use network::{Mac, Proto};
+
+    fn place(default4: bool, ports: &[u16]) -> Endpoint {
+        let published = |port: &u16| Published {
+            proto: Proto::Tcp,
+            host_ip: [0, 0, 0, 0].into(),
+            host_port: *port,
+            container_port: 80,
+        };
+        Endpoint {
+            id: spec::Id::from_random([1; 32]),
+            container: spec::Id::from_random([2; 32]),
+            name: "c".into(),
+            ifname: "eth0".into(),
+            mac: Mac([2, 0, 0, 0, 0, 1]),
+            addr4: Some([10, 0, 0, 2].into()),
+            addr6: None,
+            default4,
+            default6: false,
+            ports: ports.iter().map(published).collect(),
+        }
+    }
+
+    #[test]
+    fn between_two_states_a_place_has_what_it_has_in_both() {
+        let (old, new) = (place(true, &[1, 2]), place(false, &[2, 3]));
+        assert_eq!(lesser(&old, &new), place(false, &[2]));
+        assert_eq!(lesser(&new, &old), place(false, &[2]));
+        assert_eq!(lesser(&old, &old), old);
+    }
+
+    #[test]
+    fn only_places_that_change_are_told() {
+        let plugs = |leads| {
+            Plugs::from([("a".to_owned(), place(leads, &[])), ("b".into(), place(false, &[]))])
+        };
+        let (before, after) = (plugs(true), plugs(false));
+        let names: Vec<&str> = changed(&before, &after).map(|(name, ..)| name).collect();
+        assert_eq!(names, ["a"]);
+    }
+}

@@ -1,0 +1,541 @@
+//! A container's places on its networks: asked for, held, shown, named.
+//!
+//! What is asked for stands in [`Container::endpoints`] from the creation on,
+//! by the network's name. At the start all of them are held together: first
+//! addresses, then the way out, then the host's ports, which lead to where
+//! the way out is.
+
+use super::{
+    Mode, Net, Networks,
+    gateway::{self, Candidate},
+    net::Wanted,
+    wish::listed,
+};
+use crate::{
+    Container, Error, Kind,
+    container::Plugs,
+    ports::{self, Ports},
+};
+use ipnet::IpNet;
+use network::{Endpoint, Mac, PortWish, Published, addresses};
+use spec::{
+    Id,
+    docker::{EndpointIpam, EndpointSettings, NetworkingConfig},
+};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::BorrowedFd,
+    sync::Arc,
+};
+
+impl Networks {
+    /// What a new container asks for: the networks of its `NetworkingConfig`
+    /// and that of its mode, by name.
+    ///
+    /// # Errors
+    /// None such, a combination that cannot be, or words that make no sense.
+    pub fn asked(
+        &self,
+        body: &NetworkingConfig,
+        mode: &Mode,
+    ) -> Result<BTreeMap<String, EndpointSettings>, Error> {
+        let Some(first) = mode.network() else {
+            return match body.endpoints_config.keys().next() {
+                None => Ok(BTreeMap::new()),
+                Some(_) => Err(shared()),
+            };
+        };
+        let first = self.find(first)?;
+        let mut asked = BTreeMap::new();
+        for (reference, settings) in &body.endpoints_config {
+            // What the mode calls by the one name may stand here by another.
+            let reference = if reference == "default" { "bridge" } else { reference };
+            let net = self.find(reference)?;
+            let settings = settings.clone().unwrap_or_default();
+            check(&net, &settings).map_err(|words| {
+                Error::Invalid(format!("invalid config for network {reference}: {words}"))
+            })?;
+            let settings = wished(settings);
+            if asked.insert(net.network.name.clone(), settings).is_some() {
+                let name = &net.network.name;
+                return Err(Error::Invalid(format!("network {name} is asked for twice")));
+            }
+        }
+        asked.entry(first.network.name.clone()).or_default();
+        if asked.len() > 1 {
+            match asked.keys().find(|name| matches!(name.as_str(), "host" | "none")) {
+                Some(name) if name == "host" => return Err(shared()),
+                Some(_) => return Err(alone()),
+                None => {}
+            }
+        }
+        Ok(asked)
+    }
+
+    /// The name of a mode's network.
+    pub fn first(&self, mode: &Mode) -> Option<String> {
+        let net = mode.network().and_then(|name| self.find(name).ok());
+        net.map(|net| net.network.name.clone())
+    }
+
+    /// The network of one of a container's endpoints: the one that it was on
+    /// when it last ran, else the one of that name.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn of(&self, name: &str, settings: &EndpointSettings) -> Result<Arc<Net>, Error> {
+        let id = &settings.network_id;
+        let net = self.named(name).filter(|net| id.is_empty() || net.network.id == *id);
+        net.ok_or_else(|| {
+            let missing = if id.is_empty() { name } else { id };
+            let message =
+                format!("failed to set up container networking: network {missing} not found");
+            Error::Below { kind: Kind::NotFound, message }
+        })
+    }
+
+    /// Decides a container's places on its networks and holds them.
+    ///
+    /// # Errors
+    /// A network is gone, no address is free, or a port is taken.
+    pub fn hold(&self, container: &Container, wishes: &[PortWish]) -> Result<Plugs, Error> {
+        let mut held = Held { networks: self, plugs: Plugs::new() };
+        let mut names: Vec<&String> = container.endpoints.keys().collect();
+        // The one of its mode comes first, and is `eth0`.
+        let mode = Mode::parse(&container.host.network_mode)?;
+        let first = self.first(&mode);
+        names.sort_by_key(|name| first.as_ref() != Some(*name));
+        for name in names {
+            let settings = &container.endpoints[name];
+            let net = self.of(name, settings)?;
+            if net.plan().is_none() {
+                continue;
+            }
+            let taken = held.plugs.values().map(|plug| plug.ifname.as_str());
+            let ifname = free_name(&net, taken);
+            let plug = net.hold(container, settings, ifname)?;
+            held.plugs.insert(name.clone(), plug);
+        }
+        self.lead_out(container, &mut held.plugs);
+        let ports = self.reserve(&held.plugs, wishes)?;
+        give_ports(&mut held.plugs, &ports);
+        Ok(held.keep())
+    }
+
+    /// Decides which places lead out.
+    pub fn lead_out(&self, container: &Container, plugs: &mut Plugs) {
+        let nets: Vec<(&String, Arc<Net>)> =
+            plugs.keys().filter_map(|name| Some((name, self.named(name)?))).collect();
+        let candidates: Vec<Candidate<'_>> = nets
+            .iter()
+            .filter_map(|(name, net)| {
+                let (plan, plug) = (net.plan()?, plugs.get(*name)?);
+                let open = !plan.bridge.internal;
+                Some(Candidate {
+                    name,
+                    priority: container.endpoints.get(*name).map_or(0, |s| s.gw_priority),
+                    v4: open && plug.addr4.is_some(),
+                    v6: open && plug.addr6.is_some(),
+                })
+            })
+            .collect();
+        let (four, six) = gateway::choose(&candidates);
+        let (four, six) = (four.map(str::to_owned), six.map(str::to_owned));
+        for (name, plug) in plugs {
+            plug.default4 = four.as_ref() == Some(name);
+            plug.default6 = six.as_ref() == Some(name);
+        }
+    }
+
+    /// Holds ports of the host for a container whose places are decided; none
+    /// if nothing of it leads out.
+    pub fn reserve(&self, plugs: &Plugs, wishes: &[PortWish]) -> Result<Vec<Published>, Error> {
+        if wishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let four = plugs.iter().find(|(_, plug)| plug.default4);
+        let six = plugs.values().find(|plug| plug.default6);
+        let Some(asker) = four.map(|(_, plug)| plug).or(six) else { return Ok(Vec::new()) };
+        let asker = Endpoint {
+            addr4: four.and_then(|(_, plug)| plug.addr4),
+            addr6: six.and_then(|plug| plug.addr6),
+            ..asker.clone()
+        };
+        let net = four.and_then(|(name, _)| self.named(name));
+        let binding = net.and_then(|net| net.plan()?.binding4);
+        let binding = binding.filter(|address| !address.is_unspecified());
+        let wishes: Vec<PortWish> = wishes
+            .iter()
+            .map(|wish| PortWish {
+                host_ip: wish.host_ip.or(binding.map(IpAddr::V4)),
+                ..wish.clone()
+            })
+            .collect();
+        Ok(self.realm.reserve(&asker, &wishes)?)
+    }
+
+    /// Gives back all ports of the host that a container holds.
+    pub fn release(&self, container: &Id) {
+        self.realm.release(container);
+    }
+
+    /// Takes over the addresses of a container that an earlier daemon started.
+    pub fn adopt(&self, plugs: &Plugs) {
+        for (name, plug) in plugs {
+            match self.named(name) {
+                Some(net) => net.recall(plug),
+                None => {
+                    tracing::warn!(id = %plug.container, name, "it is on a network that is gone");
+                }
+            }
+        }
+    }
+
+    /// Plugs a container in, everywhere; all of it, or nothing.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn plug(&self, netns: BorrowedFd<'_>, plugs: &Plugs) -> Result<(), Error> {
+        let mut ordered: Vec<(&String, &Endpoint)> = plugs.iter().collect();
+        ordered.sort_by(|(_, a), (_, b)| a.ifname.cmp(&b.ifname));
+        for (n, (name, plug)) in ordered.iter().enumerate() {
+            let plugged = self.bridge_of(name).and_then(|b| Ok(b.plug(netns, plug)?));
+            if let Err(error) = plugged {
+                for (name, plug) in &ordered[..n] {
+                    if let Err(error) = self.unplug(name, &plug.container) {
+                        tracing::warn!(id = %plug.container, %error, "cannot unplug it");
+                    }
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn bridge_of(&self, name: &str) -> Result<Arc<network::Bridge>, Error> {
+        self.named(name).ok_or_else(|| Error::NoNetwork(name.to_owned()))?.bridge()
+    }
+
+    fn unplug(&self, name: &str, container: &Id) -> Result<(), Error> {
+        match self.named(name) {
+            // What was in it went with it.
+            None => Ok(()),
+            Some(net) => Ok(net.bridge()?.unplug(container)?),
+        }
+    }
+
+    /// Takes back [`Networks::hold`] for a container that is not plugged in.
+    pub fn give_back(&self, plugs: &Plugs) {
+        if let Some(plug) = plugs.values().next() {
+            self.realm.release(&plug.container);
+        }
+        for (name, plug) in plugs {
+            if let Some(net) = self.named(name) {
+                net.forget(plug);
+            }
+        }
+    }
+
+    /// Takes back [`Networks::plug`] alone.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn unplug_all(&self, plugs: &Plugs) -> Result<(), Error> {
+        let outcomes = plugs.iter().map(|(name, plug)| self.unplug(name, &plug.container));
+        // One that fails keeps no other from being done.
+        outcomes.fold(Ok(()), Result::and)
+    }
+
+    /// Withdraws a container that has ended and gives its addresses back.
+    ///
+    /// # Errors
+    /// What the kernel said; the addresses are then kept back.
+    pub fn leave(&self, plugs: &Plugs) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        for (name, plug) in plugs {
+            let left = self.unplug(name, &plug.container);
+            if let (Ok(()), Some(net)) = (&left, self.named(name)) {
+                net.forget(plug);
+            }
+            outcome = outcome.and(left);
+        }
+        outcome
+    }
+
+    /// Gives a container that was renamed its names on its networks.
+    pub fn name_anew(&self, container: &mut Container) {
+        let names: Vec<_> = container
+            .endpoints
+            .iter()
+            .map(|(name, settings)| self.named(name)?.dns_names(container, settings))
+            .collect();
+        for (settings, names) in container.endpoints.values_mut().zip(names) {
+            // Docker shows none before the first start.
+            if settings.dns_names.is_some() {
+                settings.dns_names = names;
+            }
+        }
+    }
+
+    /// What `inspect` shows of a container's places.
+    pub fn settings(
+        &self,
+        container: &Container,
+        plugs: &Plugs,
+    ) -> BTreeMap<String, EndpointSettings> {
+        let endpoints = container.endpoints.iter();
+        let shown = endpoints.map(|(name, asked)| {
+            let Some(net) = self.named(name) else { return (name.clone(), asked.clone()) };
+            let settings = match plugs.get(name) {
+                Some(plug) => net.settings(container, plug, asked.clone()),
+                None => EndpointSettings { network_id: net.network.id.clone(), ..asked.clone() },
+            };
+            (name.clone(), settings)
+        });
+        shown.collect()
+    }
+}
+
+/// Places that are given back unless they are kept.
+struct Held<'a> {
+    networks: &'a Networks,
+    plugs: Plugs,
+}
+
+impl Held<'_> {
+    fn keep(mut self) -> Plugs {
+        std::mem::take(&mut self.plugs)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.networks.give_back(&self.plugs);
+    }
+}
+
+impl Net {
+    /// Holds a container's place here, which leads nowhere yet.
+    ///
+    /// # Errors
+    /// No address is free, or the one wanted is not.
+    pub(super) fn hold(
+        &self,
+        container: &Container,
+        settings: &EndpointSettings,
+        ifname: String,
+    ) -> Result<Endpoint, Error> {
+        // Found out before anything is held.
+        self.bridge()?;
+        let mac = wished_mac(&self.network.name, container)?;
+        let leased = self.lease(&container.id, wanted(settings)?)?;
+        let derived = || leased.v4.map(addresses::mac4).or(leased.v6.map(addresses::mac6));
+        Ok(Endpoint {
+            id: crate::random::id(),
+            container: container.id.clone(),
+            name: container.name.clone(),
+            ifname,
+            mac: mac.or_else(derived).expect("a network carries IPv4 or IPv6"),
+            addr4: leased.v4,
+            addr6: leased.v6,
+            default4: false,
+            default6: false,
+            ports: Vec::new(),
+        })
+    }
+
+    /// What `inspect` shows of a container's place here.
+    fn settings(
+        &self,
+        container: &Container,
+        plug: &Endpoint,
+        asked: EndpointSettings,
+    ) -> EndpointSettings {
+        let Some(plan) = self.plan() else { return asked };
+        let text = |ip: Option<String>| ip.unwrap_or_default();
+        let (four, six) = (plan.bridge.subnet4, plan.bridge.subnet6);
+        let open = !plan.bridge.internal;
+        EndpointSettings {
+            network_id: self.network.id.clone(),
+            endpoint_id: plug.id.to_string(),
+            mac_address: plug.mac.to_string(),
+            gateway: text(four.filter(|_| open).map(|net| net.addr().to_string())),
+            ip_address: text(plug.addr4.map(|a| a.to_string())),
+            ip_prefix_len: plug.addr4.and(four).map_or(0, |net| net.prefix_len()),
+            ipv6_gateway: text(six.filter(|_| open).map(|net| net.addr().to_string())),
+            global_ipv6_address: text(plug.addr6.map(|a| a.to_string())),
+            global_ipv6_prefix_len: plug.addr6.and(six).map_or(0, |net| net.prefix_len()),
+            dns_names: self.dns_names(container, &asked),
+            ..asked
+        }
+    }
+
+    /// The names that a container answers to here; none on the default bridge.
+    ///
+    /// Source: moby, `buildEndpointDNSNames`.
+    pub(super) fn dns_names(
+        &self,
+        container: &Container,
+        asked: &EndpointSettings,
+    ) -> Option<Vec<String>> {
+        if self.network.is_predefined() {
+            return None;
+        }
+        let mut names = vec![container.name.clone()];
+        names.extend(asked.aliases.iter().flatten().cloned());
+        names.push(container.id.short().to_owned());
+        names.push(container.config.hostname.clone());
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|name| !name.is_empty() && seen.insert(name.clone()));
+        Some(names)
+    }
+}
+
+/// The first name that no interface inside has yet.
+pub(super) fn free_name<'a>(net: &Net, taken: impl Iterator<Item = &'a str>) -> String {
+    let taken: Vec<&str> = taken.collect();
+    let prefix = net.plan().map_or("eth", |plan| plan.prefix.as_str());
+    let mut names = (0..).map(|n: u32| format!("{prefix}{n}"));
+    names.find(|name| !taken.contains(&name.as_str())).expect("there are more numbers than names")
+}
+
+/// Gives ports to the places that lead out, each family's to its own.
+pub(super) fn give_ports(plugs: &mut Plugs, ports: &[Published]) {
+    for plug in plugs.values_mut() {
+        let leads = |p: &&Published| {
+            if p.host_ip.is_ipv4() { plug.default4 } else { plug.default6 }
+        };
+        plug.ports = ports.iter().filter(leads).copied().collect();
+    }
+}
+
+/// What is shown of ports.
+pub(crate) fn shown_ports(container: &Container, plugs: &Plugs) -> Result<Ports, Error> {
+    let mut published: Vec<Published> =
+        plugs.values().flat_map(|plug| plug.ports.iter().copied()).collect();
+    published.sort_by_key(|p| (p.proto, p.container_port, p.host_ip, p.host_port));
+    ports::shown(&container.config, &published)
+}
+
+/// What a client said, without what only an answer says.
+pub(super) fn wished(settings: EndpointSettings) -> EndpointSettings {
+    EndpointSettings {
+        ipam_config: settings.ipam_config,
+        links: settings.links,
+        aliases: settings.aliases,
+        mac_address: settings.mac_address,
+        driver_opts: settings.driver_opts,
+        gw_priority: settings.gw_priority,
+        ..EndpointSettings::default()
+    }
+}
+
+pub(super) fn shared() -> Error {
+    Error::Invalid(
+        "container sharing network namespace with another container or host cannot be connected \
+         to any other network"
+            .into(),
+    )
+}
+
+pub(super) fn alone() -> Error {
+    Error::Invalid(
+        "container cannot be connected to multiple networks with one of the networks in private \
+         (none) mode"
+            .into(),
+    )
+}
+
+/// Judges what a client said of one endpoint; the words are Docker's.
+pub(super) fn check(net: &Net, settings: &EndpointSettings) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    let nothing = EndpointIpam::default();
+    let ipam = settings.ipam_config.as_ref().unwrap_or(&nothing);
+    let is_static = !ipam.ipv4_address.is_empty() || !ipam.ipv6_address.is_empty();
+    if net.network.is_predefined() {
+        if is_static {
+            wrong.push(
+                "user specified IP address is supported on user defined networks only".into(),
+            );
+        }
+        if settings.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()) {
+            let words =
+                "network-scoped alias is supported only for containers in user defined networks";
+            wrong.push(words.into());
+        }
+    }
+    if let Some(address) = ipam.link_local_ips.first() {
+        wrong.push(format!("the link-local address {address} is not carried: leave it out"));
+    }
+    for (text, v4) in [(&ipam.ipv4_address, true), (&ipam.ipv6_address, false)] {
+        if !text.is_empty() {
+            check_address(net, text, v4).unwrap_or_else(|words| wrong.push(words));
+        }
+    }
+    let mac = settings.mac_address.as_str();
+    if !mac.is_empty() {
+        read_mac(mac).map_or_else(|words| wrong.push(words), drop);
+    }
+    if let Some(option) = settings.driver_opts.iter().flatten().map(|(key, _)| key).next() {
+        wrong.push(format!("the endpoint option {option:?} is not carried: leave it out"));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!("invalid endpoint settings:\n{}", listed(&wrong)))
+}
+
+fn check_address(net: &Net, text: &str, v4: bool) -> Result<(), String> {
+    let family = if v4 { 4 } else { 6 };
+    let address = text.parse::<IpAddr>().ok().filter(|address| address.is_ipv4() == v4);
+    let address = address.ok_or_else(|| format!("invalid IPv{family} address: {text}"))?;
+    let asked = net.plan().and_then(|plan| {
+        let (four, six) = (plan.bridge.subnet4, plan.bridge.subnet6);
+        let four = four.filter(|_| plan.asked4).map(IpNet::from);
+        let six = six.filter(|_| plan.asked6).map(IpNet::from);
+        if v4 { four } else { six }
+    });
+    let Some(subnet) = asked else {
+        let words = "user specified IP address is supported only when connecting to networks with \
+                     user configured subnets";
+        return Err(words.into());
+    };
+    if subnet.contains(&address) {
+        return Ok(());
+    }
+    Err(format!("no configured subnet or ip-range contain the IP address {address}"))
+}
+
+/// The addresses that settings ask for, which have been checked.
+fn wanted(settings: &EndpointSettings) -> Result<Wanted, Error> {
+    let Some(ipam) = &settings.ipam_config else { return Ok(Wanted::default()) };
+    let invalid = |text: &str| Error::Invalid(format!("invalid IP address: {text}"));
+    let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let v4 = some(&ipam.ipv4_address);
+    let v6 = some(&ipam.ipv6_address);
+    Ok(Wanted {
+        v4: v4.map(|t| t.parse::<Ipv4Addr>().map_err(|_| invalid(&t))).transpose()?,
+        v6: v6.map(|t| t.parse::<Ipv6Addr>().map_err(|_| invalid(&t))).transpose()?,
+    })
+}
+
+/// A MAC address that was asked for: for this network, or for the container's
+/// first one.
+fn wished_mac(network: &str, container: &Container) -> Result<Option<Mac>, Error> {
+    let asked = container.macs.get(network).map(String::as_str).filter(|mac| !mac.is_empty());
+    asked.map(mac).transpose()
+}
+
+/// Reads a MAC address that an interface may have.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn mac(text: &str) -> Result<Mac, Error> {
+    read_mac(text).map_err(Error::Invalid)
+}
+
+fn read_mac(text: &str) -> Result<Mac, String> {
+    let mac = text.parse::<Mac>().ok().filter(|mac| mac.is_station());
+    mac.ok_or_else(|| format!("invalid MAC address: {text}"))
+}
