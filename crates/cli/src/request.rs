@@ -2,6 +2,7 @@
 //! /containers/create`. Pure, but for the files that flags name.
 
 mod limits;
+mod networks;
 mod parse;
 mod ports;
 
@@ -13,8 +14,8 @@ use crate::{
     words::RunFlags,
 };
 use spec::docker::{
-    Config, CreateBody, DeviceMapping, EndpointIpam, EndpointSettings, Healthcheck, HostConfig,
-    LogConfig, Mount, NetworkingConfig, RestartPolicy, Words,
+    Config, CreateBody, DeviceMapping, Healthcheck, HostConfig, LogConfig, Mount, RestartPolicy,
+    Words,
 };
 use std::collections::BTreeMap;
 
@@ -25,11 +26,11 @@ use std::collections::BTreeMap;
 /// that cannot be read.
 pub fn create(flags: &RunFlags) -> Outcome<CreateBody> {
     contradictions(flags)?;
-    let mut host_config = host_config(flags)?;
+    let (network_mode, networking_config) = networks::networks(flags)?;
+    let mut host_config = HostConfig { network_mode, ..host_config(flags)? };
     let mut config = config(flags)?;
     ports::publish(flags, &mut config, &mut host_config)?;
     volumes(flags, &mut config, &mut host_config)?;
-    let networking_config = networking(flags, &host_config.network_mode);
     Ok(CreateBody { config, host_config, networking_config })
 }
 
@@ -109,7 +110,6 @@ fn host_config(flags: &RunFlags) -> Outcome<HostConfig> {
             kind: text(&flags.log_driver),
             config: parse::pairs(&flags.log_opt)?,
         },
-        network_mode: flags.network.clone().unwrap_or_else(|| "default".into()),
         restart_policy: restart(flags.restart.as_deref())?,
         auto_remove: flags.rm,
         volume_driver: text(&flags.volume_driver),
@@ -256,25 +256,6 @@ fn mounts(mounts: &[String]) -> Outcome<Option<Vec<Mount>>> {
         return Ok(None);
     }
     mounts.iter().map(|text| parse::mount(text)).collect::<Result<_, _>>().map(Some)
-}
-
-fn networking(flags: &RunFlags, mode: &str) -> NetworkingConfig {
-    let ipam = EndpointIpam {
-        ipv4_address: flags.ip.clone().unwrap_or_default(),
-        ipv6_address: flags.ip6.clone().unwrap_or_default(),
-        link_local_ips: Vec::new(),
-    };
-    let aliases = (!flags.network_alias.is_empty()).then(|| flags.network_alias.clone());
-    let asked = ipam != EndpointIpam::default();
-    if !asked && aliases.is_none() {
-        return NetworkingConfig::default();
-    }
-    let endpoint = EndpointSettings {
-        ipam_config: asked.then_some(ipam),
-        aliases,
-        ..EndpointSettings::default()
-    };
-    NetworkingConfig { endpoints_config: [(mode.to_owned(), Some(endpoint))].into() }
 }
 
 #[cfg(test)]

@@ -26,7 +26,9 @@ pub use images::{
     History, Images, Import, Load, Login, Logout, Manifest, Pull, Push, Rmi, Save, Search, Tag,
 };
 pub use later::Later;
-pub use networks::{Network, NetworkConnect, NetworkCreate, Volume, VolumeCreate};
+pub use networks::{
+    Network, NetworkConnect, NetworkCreate, NetworkDisconnect, Volume, VolumeCreate,
+};
 pub use read::{Unread, read};
 pub use run::{Limits, RunFlags};
 

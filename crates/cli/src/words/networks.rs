@@ -56,7 +56,7 @@ pub enum Network {
     /// Join a container to a network
     Connect(NetworkConnect),
     /// Take a container out of a network
-    Disconnect(NetworkConnect),
+    Disconnect(NetworkDisconnect),
     /// Remove networks that no container uses
     Prune(Prune),
 }
@@ -83,8 +83,19 @@ pub struct NetworkCreate {
     pub internal: bool,
     #[arg(long)]
     pub attachable: bool,
+    /// IPv4, unless false
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub ipv4: Option<bool>,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub ipv6: Option<bool>,
+    #[arg(long, value_name = "DRIVER", default_value = "default")]
+    pub ipam_driver: String,
+    /// KEY=VALUE for the address driver
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub ipam_opt: Vec<String>,
+    /// local
     #[arg(long)]
-    pub ipv6: bool,
+    pub scope: Option<String>,
     /// KEY=VALUE
     #[arg(long)]
     pub label: Vec<String>,
@@ -105,6 +116,25 @@ pub struct NetworkConnect {
     pub ip: Option<String>,
     #[arg(long)]
     pub ip6: Option<String>,
+    /// The network with the highest leads out
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, default_value_t = 0)]
+    pub gw_priority: i64,
+    /// CONTAINER:ALIAS
+    #[arg(long)]
+    pub link: Vec<String>,
+    #[arg(long, value_name = "ADDRESS")]
+    pub link_local_ip: Vec<String>,
+    /// KEY=VALUE for the driver
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub driver_opt: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct NetworkDisconnect {
+    #[arg(value_name = "NETWORK")]
+    pub network: String,
+    #[arg(value_name = "CONTAINER")]
+    pub container: String,
     #[arg(short, long)]
     pub force: bool,
 }

@@ -168,6 +168,8 @@ pub struct RunFlags {
     #[arg(long, value_name = "KEY=VALUE")]
     pub log_opt: Vec<String>,
     #[arg(long, value_name = "ADDRESS")]
+    pub link_local_ip: Vec<String>,
+    #[arg(long, value_name = "ADDRESS")]
     pub mac_address: Option<String>,
     #[arg(long, value_name = "PERCENT", allow_hyphen_values = true)]
     pub memory_swappiness: Option<i64>,
@@ -176,9 +178,10 @@ pub struct RunFlags {
     pub mount: Vec<String>,
     #[arg(long)]
     pub name: Option<String>,
-    /// bridge, none, host, container:NAME or a network's name
+    /// bridge, none, host, container:NAME or a network's name; several, and
+    /// name=NAME,alias=…,ip=…,gw-priority=…
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
-    pub network: Option<String>,
+    pub network: Vec<String>,
     #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
     pub network_alias: Vec<String>,
     #[arg(long)]
