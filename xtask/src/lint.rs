@@ -9,12 +9,16 @@ use std::{
 };
 
 /// What a room or program must never link, however indirectly.
-const APART: [(&str, &[&str]); 6] = [
+const APART: [(&str, &[&str]); 7] = [
     ("cofferdamd", &["runtime", "monitor"]),
-    ("cofferdam-run", &["policy", "engine", "api", "network", "image", "tokio", "rustls", "clap"]),
+    (
+        "cofferdam-run",
+        &["policy", "engine", "api", "network", "image", "resolver", "tokio", "rustls", "clap"],
+    ),
     ("cli", &["engine", "runtime", "policy", "monitor", "network", "image", "registry", "rustls"]),
     ("registry", &["engine", "policy", "network", "api"]),
     ("build", &["engine", "image", "policy", "network", "registry", "api"]),
+    ("resolver", &["engine", "policy", "network", "tokio"]),
     ("policy", &["rustix", "sys", "libc", "tokio"]),
 ];
 

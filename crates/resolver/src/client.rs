@@ -248,6 +248,8 @@ impl Resolver {
         let child = Command::new(&self.program)
             .arg0("cofferdamd")
             .args(["resolver", &self.user.to_string()])
+            // Said for those who look at the list of processes: whose it is.
+            .arg(&self.dir)
             .env_clear()
             .stdin(Stdio::from(listener))
             .stdout(Stdio::null())

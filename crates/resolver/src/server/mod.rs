@@ -59,7 +59,7 @@ struct Server {
     empty_since: Instant,
 }
 
-/// `cofferdamd resolver USER`: standard input is a listening unix socket.
+/// `cofferdamd resolver USER RUN-ROOT`: standard input is a listening unix socket.
 /// From here on it is user `USER`, and can do what [`crate::RIGHTS`] says.
 #[must_use]
 pub fn main(user: &str) -> ExitCode {
@@ -79,6 +79,7 @@ fn begin(user: &str) -> Result<Server, Error> {
     let listener = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3);
     let listener = listener.doing("take over the socket")?;
     confine::detach(&listener)?;
+    rustix::thread::set_name(c"resolver").doing("name itself")?;
     let mut poll = Poll::new().doing("make an epoll set")?;
     let dice = Dice::new().doing("draw random numbers")?;
     let listener = poll.watch(listener, Source::Listener, Wake::IN).doing("wait for daemons")?;

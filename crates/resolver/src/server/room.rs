@@ -35,6 +35,8 @@ const UNDER_WAY: usize = 256;
 const ASKERS: usize = 16;
 /// Connections at once.
 const CLIENTS: usize = 64;
+/// How long nobody is let in who there is no room for.
+const BREATH: Duration = Duration::from_secs(1);
 /// How long a server has. Source: `extIOTimeout` of moby.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Where servers are.
@@ -193,7 +195,19 @@ impl Room {
     /// Somebody connects.
     pub fn connected(&mut self, core: &mut Core) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok(socket) = accept_with(&self.tcp, flags) else { return };
+        let socket = match accept_with(&self.tcp, flags) {
+            Ok(socket) => socket,
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+                // It waits until there is room again, instead of being told
+                // of all the time.
+                if core.poll.change(&self.tcp, Wake::empty()).is_ok() {
+                    let later = core.now + BREATH;
+                    self.arm(core, later);
+                }
+                return;
+            }
+            Err(_) => return,
+        };
         if self.clients.len() >= CLIENTS {
             return;
         }
@@ -447,6 +461,9 @@ impl Room {
     pub fn wake(&mut self, core: &mut Core) {
         let now = core.now;
         self.alarm = None;
+        // Connections that there was no room for; it fails for no watched
+        // socket.
+        let _ = core.poll.change(&self.tcp, Wake::IN);
         let late = self.under_way.iter().filter(|(_, question)| question.until <= now);
         let late: Vec<u16> = late.map(|(id, _)| *id).collect();
         for id in late {
