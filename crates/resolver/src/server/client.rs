@@ -57,6 +57,8 @@ impl Client {
             return self.flush(core);
         }
         match recv(&self.socket, &mut core.buffer[..QUESTION], RecvFlags::DONTWAIT) {
+            // Said twice, it is not a half that was closed.
+            Ok((_, 0)) if self.done => return Err(Over),
             Ok((_, 0)) => self.done = true,
             Ok((_, length)) => self.read.extend(&core.buffer[..length]),
             Err(Errno::AGAIN | Errno::INTR) => {}

@@ -21,7 +21,10 @@ use crate::{
 use control::Daemon;
 use poll::{Poll, Source, Wake, Watched};
 use room::Room;
-use rustix::net::{SocketFlags, accept_with, sockopt::socket_peercred};
+use rustix::{
+    io::Errno,
+    net::{SocketFlags, accept_with, sockopt::socket_peercred},
+};
 use spec::Id;
 use std::{
     collections::HashMap,
@@ -32,6 +35,10 @@ use std::{
 
 /// How long it stays without a container.
 const IDLE: Duration = Duration::from_secs(10);
+/// How long a daemon waits that there is no room for.
+const BREATH: Duration = Duration::from_secs(1);
+/// Numbers of containers begin after it.
+const NOBODY: Number = 0;
 /// Longest datagram, in bytes.
 const DATAGRAM: usize = 65_535;
 
@@ -112,7 +119,9 @@ impl Server {
                 }
             }
             while let Some(number) = self.core.poll.due(self.core.now) {
-                if let Some(room) = self.rooms.get_mut(&number) {
+                if number == NOBODY {
+                    self.core.poll.change(&self.listener, Wake::IN).doing("wait for daemons")?;
+                } else if let Some(room) = self.rooms.get_mut(&number) {
                     room.wake(&mut self.core);
                 }
             }
@@ -159,7 +168,17 @@ impl Server {
     /// A daemon connects: the last one counts.
     fn meet(&mut self) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok(socket) = accept_with(&self.listener, flags) else { return };
+        let socket = match accept_with(&self.listener, flags) {
+            Ok(socket) => socket,
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+                // It waits until there is room again.
+                if self.core.poll.change(&self.listener, Wake::empty()).is_ok() {
+                    self.core.poll.wake_at(self.core.now + BREATH, NOBODY);
+                }
+                return;
+            }
+            Err(_) => return,
+        };
         if !socket_peercred(&socket).is_ok_and(|peer| peer.uid.as_raw() == self.user) {
             eprintln!("resolver: a stranger knocked");
             return;

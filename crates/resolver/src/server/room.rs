@@ -49,7 +49,8 @@ pub(crate) struct Room {
     number: Number,
     init: Watched,
     udp: Watched,
-    tcp: Watched,
+    /// None once it listens no more.
+    tcp: Option<Watched>,
     upstream: Upstream,
     lanes: Vec<Lane>,
     under_way: HashMap<u16, Question>,
@@ -107,7 +108,7 @@ impl Room {
             number,
             init: core.poll.watch(init, Source::Init(number), Wake::IN)?,
             udp: core.poll.watch(udp, Source::Udp(number), Wake::IN)?,
-            tcp: core.poll.watch(tcp, Source::Tcp(number), Wake::IN)?,
+            tcp: Some(core.poll.watch(tcp, Source::Tcp(number), Wake::IN)?),
             upstream: Upstream::default(),
             lanes: Vec::new(),
             under_way: HashMap::new(),
@@ -132,7 +133,7 @@ impl Room {
         for client in self.clients.into_values() {
             client.close(core);
         }
-        for watched in [self.init, self.udp, self.tcp] {
+        for watched in [self.init, self.udp].into_iter().chain(self.tcp) {
             core.poll.leave(watched);
         }
     }
@@ -195,12 +196,21 @@ impl Room {
     /// Somebody connects.
     pub fn connected(&mut self, core: &mut Core) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = match accept_with(&self.tcp, flags) {
+        let Some(tcp) = &self.tcp else { return };
+        let socket = match accept_with(tcp, flags) {
             Ok(socket) => socket,
+            Err(Errno::INVAL) => {
+                // Who may administer the network namespace has destroyed the
+                // socket, which would wake us for ever.
+                if let Some(tcp) = self.tcp.take() {
+                    core.poll.leave(tcp);
+                }
+                return;
+            }
             Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
                 // It waits until there is room again, instead of being told
                 // of all the time.
-                if core.poll.change(&self.tcp, Wake::empty()).is_ok() {
+                if core.poll.change(tcp, Wake::empty()).is_ok() {
                     let later = core.now + BREATH;
                     self.arm(core, later);
                 }
@@ -461,9 +471,11 @@ impl Room {
     pub fn wake(&mut self, core: &mut Core) {
         let now = core.now;
         self.alarm = None;
-        // Connections that there was no room for; it fails for no watched
-        // socket.
-        let _ = core.poll.change(&self.tcp, Wake::IN);
+        // Connections that there was no room for.
+        if let Some(tcp) = &self.tcp {
+            // It fails for no watched socket.
+            let _ = core.poll.change(tcp, Wake::IN);
+        }
         let late = self.under_way.iter().filter(|(_, question)| question.until <= now);
         let late: Vec<u16> = late.map(|(id, _)| *id).collect();
         for id in late {

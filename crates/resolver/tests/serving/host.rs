@@ -26,14 +26,25 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 const MARK: &str = "RESOLVER_TEST_HOST";
 const DIR: &str = "RESOLVER_TEST_DIR";
 
-/// Runs a test in a network namespace of its own. `name` is the test's own.
+/// Runs a test in namespaces of its own, with which all its processes end.
+/// `name` is the test's own.
 pub fn on_a_host(name: &str, test: impl FnOnce()) {
     if std::env::var_os(MARK).is_some_and(|mark| mark == name) {
         return test();
     }
     let dir = tempfile::tempdir().expect("a directory");
     let out = Command::new("timeout")
-        .args(["--signal=KILL", "100", "unshare", "--net", "--"])
+        .args([
+            "--signal=KILL",
+            "100",
+            "unshare",
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+        ])
         .arg(std::env::current_exe().expect("this program"))
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(MARK, name)
@@ -252,6 +263,12 @@ pub fn sockets_in(netns: &OwnedFd) -> usize {
     });
     let _ = netns.as_raw_fd();
     table.concat().matches(" 0B00007F:").count()
+}
+
+/// Does it wait for something?
+pub fn sleeps(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
 }
 
 pub fn runs(pid: u32) -> bool {

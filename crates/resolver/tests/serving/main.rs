@@ -8,7 +8,8 @@ use host::{Container, PATIENCE, Way, ask, on_a_host, query, resolver, seat};
 use server::Server;
 use std::{
     fs,
-    net::IpAddr,
+    net::{IpAddr, TcpStream},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -187,6 +188,27 @@ fn it_has_no_rights() {
         is("Threads:", "1");
         let nobody: IpAddr = "192.0.2.9".parse().expect("an address");
         assert!(network::asking_sockets(nobody).is_ok(), "the test itself may");
+    });
+}
+
+#[test]
+fn a_container_that_destroys_the_sockets_harms_itself_alone() {
+    on_a_host("a_container_that_destroys_the_sockets_harms_itself_alone", || {
+        let (vandal, quiet) = (Container::new(1), Container::new(2));
+        let resolver = resolver();
+        vandal.enter(&resolver, &["vandal"], &["127.0.0.1"]);
+        quiet.enter(&resolver, &["quiet"], &[]);
+        assert_eq!(vandal.ask(Way::Tcp, "vandal", A).code, 0);
+        vandal.within(|| {
+            let kill = ["-K", "--all", "--tcp", "--udp", "src", "127.0.0.11"];
+            let killed = Command::new("ss").args(kill).output().expect("ss(8)");
+            assert!(killed.status.success(), "{killed:?}");
+        });
+        assert!(!vandal.within(|| TcpStream::connect("127.0.0.11:53").is_ok()));
+        let pid = resolver.process().expect("it runs");
+        assert_eq!(quiet.ask(Way::Tcp, "quiet", A).addresses(), [[10, 0, 0, 2]]);
+        // One that is woken without end never does.
+        until("it is to sleep", || host::sleeps(pid));
     });
 }
 
