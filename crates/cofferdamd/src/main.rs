@@ -9,6 +9,9 @@
 //! ```
 //!
 //! Containers go on when it ends, however it ends; the next one adopts them.
+//!
+//! The engine starts it as `cofferdamd resolver USER RUN-ROOT` too: the process that
+//! answers containers' questions about names, and is no daemon.
 
 mod door;
 mod lock;
@@ -42,6 +45,11 @@ const LAST_STREAMS: Duration = Duration::from_millis(500);
 const OOM_SCORE: &str = "-500";
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == "resolver") {
+        let user = arguments.next().unwrap_or_default();
+        return resolver::main(&user.to_string_lossy());
+    }
     sys::heap::share(HEAPS);
     let words = Words::parse();
     match words.settled().map_err(anyhow::Error::from).and_then(|settings| run(&settings)) {

@@ -42,6 +42,8 @@ impl Engine {
             Due::Probe(id, number) => self.probe_due(&id, number),
             Due::Tidy => self.tidy(),
             Due::Collect => self.collect_due(),
+            Due::Resolver => self.resolver_heard(),
+            Due::Names => self.tell_all_names(),
         }
     }
 
@@ -153,6 +155,9 @@ impl Engine {
             tracing::warn!("work is left to the next daemon");
         }
         self.0.nursery.close();
+        if let Err(error) = self.0.resolver.close() {
+            tracing::warn!(%error, "cannot take leave of the resolver");
+        }
         let plugged = |cell: &Arc<Cell>| !cell.now().plugs.is_empty();
         if self.0.roster.all().iter().any(plugged) {
             self.tidy();
@@ -210,6 +215,7 @@ impl House {
     /// Takes back what a run put on the host. Nothing to take back is no error.
     pub(crate) fn clear_up(&self, before: &Container) -> Result<(), Error> {
         // One step that fails must not keep the others from being done.
+        self.resolver.leave(&before.id);
         let network = self.networks.leave(&before.plugs);
         self.network_events(before, "disconnect");
         let group = self.clear_group(before);

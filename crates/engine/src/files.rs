@@ -1,12 +1,8 @@
-//! The three files that a container finds in `/etc`: `hostname`, `hosts` and
-//! `resolv.conf`. Values in, texts out; [`write`] puts them down.
+//! Files that a container finds in `/etc`: `hostname` and `hosts`; the third is
+//! [`resolv.conf`](crate::resolv). Values in, texts out; [`write`] puts them down.
 
 use crate::{Error, error::Doing};
-use spec::docker::HostConfig;
 use std::{fmt::Write as _, fs, net::IpAddr, path::Path};
-
-/// What Docker asks where the host's own servers cannot be reached.
-const PUBLIC: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 
 /// `/etc/hosts`: the usual names, what the user added, and the container.
 pub(crate) fn hosts(
@@ -71,60 +67,6 @@ pub(crate) fn without_place(text: &str, addresses: &[IpAddr]) -> String {
     text.lines().filter(|line| !of_place(line)).map(|line| format!("{line}\n")).collect()
 }
 
-/// `/etc/resolv.conf`, from the host's and what the user said instead.
-/// `reachable` tells whether the container reaches what the host does:
-/// then even its loopback servers.
-pub(crate) fn resolv_conf(of_host: &str, host: &HostConfig, reachable: bool) -> String {
-    let words = |keyword: &str| {
-        let line = |line: &'_ str| line.trim().strip_prefix(keyword).map(str::to_owned);
-        let with_blank = |rest: &String| rest.starts_with([' ', '\t']);
-        of_host.lines().filter_map(line).filter(with_blank).collect::<Vec<_>>()
-    };
-    let given = |list: &Option<Vec<String>>| list.clone().filter(|list| !list.is_empty());
-    let servers = given(&host.dns).unwrap_or_else(|| {
-        let usable = |server: &String| {
-            let bare = server.split('%').next().unwrap_or_default();
-            reachable || bare.parse::<IpAddr>().is_ok_and(|address| !address.is_loopback())
-        };
-        let own = words("nameserver").into_iter().map(|s| s.trim().to_owned());
-        let own: Vec<String> = own.filter(usable).collect();
-        if own.is_empty() && !reachable { PUBLIC.map(str::to_owned).into() } else { own }
-    });
-    let last = |keyword| words(keyword).pop().unwrap_or_default();
-    let search = match given(&host.dns_search) {
-        // A single dot is Docker's word for "none".
-        Some(search) if search == ["."] => String::new(),
-        Some(search) => search.join(" "),
-        None => last("search").trim().to_owned(),
-    };
-    let options = match given(&host.dns_options) {
-        Some(options) => options.join(" "),
-        None => last("options").trim().to_owned(),
-    };
-    let mut text = String::new();
-    for server in servers {
-        let _ = writeln!(text, "nameserver {server}");
-    }
-    for (keyword, value) in [("search", search), ("options", options)] {
-        if !value.is_empty() {
-            let _ = writeln!(text, "{keyword} {value}");
-        }
-    }
-    text
-}
-
-/// What the host asks. Behind systemd-resolved's stub stands a file with the
-/// servers that a container can reach.
-pub(crate) fn hosts_resolv_conf() -> String {
-    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    if text.lines().any(|line| line.trim() == "nameserver 127.0.0.53")
-        && let Ok(behind) = fs::read_to_string("/run/systemd/resolve/resolv.conf")
-    {
-        return behind;
-    }
-    text
-}
-
 /// The name, and the long form before it if there is a domain.
 pub(crate) fn own_names(host: &str, domain: &str) -> String {
     if domain.is_empty() { host.to_owned() } else { format!("{host}.{domain} {host}") }
@@ -165,32 +107,5 @@ mod tests {
         let with = with_place(before, "web", &address);
         assert_eq!(with, "127.0.0.1\tlocalhost\n10.0.0.7\tdb\n10.1.0.2\tweb\n");
         assert_eq!(without_place(&with, &address), format!("{before}\n"));
-    }
-
-    #[test]
-    fn servers_on_the_hosts_loopback_are_left_out() {
-        let of_host = "nameserver 127.0.0.1\nnameserver 10.0.0.53\nsearch lan\noptions ndots:2\n";
-        let text = resolv_conf(of_host, &HostConfig::default(), false);
-        assert_eq!(text, "nameserver 10.0.0.53\nsearch lan\noptions ndots:2\n");
-        let shared = resolv_conf(of_host, &HostConfig::default(), true);
-        assert!(shared.starts_with("nameserver 127.0.0.1\n"), "with the host's network: all");
-    }
-
-    #[test]
-    fn without_a_server_that_can_be_reached_public_ones_are_asked() {
-        let text = resolv_conf("nameserver ::1\n", &HostConfig::default(), false);
-        assert_eq!(text, "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
-    }
-
-    #[test]
-    fn what_the_user_says_outranks_the_host() {
-        let host = HostConfig {
-            dns: Some(vec!["1.1.1.1".into()]),
-            dns_search: Some(vec![".".into()]),
-            dns_options: Some(vec!["ndots:1".into()]),
-            ..HostConfig::default()
-        };
-        let text = resolv_conf("nameserver 10.0.0.53\nsearch lan\n", &host, false);
-        assert_eq!(text, "nameserver 1.1.1.1\noptions ndots:1\n");
     }
 }

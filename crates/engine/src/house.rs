@@ -29,6 +29,7 @@ pub(crate) struct House {
     pub registry: registry::Registry,
     pub volumes: Volumes,
     pub networks: Networks,
+    pub resolver: resolver::Resolver,
     pub execs: Execs,
     pub workers: Workers,
     pub watcher: Watcher,

@@ -19,6 +19,7 @@ mod place;
 mod verbs;
 mod wish;
 
+pub(crate) use live::netns;
 pub(crate) use net::{Net, Plan};
 pub(crate) use place::{mac, shown_ports};
 pub use wish::{NetworkPool, NetworkWish};

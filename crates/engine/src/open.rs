@@ -6,6 +6,7 @@ use crate::{
     cell::Cell,
     collect::Collecting,
     container::Moving,
+    dns,
     error::Doing,
     events::Journal,
     exec::Execs,
@@ -13,7 +14,7 @@ use crate::{
     house::{House, Paths},
     networks::Networks,
     places, recover, registries,
-    roster::Roster,
+    roster::{self, Roster},
     store::{Row, Store, Write},
     volumes::Volumes,
     watcher::{Due, Watcher},
@@ -80,6 +81,7 @@ impl Engine {
             tidying: AtomicBool::default(),
             collecting: Collecting::default(),
             nursery: watch::Nursery::new(&options.runtime_binary),
+            resolver: dns::resolver(&paths.run, resolvers_user(&paths.data)),
             registry: Registry::new(registries::settings(&options)),
             options,
             paths,
@@ -157,6 +159,11 @@ fn first_slot(data_root: &Path) -> u32 {
     // 47 places besides the default's, spread by the path.
     let place = hash(data_root) % 47 + 1;
     u32::try_from(place).unwrap_or(1) * STRIDE
+}
+
+/// Whom an engine's resolver runs as: an id below all ranges of containers.
+fn resolvers_user(data_root: &Path) -> u32 {
+    roster::FIRST_ID - 1 - first_slot(data_root) / STRIDE
 }
 
 /// FNV-1a: the same on every day and in every version.

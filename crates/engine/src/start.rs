@@ -166,6 +166,14 @@ impl House {
             self.networks.plug(netns.as_fd(), &container.plugs)?;
             let plugs = container.plugs.clone();
             undo.with("unplug it", move || self.networks.unplug_all(&plugs));
+            if self.has_names(&container) {
+                self.tell_names(&container, netns.as_fd(), init.as_fd())?;
+                let id = &cell.id;
+                undo.with("forget its names", move || {
+                    self.resolver.leave(id);
+                    Ok(())
+                });
+            }
         }
         let waiting = std::mem::take(&mut cell.live().attaching);
         self.attach_all(cell, waiting);
@@ -236,8 +244,8 @@ impl House {
         files::write(&container.hosts_path, &hosts)?;
         files::write(&container.hostname_path, &format!("{name}\n"))?;
         let shared = *mode == Mode::Host;
-        let resolv = files::resolv_conf(&files::hosts_resolv_conf(), &container.host, shared);
-        files::write(&container.resolv_conf_path, &resolv)
+        let named = self.networks.any_with_names(plugs);
+        self.write_resolv_conf(container, named, shared)
     }
 
     /// The record says where it will be before it is there.

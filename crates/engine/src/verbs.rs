@@ -365,6 +365,9 @@ impl Engine {
             self.0.roster.rename(new, &old, &cell.id)?;
             return Err(error);
         }
+        if renamed.state.pid().is_some() {
+            self.0.tell_names_of(&cell)?;
+        }
         self.0.journal.container(&renamed, "rename", &[("oldName", format!("/{old}"))]);
         Ok(())
     }

@@ -32,6 +32,10 @@ pub(crate) enum Due {
     Tidy,
     /// It is time to look at the disk.
     Collect,
+    /// The resolver speaks, or has ended.
+    Resolver,
+    /// The resolver is to be told of all containers.
+    Names,
 }
 
 pub(crate) struct Watcher {

@@ -183,6 +183,7 @@ impl House {
         undo.with("unplug it", move || Ok(net.bridge()?.disconnect(&plugged)?));
         self.move_to(netns.as_fd(), &before.plugs, &rest)?;
         self.tell_hosts(before, |text, names| files::with_place(text, names, &addresses(&plug)))?;
+        self.names_changed(cell, before, &cell.now(), netns.as_fd())?;
         undo.keep();
         Ok(())
     }
@@ -207,6 +208,7 @@ impl House {
         let moved = self.move_to(netns.as_fd(), &before.plugs, &next.plugs);
         self.change_record(cell, &next)?;
         self.tell_hosts(before, |text, _| files::without_place(text, &addresses(plug)))?;
+        self.names_changed(cell, before, &cell.now(), netns.as_fd())?;
         moved
     }
 

@@ -278,6 +278,12 @@ impl Networks {
         }
     }
 
+    /// Is one of these places on a network where names are resolved?
+    pub fn any_with_names(&self, plugs: &Plugs) -> bool {
+        let has = |name: &String| self.named(name).is_some_and(|net| !net.network.is_predefined());
+        plugs.keys().any(has)
+    }
+
     /// What `inspect` shows of a container's places.
     pub fn settings(
         &self,
