@@ -4,7 +4,10 @@
 //! which set-id bits and file capabilities change; `look grant FILE BIT…`
 //! gives a file capabilities, as `setcap(8)` does; `look process PID` holds a
 //! process by a descriptor and opens its memory; `look abstract NAME` connects
-//! to an abstract socket. Exit code 0: it could.
+//! to an abstract socket; `look ask WAY NAME TYPE` and its like ask for names,
+//! see [`dns`]. Exit code 0: it could.
+
+mod dns;
 
 use std::{
     os::{linux::net::SocketAddrExt as _, unix::net},
@@ -23,6 +26,13 @@ fn main() -> ExitCode {
                 .and_then(|address| net::UnixStream::connect_addr(&address))
                 .map(drop),
         ),
+        ["ask", way, name, kind] => said(dns::ask(way, name, kind)),
+        ["firsts", name, times] => said(dns::firsts(name, times)),
+        ["load", name, seconds, window] => said(dns::load(name, seconds, window)),
+        ["getent", name] => said(dns::getent(name)),
+        ["serve", address, log] => said(dns::serve(address, log)),
+        ["hear", port] => said(dns::hear(port)),
+        ["send-as", from, to, text] => said(dns::send_as(from, to, text)),
         _ => ExitCode::from(2),
     }
 }
