@@ -13,6 +13,7 @@ mod contender;
 mod crowd;
 mod host;
 mod meter;
+mod names;
 mod peers;
 mod rows;
 mod statistics;
@@ -106,6 +107,9 @@ fn engines(
     }
     if wish.wants("crowd") {
         crowd::print(&all, verdicts)?;
+    }
+    if wish.wants("names") {
+        names::print(&all, scratch, binaries, verdicts)?;
     }
     Ok(())
 }

@@ -103,7 +103,8 @@ fn processes(contender: &Contender) -> Result<BTreeSet<u32>> {
     Ok(contender.meter.processes()?.into_iter().filter(counts).collect())
 }
 
-fn pss(pid: u32) -> Result<u64> {
+/// A process's proportional share of memory, in kB.
+pub fn pss(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
