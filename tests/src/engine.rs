@@ -322,7 +322,7 @@ fn wait(child: &mut Child, what: &str) -> ExitStatus {
 ///
 /// # Panics
 /// If it does not end within [`PATIENCE`].
-pub(crate) fn finish(mut child: Child, what: &str) -> Ran {
+pub fn finish(mut child: Child, what: &str) -> Ran {
     let gather = |stream: Option<Box<dyn std::io::Read + Send>>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();

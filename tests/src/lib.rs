@@ -16,7 +16,7 @@ pub mod left;
 mod registry;
 pub mod systemd;
 
-pub use engine::{Cli, Engine, Ran};
+pub use engine::{Cli, Engine, Ran, finish};
 pub use host::Host;
 pub use image::busybox;
 pub use registry::{Registry, Wants};

@@ -91,8 +91,7 @@ fn program(name: &str, package: &str) -> Result<PathBuf> {
 }
 
 /// What the root of the tests with real programs holds.
-const DEBIAN: &str =
-    "nginx-light,postgresql,openssh-server,iputils-ping,python3-minimal,nodejs,adduser,apt";
+const DEBIAN: &str = "nginx-light,postgresql,openssh-server,iputils-ping,python3-minimal,nodejs,adduser,apt,tcc,libc6-dev";
 
 /// A Debian root file system as a tar archive, made once.
 fn debian_root() -> Result<PathBuf> {

@@ -34,6 +34,10 @@ pub enum Verb {
     RunMany(usize),
     /// So many of `run -d`, so many at a time, by us; they are removed untimed
     Start(usize, usize),
+    /// `build` of COPY and five RUN, of which nothing is known
+    Build,
+    /// The same, of which all is
+    BuildAgain,
 }
 
 /// One row of the table.
@@ -53,7 +57,7 @@ const fn wall(who: &'static str, wall: f64) -> Target {
 }
 
 /// The table.
-pub const ROWS: [Row; 6] = [
+pub const ROWS: [Row; 8] = [
     Row {
         title: "run --rm busybox true, back to back",
         verb: Verb::Run,
@@ -90,6 +94,18 @@ pub const ROWS: [Row; 6] = [
         rounds: 20,
         targets: &[Target::Most { who: "cofferdam", wall: Duration::from_millis(600) }],
     },
+    Row {
+        title: "build of COPY and 5 RUN, uncached",
+        verb: Verb::Build,
+        rounds: 20,
+        targets: &[wall("docker", 0.25)],
+    },
+    Row {
+        title: "build of COPY and 5 RUN, cached",
+        verb: Verb::BuildAgain,
+        rounds: 20,
+        targets: &[Target::Most { who: "cofferdam", wall: Duration::from_millis(50) }],
+    },
 ];
 
 impl Verb {
@@ -97,6 +113,10 @@ impl Verb {
     fn suits(self, contender: &Contender) -> bool {
         match self {
             Self::Run | Self::RunAlone => true,
+            // Docker's CLI asks for BuildKit where it is not told otherwise.
+            Self::Build | Self::BuildAgain => {
+                !matches!(contender.kind, Kind::Floor | Kind::OursByDocker)
+            }
             Self::Exec | Self::Stop => contender.kind != Kind::Floor,
             Self::RunMany(_) => !matches!(contender.kind, Kind::Floor | Kind::OursByDocker),
             Self::Start(..) => matches!(contender.kind, Kind::Ours | Kind::OursBefore),
@@ -112,6 +132,8 @@ impl Verb {
             Self::Stop => contender.say(&["stop", "ending"]),
             Self::RunMany(many) => contender.say_all(&vec![run(contender); many], 8),
             Self::Start(many, workers) => start(contender, many, workers),
+            Self::Build => contender.say(&["build", "-q", "--no-cache", &context()?]),
+            Self::BuildAgain => contender.say(&["build", "-q", &context()?]),
         }
     }
 
@@ -130,6 +152,8 @@ impl Verb {
                 contender.say_all(&[contender.run_words(&said)], 1)?;
                 contender.until(&["exec", "ending", "test", "-e", "/tmp/up"])?;
             }
+            // So that all of it is known.
+            Self::BuildAgain => drop(contender.say(&["build", "-q", &context()?])?),
             _ => {}
         }
         Ok(())
@@ -142,6 +166,23 @@ impl Verb {
             _ => Ok(()),
         }
     }
+}
+
+/// The directory of what is built, made if it is not there.
+fn context() -> Result<String> {
+    let dir = std::env::temp_dir().join(format!("cofferdam-bench-{}/context", std::process::id()));
+    if !dir.exists() {
+        std::fs::create_dir_all(dir.join("files"))?;
+        for n in 0..50 {
+            std::fs::write(dir.join(format!("files/{n}")), vec![b'x'; 10 << 10])?;
+        }
+        let steps: String = (1..=5).map(|n| format!("RUN echo {n} > /{n}\n")).collect();
+        std::fs::write(
+            dir.join("Dockerfile"),
+            format!("FROM busybox\nCOPY files /files\n{steps}"),
+        )?;
+    }
+    Ok(dir.display().to_string())
 }
 
 fn run(contender: &Contender) -> Vec<String> {
