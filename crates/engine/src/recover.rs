@@ -39,6 +39,8 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
             let mut own = cell.own_first();
             engine.recover(&cell, &boot);
             cell.set_free(&mut own);
+            drop(own);
+            engine.end_of_build(&cell);
             drop(done);
         });
     }
@@ -56,6 +58,19 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
 }
 
 impl Engine {
+    /// A step's container goes with its build, which is no more.
+    fn end_of_build(&self, cell: &Cell) {
+        if !cell.now().of_build {
+            return;
+        }
+        match self.remove(cell.id.as_str(), true, true) {
+            Ok(()) | Err(Error::NoContainer(_)) => {}
+            Err(error) => {
+                tracing::warn!(id = %cell.id, %error, "cannot remove a build's container")
+            }
+        }
+    }
+
     /// Finds out what became of one container, and acts on it. Its `verb`
     /// lock is held.
     fn recover(&self, cell: &Arc<Cell>, boot: &str) {
@@ -95,11 +110,6 @@ impl Engine {
         if container.state == State::Removing {
             let stuck = cell.step(Step::Stuck, |_| {})?;
             house.leave(&stuck);
-        }
-        if container.of_build {
-            // Its build is no more.
-            drop(self.remove(cell.id.as_str(), true, true));
-            return Ok(());
         }
         if matches!(container.state, State::Removing | State::Dead) {
             self.remove_owned(cell, false)?;

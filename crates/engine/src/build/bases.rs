@@ -12,7 +12,7 @@ use spec::Reference;
 use std::io;
 
 /// Something to copy from.
-pub(super) enum From_<'a> {
+pub(super) enum Origin<'a> {
     /// The build's context, or one by a name.
     Context(&'a Tree),
     /// Another one by a name.
@@ -21,7 +21,7 @@ pub(super) enum From_<'a> {
     Draft(Draft, Tree),
 }
 
-impl From_<'_> {
+impl Origin<'_> {
     pub fn tree(&self) -> &Tree {
         match self {
             Self::Context(tree) => tree,
@@ -77,25 +77,30 @@ impl Job<'_> {
         index: usize,
         name: Option<&str>,
         at: (usize, usize),
-    ) -> Result<From_<'_>, Stopped> {
+    ) -> Result<Origin<'_>, Stopped> {
         let Some(name) = name else {
             let none = || BuildError::invalid("there is no build context to copy from");
-            return Ok(From_::Context(self.context.as_ref().ok_or_else(none)?));
+            return Ok(Origin::Context(self.context.as_ref().ok_or_else(none)?));
         };
         let draft = match stage_named(&self.file, index, name) {
             Some(earlier) => self.result(earlier)?,
             None => match self.wish.contexts.get(name) {
-                Some(BuildContext::Dir(dir)) => return Ok(From_::Named(tree(dir)?)),
+                Some(BuildContext::Dir(dir)) => return Ok(Origin::Named(tree(dir)?)),
                 Some(BuildContext::Image(image)) => self.image(image, "", at)?,
                 None if name.parse::<usize>().is_ok() => {
-                    let words = format!("invalid from flag value {name}: index out of bounds");
+                    let words = match self.wish.manner {
+                        super::BuildManner::Classic => {
+                            format!("invalid from flag value {name}: index out of bounds")
+                        }
+                        super::BuildManner::BuildKit => format!("invalid stage index {name}"),
+                    };
                     return Err(BuildError::invalid(words).into());
                 }
                 None => self.image(name, "", at)?,
             },
         };
         let tree = self.mounted(&draft)?;
-        Ok(From_::Draft(draft, tree))
+        Ok(Origin::Draft(draft, tree))
     }
 
     /// A draft's files, to read.

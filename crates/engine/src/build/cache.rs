@@ -118,7 +118,10 @@ impl Engine {
         let mut pruned = CachePruned::default();
         let mut steps = Vec::new();
         for entry in entries {
-            let stays = (entry.shared && !all)
+            let dir = self.0.paths.data.join("build/mounts").join(&entry.id);
+            let used = entry.kind != "regular" && super::mounts::in_use(&dir);
+            let stays = used
+                || (entry.shared && !all)
                 || until.is_some_and(|until| entry.used >= until)
                 || left <= keep && keep > 0
                 || !filters.fits("id", &entry.id)
@@ -132,7 +135,7 @@ impl Engine {
             if entry.kind == "regular" {
                 steps.push(entry.id.clone());
             } else {
-                snapshot::remove(&self.0.paths.data.join("build/mounts").join(&entry.id))?;
+                snapshot::remove(&dir)?;
                 pruned.reclaimed += entry.size;
             }
             pruned.removed.push(entry.id);

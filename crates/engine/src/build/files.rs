@@ -5,7 +5,7 @@
 //! packed.
 
 use super::{
-    BuildManner, BuildSaid, bases::From_, error::BuildError, fetch, job::Stopped, stage::Stage,
+    BuildManner, BuildSaid, bases::Origin, error::BuildError, fetch, job::Stopped, stage::Stage,
 };
 use crate::{Error, archive::read_in_root};
 use build::{Chmod, Counts, Found, Manner, Target, clean, climbs, config::absolute, key};
@@ -73,7 +73,7 @@ impl Stage<'_, '_> {
         // A stage or image that is the same has the same files: they need not
         // be read.
         let quick = match &from {
-            From_::Draft(draft, _) => {
+            Origin::Draft(draft, _) => {
                 let stack: Vec<&str> = draft.layers.iter().map(|l| l.diff_id().as_str()).collect();
                 Some(key(&[&self.key, "copy from", &format!("{copy:?}"), &stack.join(" ")]))
             }
@@ -132,12 +132,14 @@ impl Stage<'_, '_> {
     /// Sources in a tree.
     fn local(
         &self,
-        from: &From_<'_>,
+        from: &Origin<'_>,
         pattern: &str,
         asked: &Asked<'_>,
         into: &mut Vec<Source>,
     ) -> Result<(), Stopped> {
-        if climbs(pattern) && !matches!(from, From_::Draft(..)) {
+        let classic = self.job.wish.manner == BuildManner::Classic;
+        // BuildKit takes what climbs for the top.
+        if classic && climbs(pattern) && !matches!(from, Origin::Draft(..)) {
             return Err(BuildError::invalid(format!(
                 "{} failed: forbidden path outside the build context: {pattern} ()",
                 asked.word
@@ -147,6 +149,10 @@ impl Stage<'_, '_> {
         // `a/./b`: what is kept of the path begins behind the point.
         let pivot = pattern.find("/./").map(|at| clean(&pattern[..at]));
         let found = from.tree().matching(pattern).map_err(|error| match error {
+            build::Error::Missing(_) if !classic => BuildError::invalid(format!(
+                "failed to compute cache key: failed to calculate checksum of ref: \"/{}\": not found",
+                clean(pattern)
+            )),
             build::Error::Missing(_) if build::Wildcard::is_one(pattern) => {
                 BuildError::invalid(format!("{} failed: no source files were specified", asked.word))
             }
@@ -173,7 +179,7 @@ impl Stage<'_, '_> {
     fn put(
         &mut self,
         asked: &Asked<'_>,
-        from: Option<&From_<'_>>,
+        from: Option<&Origin<'_>>,
         sources: Vec<Source>,
         quick: Option<String>,
     ) -> Result<(), Stopped> {
@@ -294,7 +300,7 @@ fn documents(files: &Files, into: &mut Vec<Source>) {
 
 /// Digest of all sources.
 fn sum(
-    from: Option<&From_<'_>>,
+    from: Option<&Origin<'_>>,
     sources: &[Source],
     skip: Option<&dyn Fn(&str) -> bool>,
 ) -> Result<String, Stopped> {
@@ -303,7 +309,7 @@ fn sum(
     for source in sources {
         let sum = match source {
             Source::Found(found, kept) => {
-                let tree = from.map(From_::tree).ok_or_else(|| BuildError::invalid("no tree"))?;
+                let tree = from.map(Origin::tree).ok_or_else(|| BuildError::invalid("no tree"))?;
                 let sum = tree.sum(found, counts)?;
                 format!("{} {kept}", build::hex(&sum))
             }
@@ -328,7 +334,7 @@ fn sum(
 fn one(
     root: BorrowedFd<'_>,
     source: &Source,
-    from: Option<&From_<'_>>,
+    from: Option<&Origin<'_>>,
     path: &str,
     asked: &Asked<'_>,
     manner: &Manner<'_>,
@@ -336,9 +342,7 @@ fn one(
     let target = Target::new(root);
     match source {
         Source::Found(found, kept) => {
-            if asked.unpack.0
-                && found.is_file()
-                && unpacked(root, &mut found.open()?, path, asked, manner)?
+            if asked.unpack.0 && found.is_file() && unpacked(root, &mut found.open()?, path, asked)?
             {
                 return Ok(());
             }
@@ -358,7 +362,7 @@ fn one(
                 path: file.clone(),
                 source,
             })?;
-            if asked.unpack.1 && unpacked(root, &mut opened, path, asked, manner)? {
+            if asked.unpack.1 && unpacked(root, &mut opened, path, asked)? {
                 return Ok(());
             }
             // As Docker: nobody but root reads what was fetched.
@@ -379,7 +383,6 @@ fn unpacked(
     file: &mut fs::File,
     path: &str,
     asked: &Asked<'_>,
-    _manner: &Manner<'_>,
 ) -> Result<bool, Stopped> {
     let again = |file: &mut fs::File| {
         file.rewind().map_err(|source| Error::Host { doing: "read", path: path.into(), source })

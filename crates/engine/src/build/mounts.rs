@@ -6,14 +6,14 @@
 //! cleared away before the layer is packed: by descriptors, and only if it
 //! is empty and was not there before (CVE-2024-23652).
 
-use super::{bases::From_, error::BuildError, job::Stopped, run::script, stage::Stage};
+use super::{bases::Origin, error::BuildError, job::Stopped, run::script, stage::Stage};
 use crate::{Error, error::Doing};
 use build::{Counts, Manner, Target, Tree, clean, config::absolute};
 use dockerfile::{Command, Held, Mount, MountKind, Sharing};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use spec::docker::{BindOptions, Config, HostConfig, TmpfsOptions};
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fs,
     os::{
         fd::{AsFd as _, AsRawFd as _},
@@ -36,6 +36,20 @@ const PIPES: &str = "/dev/pipes";
 /// Cache mounts that are in use alone.
 static LOCKED: (Mutex<Option<HashSet<PathBuf>>>, Condvar) = (Mutex::new(None), Condvar::new());
 
+/// Cache mounts that steps share, and how many do.
+static SHARED: Mutex<BTreeMap<PathBuf, u32>> = Mutex::new(BTreeMap::new());
+
+/// Whether a step works in a cache mount at this moment.
+pub(super) fn in_use(dir: &Path) -> bool {
+    let locked = LOCKED.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let alone = locked.as_ref().is_some_and(|locked| locked.contains(dir));
+    alone || shared().contains_key(dir)
+}
+
+fn shared() -> std::sync::MutexGuard<'static, BTreeMap<PathBuf, u32>> {
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What a step mounts, found; nothing is made yet.
 pub(super) struct Prepared<'a> {
     /// What of it makes a difference to the result.
@@ -45,8 +59,8 @@ pub(super) struct Prepared<'a> {
 }
 
 enum Found<'a> {
-    Bind { from: From_<'a>, source: String, writable: bool },
-    Cache { dir: PathBuf, seed: Option<(From_<'a>, String)>, sharing: Sharing, mount: MountKind },
+    Bind { from: Origin<'a>, source: String, writable: bool },
+    Cache { dir: PathBuf, seed: Option<(Origin<'a>, String)>, sharing: Sharing, mount: MountKind },
     Tmpfs { size: u64 },
     Secret(Held, String),
     Ssh(Held),
@@ -64,6 +78,7 @@ pub(super) struct Stub {
 pub(super) struct Live {
     pub stubs: Vec<Stub>,
     locked: Vec<PathBuf>,
+    shared: Vec<PathBuf>,
     agents: Vec<Agent>,
 }
 
@@ -221,13 +236,13 @@ fn bind_mount(path: &Path, target: &str, read_only: bool) -> spec::docker::Mount
 /// written to or stands in no directory of ours.
 fn bind_source(
     stage: &Stage<'_, '_>,
-    from: &From_<'_>,
+    from: &Origin<'_>,
     source: &str,
     writable: bool,
 ) -> Result<PathBuf, Stopped> {
     let tree = from.tree();
     let found = tree.find(source)?;
-    if !writable && !matches!(from, From_::Draft(..)) {
+    if !writable && !matches!(from, Origin::Draft(..)) {
         let path = format!("/proc/self/fd/{}", found.as_fd().as_raw_fd());
         return Ok(fs::read_link(&path).doing("read the link", &path)?);
     }
@@ -243,7 +258,7 @@ fn cache(
     stage: &Stage<'_, '_>,
     live: &mut Live,
     dir: &Path,
-    seed: &Option<(From_<'_>, String)>,
+    seed: &Option<(Origin<'_>, String)>,
     sharing: Sharing,
     mount: &MountKind,
 ) -> Result<(PathBuf, bool), Stopped> {
@@ -251,7 +266,11 @@ fn cache(
         return Err(BuildError::invalid("not a cache mount").into());
     };
     let dir = match sharing {
-        Sharing::Shared => dir.to_owned(),
+        Sharing::Shared => {
+            *shared().entry(dir.to_owned()).or_default() += 1;
+            live.shared.push(dir.to_owned());
+            dir.to_owned()
+        }
         Sharing::Locked => {
             live.lock(stage, dir)?;
             dir.to_owned()
@@ -429,6 +448,16 @@ impl Drop for Live {
             locked.get_or_insert_default().remove(dir);
         }
         LOCKED.1.notify_all();
+        drop(locked);
+        let mut shared = shared();
+        for dir in &self.shared {
+            if let Some(count) = shared.get_mut(dir) {
+                *count -= 1;
+                if *count == 0 {
+                    shared.remove(dir);
+                }
+            }
+        }
     }
 }
 

@@ -26,7 +26,7 @@ fn network(run: &Run, limits: &HostConfig) -> String {
 }
 
 impl Stage<'_, '_> {
-    pub(super) fn run(&mut self, run: &Run, mounts: &[Mount], text: &str) -> Result<(), Stopped> {
+    pub(super) fn run(&mut self, run: &Run, mounts: &[Mount]) -> Result<(), Stopped> {
         let wish = self.job.wish;
         if run.security == Security::Insecure && !wish.allow_insecure {
             let words = "granting entitlement security.insecure is not allowed by build daemon configuration: take --security=insecure out";
@@ -55,7 +55,6 @@ impl Stage<'_, '_> {
             &prepared.inputs,
             &format!("{:?}{:?}", run.network, run.security),
         ]);
-        let _ = text;
         let kept = self.draft.config.config.clone();
         self.settle(key, &told, kept, |stage| {
             let mut image = stage.draft.config.config.clone();

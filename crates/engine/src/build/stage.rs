@@ -5,8 +5,9 @@ use super::{
     error::BuildError,
     job::{Job, Stopped},
 };
+use crate::Error;
 use build::{Base, Planned, Scope, config, key};
-use dockerfile::{Instruction, Step, Words};
+use dockerfile::{Command, Files, Instruction, Network, Security, Step, Words};
 use image::{Draft, Layer, Making};
 use spec::{
     docker::Config,
@@ -32,6 +33,8 @@ pub(super) struct Stage<'j, 'a> {
     has_cmd: bool,
     /// Nothing is taken from the cache any more.
     fresh: bool,
+    /// The step under way may be one that another image lends.
+    lends: bool,
 }
 
 /// Builds one stage.
@@ -108,12 +111,13 @@ fn begin<'j, 'a>(
         job,
         index: planned.index,
         at: (place, 0),
-        key: key(&["from", draft.id.as_str()]),
+        key: begins(&draft),
         before: String::new(),
         draft,
         scope: Scope::default(),
         has_cmd: false,
         fresh: job.wish.no_cache || (filtered && !name.is_empty()),
+        lends: false,
     };
     let config = &mut stage.draft.config.config;
     if !config.env.iter().any(|pair| pair.starts_with("PATH=")) {
@@ -128,6 +132,31 @@ fn begin<'j, 'a>(
         stage.step(&step)?;
     }
     Ok(stage)
+}
+
+/// What the key of a stage's first step begins with.
+fn begins(draft: &Draft) -> String {
+    let config = &draft.config;
+    let variant = config.variant.as_deref().unwrap_or_default();
+    key(&["from", draft.id.as_str(), &config.os, &config.architecture, variant])
+}
+
+/// Whether history tells all that an instruction takes in, so that one of
+/// somebody else's that reads alike did alike.
+fn tells_all(instruction: &Instruction, manner: BuildManner) -> bool {
+    let whole =
+        |files: &Files| manner == BuildManner::Classic && files.chmod.is_none() && !files.link;
+    match instruction {
+        Instruction::Run(run) => {
+            matches!(run.command, Command::Shell(_))
+                && run.mounts.is_empty()
+                && run.network == Network::Default
+                && run.security == Security::Sandbox
+        }
+        Instruction::Copy(copy) => !copy.parents && whole(&copy.files),
+        Instruction::Add(add) => add.unpack.is_none() && whole(&add.files),
+        _ => true,
+    }
 }
 
 /// Nothing at all.
@@ -163,6 +192,7 @@ impl Stage<'_, '_> {
         let lookup = move |name: &str| scope.value(&env, name);
         let words = Words { escape: self.job.file.directives.escape, scope: &lookup };
         let instruction = step.expand(&words)?;
+        self.lends = tells_all(&instruction, self.job.wish.manner);
         match &instruction {
             Instruction::Arg(args) => {
                 let mut told = String::from("ARG");
@@ -183,7 +213,7 @@ impl Stage<'_, '_> {
             }
             Instruction::Run(run) => {
                 let mounts = step.mounts(&words)?;
-                self.run(run, &mounts, &step.text)
+                self.run(run, &mounts)
             }
             Instruction::Copy(copy) => self.copy(copy),
             Instruction::Add(add) => self.add(add),
@@ -210,7 +240,9 @@ impl Stage<'_, '_> {
     /// A step that changes the configuration alone.
     fn configured(&mut self, told: &str, config: Config) -> Result<(), Stopped> {
         let history = self.told(told, &config);
-        let key = key(&[&self.key, "config", told]);
+        // All of what it comes to: words are told short (CVE-2024-24557).
+        let whole = serde_json::to_string(&config).map_err(|e| Error::records(&e))?;
+        let key = key(&[&self.key, "config", told, &whole]);
         self.settle(key, &history, config, |_| Ok(None))
     }
 
@@ -298,7 +330,7 @@ impl Stage<'_, '_> {
     /// The same step of an image that may serve as a cache: one whose history
     /// is this one's so far, on the same layers, and goes on with this step.
     fn lent(&self, told: &str) -> Option<(History, Option<Layer>)> {
-        if self.fresh {
+        if self.fresh || !self.lends {
             return None;
         }
         let own = &self.draft.config.history;
