@@ -1,0 +1,152 @@
+//! What builds come to: drafts, steps, and what outlives what. Needs root.
+
+use image::{Draft, Import, Kept, Making, Step, Store};
+use snapshot::{IdRange, Root};
+use spec::{Digest, Reference};
+use std::path::{Path, PathBuf};
+
+struct Scratch {
+    dir: tempfile::TempDir,
+    store: Store,
+    base: Digest,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("scratch");
+        let store = Store::open(&dir.path().join("data")).expect("open");
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(4);
+        tar.append_data(&mut header, "base", &b"base"[..]).expect("memory");
+        let tar = tar.into_inner().expect("memory");
+        let wish = Import { reference: Some(name("base")), ..Import::default() };
+        let base = store.import(&wish, &mut &tar[..]).expect("import");
+        Self { dir, store, base }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn count(&self, dir: &str) -> usize {
+        std::fs::read_dir(self.data().join(dir)).expect("list").count()
+    }
+
+    /// A state one layer above the base.
+    fn draft(&self, making: &Making<'_>, text: &str) -> Draft {
+        let base = making.image(&self.base).expect("the base");
+        let root = Root::prepare(&self.data(), text, IdRange::HOST).expect("root");
+        let mount = root.mount(&making.dirs(&base)).expect("mount");
+        write(&mount, text);
+        drop(mount);
+        let layer = making.pack(&root).expect("packed").expect("not empty");
+        Root::remove(&self.data(), text).expect("removed");
+        let mut config = base.config.clone();
+        config.config.user = text.to_owned();
+        making.draft(config, [base.layers, vec![layer]].concat()).expect("a draft")
+    }
+
+    fn again(self) -> Self {
+        let Self { dir, store, base } = self;
+        drop(store);
+        let store = Store::open(&dir.path().join("data")).expect("open");
+        Self { dir, store, base }
+    }
+}
+
+fn write(root: &std::os::fd::OwnedFd, text: &str) {
+    use std::os::fd::AsRawFd as _;
+    let path = format!("/proc/self/fd/{}/new", root.as_raw_fd());
+    std::fs::write(Path::new(&path), text).expect("write");
+}
+
+fn name(text: &str) -> Reference {
+    text.parse::<Reference>().expect(text).or_latest()
+}
+
+fn step(key: &str, draft: &Draft) -> Step {
+    Step {
+        key: key.into(),
+        parent: String::new(),
+        id: draft.id.clone(),
+        what: "RUN x".into(),
+        size: 1,
+        created: 1,
+        used: 1,
+        uses: 0,
+    }
+}
+
+#[test]
+fn what_is_not_kept_goes_with_its_build() {
+    let scratch = Scratch::new();
+    let before = (scratch.count("layers"), scratch.count("blobs/sha256"));
+    let making = scratch.store.making();
+    let draft = scratch.draft(&making, "a");
+    assert_eq!(scratch.store.layers(&draft.id).expect("a container can have it").len(), 2);
+    drop(making);
+    assert!(scratch.store.layers(&draft.id).is_err());
+    assert_eq!((scratch.count("layers"), scratch.count("blobs/sha256")), before);
+}
+
+#[test]
+fn a_step_is_known_by_its_key_even_without_images_and_by_the_next_store() {
+    let scratch = Scratch::new();
+    let making = scratch.store.making();
+    let draft = scratch.draft(&making, "a");
+    let names = [name("made")];
+    let kept = Kept { draft: &draft, parent: Some(scratch.base.clone()), names: &names };
+    making.keep(&[(step("k", &draft), draft.clone())], &[], &[kept]).expect("kept");
+    drop(making);
+    assert_eq!(scratch.store.lookup("made").expect("named"), draft.id);
+    for image in ["made", "base"] {
+        scratch.store.remove(image, true, true, &|_| Vec::new()).expect("removed");
+    }
+    let scratch = scratch.again();
+    assert!(scratch.store.list(true).expect("list").is_empty());
+    let making = scratch.store.making();
+    assert_eq!(making.recall("k").expect("read").expect("known"), draft);
+    assert_eq!(making.recall("other").expect("read"), None);
+    making.keep(&[], &["k".into()], &[]).expect("kept");
+    drop(making);
+    assert_eq!(scratch.store.steps().expect("read")[0].uses, 1);
+    // Until it is forgotten: then nothing is left.
+    assert!(scratch.store.forget_steps(&["k".into()]).expect("forgotten") > 0);
+    assert_eq!((scratch.count("layers"), scratch.count("blobs/sha256")), (0, 0));
+    assert_eq!(scratch.store.making().recall("k").expect("read"), None);
+}
+
+#[test]
+fn an_image_keeps_what_a_forgotten_step_had() {
+    let scratch = Scratch::new();
+    let making = scratch.store.making();
+    let draft = scratch.draft(&making, "a");
+    let names = [name("made")];
+    let kept = Kept { draft: &draft, parent: None, names: &names };
+    making.keep(&[(step("k", &draft), draft.clone())], &[], &[kept]).expect("kept");
+    drop(making);
+    assert_eq!(scratch.store.forget_steps(&["k".into()]).expect("forgotten"), 0);
+    let scratch = scratch.again();
+    assert_eq!(scratch.store.layers(&draft.id).expect("whole").len(), 2);
+    assert_eq!(scratch.store.inspect(&draft.id).expect("whole").config, draft.config);
+}
+
+#[test]
+fn a_step_that_a_build_relies_on_can_be_forgotten_under_it() {
+    let scratch = Scratch::new();
+    let making = scratch.store.making();
+    let draft = scratch.draft(&making, "a");
+    making.keep(&[(step("k", &draft), draft.clone())], &[], &[]).expect("kept");
+    drop(making);
+    let making = scratch.store.making();
+    let known = making.recall("k").expect("read").expect("known");
+    scratch.store.forget_steps(&["k".into()]).expect("forgotten");
+    let names = [name("made")];
+    let kept = Kept { draft: &known, parent: None, names: &names };
+    making.keep(&[], &[], &[kept]).expect("kept");
+    drop(making);
+    let scratch = scratch.again();
+    assert_eq!(scratch.store.layers(&draft.id).expect("whole").len(), 2);
+    scratch.store.inspect(&draft.id).expect("its configuration, too");
+}
