@@ -256,3 +256,82 @@ fn short(id: &str) -> &str {
     let hex = id.strip_prefix("sha256:").unwrap_or(id);
     hex.get(..12).unwrap_or(hex)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::StepPlan;
+
+    fn plan(stages: usize) -> BuildSaid {
+        let step = |text: &str| StepPlan { text: text.into(), line: 1 };
+        let stage = |index| StagePlan {
+            index,
+            name: None,
+            steps: vec![step("FROM a"), step("RUN b")],
+            needs: Vec::new(),
+        };
+        BuildSaid::Plan { args: vec![step("ARG x")], stages: (0..stages).map(stage).collect() }
+    }
+
+    fn text(lines: Vec<Line>) -> String {
+        let one = |line: Line| match line {
+            Line::Stream { stream } => stream,
+            Line::Aux { aux } => format!("[{}]\n", aux.id),
+            Line::Failure { error, .. } => error,
+            Line::Progress(value) => value.to_string(),
+        };
+        lines.into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn stages_are_told_one_after_the_other_whichever_is_faster() {
+        let mut told = Told::default();
+        let mut out = text(told.take(plan(2)));
+        for said in [
+            BuildSaid::Began { stage: 0, step: 0 },
+            BuildSaid::Began { stage: 1, step: 0 },
+            BuildSaid::Ended { stage: 1, step: 0, id: "sha256:bb".into() },
+            BuildSaid::StageEnded { stage: 1 },
+            BuildSaid::Ended { stage: 0, step: 0, id: "sha256:aa".into() },
+            BuildSaid::StageEnded { stage: 0 },
+        ] {
+            out += &text(told.take(said));
+        }
+        assert_eq!(
+            out,
+            "Step 1/5 : ARG x\nStep 2/5 : FROM a\n ---> aa\n[sha256:aa]\n\
+             Step 4/5 : FROM a\n ---> bb\n[sha256:bb]\n"
+        );
+    }
+
+    #[test]
+    fn what_waits_is_told_when_the_build_fails() {
+        let mut told = Told::default();
+        told.take(plan(2));
+        told.take(BuildSaid::Began { stage: 1, step: 1 });
+        assert_eq!(text(told.rest()), "Step 5/5 : RUN b\n");
+        let error = BuildError {
+            message: "it failed".into(),
+            code: Some(3),
+            line: Some(7),
+            kind: engine::Kind::Invalid,
+        };
+        let line = serde_json::to_string(&told.failure(&error, "Dockerfile")).expect("json");
+        let expected = r#"{"errorDetail":{"code":3,"message":"it failed (Dockerfile:7)"},"error":"it failed (Dockerfile:7)"}"#;
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn credentials_are_found_by_every_name_of_a_registry() {
+        let known = |name: &str| {
+            let who = Credentials { username: "me".into(), ..Credentials::default() };
+            let (said, _) = std::sync::mpsc::sync_channel(1);
+            Client::new(said, [(name.to_owned(), who)].into(), BTreeMap::new())
+        };
+        let asked = |name: &str, registry: &str| known(name).credentials(registry).username;
+        assert_eq!(asked("https://index.docker.io/v1/", "docker.io"), "me");
+        assert_eq!(asked("localhost:5000", "localhost:5000"), "me");
+        assert_eq!(asked("https://r.example/", "r.example"), "me");
+        assert_eq!(asked("r.example", "docker.io"), "");
+    }
+}
