@@ -700,3 +700,36 @@ CMD [\"nginx\", \"-g\", \"daemon off;\"]
     assert_eq!(engine.inspect("s", "{{.State.ExitCode}}"), "0");
     engine.leaves_nothing();
 }
+
+#[test]
+fn build14_what_only_reads_alike_is_not_taken_for_the_same() {
+    let engine = Engine::new();
+    let context = Context::new(&engine, "c");
+    // CVE-2024-24557: history tells these short.
+    for (check, nanos) in [("1s", "1000000000"), ("1500ms", "1500000000")] {
+        context.dockerfile(&format!("FROM busybox\nHEALTHCHECK --interval={check} CMD true\n"));
+        context.builds(Cli::Docker, &["-t", "h"]);
+        let format = ["image", "inspect", "--format", "{{.Config.Healthcheck.Interval}}", "h"];
+        let interval = engine.says_as(Cli::Docker, &format);
+        assert!(interval == check || interval == nanos || interval == "1.5s", "{interval}");
+    }
+    for (words, said) in [("\"a b\"", "[a b]"), ("\"a\", \"b\"", "[a][b]")] {
+        let printf = format!("RUN [\"/bin/printf\", \"[%s]\", {words}]");
+        context.dockerfile(&format!("FROM busybox\n{printf}\n"));
+        let out = context.builds(Cli::Docker, &[]);
+        assert!(out.contains(&format!("\n{said}")), "{out}");
+    }
+    // An image lends its steps to whoever names it, and is named by nobody else.
+    let text = "FROM busybox\nENV A=1\nRUN echo $A > /a\nRUN [\"/bin/touch\", \"/b\"]\nCMD x\n";
+    context.dockerfile(text);
+    context.builds(Cli::Docker, &["-t", "lender"]);
+    let lender = id(&engine, "lender");
+    engine.says(&["builder", "prune", "-a", "-f"]);
+    let said = context.builds(Cli::Docker, &["--cache-from", "lender"]);
+    assert_eq!(said.matches("---> Using cache").count(), 2, "up to the list of words: {said}");
+    assert!(!said.contains(&lender["sha256:".len()..][..12]), "{said}");
+    engine.says(&["builder", "prune", "-a", "-f"]);
+    let said = context.builds(Cli::Docker, &[]);
+    assert_eq!(said.matches("---> Using cache").count(), 0, "{said}");
+    engine.leaves_nothing();
+}
