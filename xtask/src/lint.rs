@@ -17,6 +17,7 @@ const APART: [(&str, &[&str]); 7] = [
     ),
     ("cli", &["engine", "runtime", "policy", "monitor", "network", "image", "registry", "rustls"]),
     ("registry", &["engine", "policy", "network", "api"]),
+    ("buildkit", &["api"]),
     ("build", &["engine", "image", "policy", "network", "registry", "api"]),
     ("resolver", &["engine", "policy", "network", "tokio"]),
     ("policy", &["rustix", "sys", "libc", "tokio"]),

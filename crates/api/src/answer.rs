@@ -3,6 +3,7 @@
 
 use crate::hijack::Hijack;
 use crate::socket::Busy;
+use crate::upgrade::Upgrade;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HeaderName, HeaderValue};
@@ -33,6 +34,8 @@ pub enum Answer {
     },
     /// From here on the connection carries a program's streams.
     Hijack(Box<Hijack>),
+    /// From here on it carries another protocol.
+    Upgrade(Box<Upgrade>),
 }
 
 /// Something whose dropping ends what feeds a stream.

@@ -10,6 +10,7 @@ use hyper::body::Body as _;
 use hyper::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::fmt;
+use std::sync::Arc;
 
 /// A version of the API: `1.MINOR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +64,8 @@ pub fn versioned(path: &str) -> Result<(Version, &str), Error> {
 pub struct Call {
     /// Whom.
     pub engine: Engine,
+    /// BuildKit's door to it.
+    pub buildkit: Arc<buildkit::Desk>,
     /// As in its URL.
     pub version: Version,
     /// What stood at the pattern's braces.

@@ -15,6 +15,7 @@
 //! | `images`, `transfer` | images; load, save, import |
 //! | `registries` | pull, push, log in, search |
 //! | `volumes`, `networks`, `events`, `audit` | as they say |
+//! | `upgrade` | BuildKit's two connections |
 //! | `refused` | what is not carried |
 //!
 //! Async ends here: everything the engine does is a blocking call on a thread
@@ -59,6 +60,7 @@ mod target;
 mod transfer;
 mod unpack;
 mod upkeep;
+mod upgrade;
 mod volumes;
 mod websocket;
 mod when;

@@ -3,14 +3,13 @@
 //! In a pattern `{x}` stands for one segment of a path and `{x...}` for one
 //! or more (names of images have slashes). The first line that fits counts.
 //! What this engine does not carry has a line too, and says so; what no line
-//! knows is answered with 404, which makes clients of BuildKit (`/grpc`,
-//! `/session`) fall back.
+//! knows is answered with 404.
 
 use crate::answer::Outcome;
 use crate::call::Call;
 use crate::{
     archive, audit, build, containers, events, exec, images, networks, refused, registries, stats,
-    streams, system, transfer, upkeep, volumes,
+    streams, system, transfer, upgrade, upkeep, volumes,
 };
 use hyper::Method;
 use std::future::Future;
@@ -62,6 +61,8 @@ static ROUTES: &[Route] = &[
     get("/info", Calls(system::info)),
     get("/system/df", Calls(system::df)),
     get("/events", Streams(|call| Box::pin(events::follow(call)))),
+    post("/grpc", Calls(upgrade::grpc)),
+    post("/session", Calls(upgrade::session)),
     get("/plugins", Calls(system::plugins)),
     get("/cofferdam/audit", Calls(audit::all)),
     post("/cofferdam/check", Calls(upkeep::check)),
@@ -235,11 +236,11 @@ mod tests {
 
     #[test]
     fn what_no_line_knows_has_no_handler() {
-        for path in ["/", "", "/nonesuch", "/grpc", "/session", "/containers/json/", "//_ping"] {
+        for path in ["/", "", "/nonesuch", "/grpc/x", "/containers/json/", "//_ping"] {
             assert!(params(&Method::GET, path).is_none(), "{path}");
         }
         assert!(params(&Method::DELETE, "/_ping").is_none());
-        assert!(params(&Method::POST, "/grpc").is_none());
+        assert!(params(&Method::GET, "/grpc").is_none());
     }
 
     #[test]

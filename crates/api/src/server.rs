@@ -20,6 +20,7 @@ use crate::query::{Query, decode};
 use crate::route::{self, Handler};
 use crate::socket::{Answers, Busy, Socket, Unread};
 use crate::target;
+use crate::upgrade::Upgrade;
 use bytes::Bytes;
 use engine::Engine;
 use hyper::body::Incoming;
@@ -50,6 +51,7 @@ const BREATH: Duration = Duration::from_millis(100);
 /// What all connections share.
 struct Desk {
     engine: Engine,
+    buildkit: Arc<buildkit::Desk>,
     /// How many blocking calls are under way.
     calls: watch::Sender<usize>,
 }
@@ -66,7 +68,8 @@ pub async fn serve(
     let calls = watch::Sender::new(0);
     let mut under_way = calls.subscribe();
     let idle = tokio::spawn(rest(calls.subscribe(), at_rest));
-    let desk = Arc::new(Desk { engine, calls });
+    let buildkit = Arc::new(buildkit::Desk::new(engine.clone()));
+    let desk = Arc::new(Desk { engine, buildkit, calls });
     let doors: Vec<_> = listeners
         .into_iter()
         .map(|listener| tokio::spawn(accept(listener, Arc::clone(&desk))))
@@ -123,7 +126,7 @@ async fn connection(stream: UnixStream, desk: Arc<Desk>) {
     let taken = poll_fn(|cx| {
         let polled = http.poll_without_shutdown(cx);
         match hijack.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(hijack) => Poll::Ready(Some(hijack)),
+            Some(taken) => Poll::Ready(Some(taken)),
             None => polled.map(|ended| {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke off");
@@ -137,19 +140,27 @@ async fn connection(stream: UnixStream, desk: Arc<Desk>) {
     // The service holds the engine; a session may last for days.
     drop(parts.service);
     let mut stream = parts.io.into_inner().into_stream();
-    if let Some(hijack) = taken {
-        hijack.serve(stream, parts.read_buf).await;
-    } else {
-        // The client may have left already.
-        let _ = stream.shutdown().await;
+    match taken {
+        Some(Taken::Program(hijack)) => hijack.serve(stream, parts.read_buf).await,
+        Some(Taken::Protocol(upgrade)) => upgrade.serve(stream, parts.read_buf).await,
+        None => {
+            // The client may have left already.
+            let _ = stream.shutdown().await;
+        }
     }
+}
+
+/// Who takes a connection over.
+enum Taken {
+    Program(Box<Hijack>),
+    Protocol(Box<Upgrade>),
 }
 
 /// Answers the requests of one connection.
 struct Answering {
     desk: Arc<Desk>,
     answers: Arc<Answers>,
-    hijack: Arc<Mutex<Option<Box<Hijack>>>>,
+    hijack: Arc<Mutex<Option<Taken>>>,
 }
 
 impl Service<Request<Incoming>> for Answering {
@@ -181,8 +192,14 @@ impl Service<Request<Incoming>> for Answering {
                     Ok(response)
                 }
                 Answer::Hijack(hijack) => {
-                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(hijack);
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(Taken::Program(hijack));
                     // The connection is taken from under this future.
+                    std::future::pending().await
+                }
+                Answer::Upgrade(upgrade) => {
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(Taken::Protocol(upgrade));
                     std::future::pending().await
                 }
             }
@@ -228,6 +245,7 @@ async fn answer(desk: &Desk, request: Request<Arriving>) -> Outcome {
         route::find(&parts.method, path).ok_or_else(|| Error::missing("page not found"))?;
     let mut call = Call {
         engine: desk.engine.clone(),
+        buildkit: Arc::clone(&desk.buildkit),
         version,
         params,
         query: Query::parse(&target::query(parts.uri.query().unwrap_or_default())),

@@ -21,7 +21,7 @@ pub fn ping(_: &Call) -> Outcome {
     let text = Content::Whole("OK".into());
     let value = HeaderValue::from_static;
     Ok(Answer::of(StatusCode::OK, "text/plain; charset=utf-8", text)
-        .with("builder-version", value("1"))
+        .with("builder-version", value("2"))
         .with("cache-control", value("no-cache, no-store, must-revalidate"))
         .with("pragma", value("no-cache"))
         .with("swarm", value("inactive")))
