@@ -34,6 +34,8 @@ pub fn test(filter: &[&str]) -> Result<()> {
     tests.args(filter);
     tests.env("COFFERDAM_BINARIES", &binaries).env("COFFERDAM_DOCKER", docker_client()?);
     tests.env("COFFERDAM_REGISTRY", registry()?);
+    tests.env("COFFERDAM_BUILDX", plugin("docker-buildx")?);
+    tests.env("COFFERDAM_COMPOSE", plugin("docker-compose")?);
     tests.env("COFFERDAM_DEBIAN", debian_root()?);
     run(&mut tests)?;
     before.nothing_new()
@@ -88,6 +90,50 @@ fn program(name: &str, package: &str) -> Result<PathBuf> {
         run(Command::new("sh").args(["-ec", unpack]).current_dir(&folder))?;
     }
     Ok(program)
+}
+
+/// The release of Debian that has the CLI's plugins; the machine's own may
+/// not.
+const PLUGINS_OF: &str = "trixie";
+
+/// A plugin of the Docker CLI, out of Debian's package, which is unpacked and
+/// not installed.
+fn plugin(name: &str) -> Result<PathBuf> {
+    let folder = crate::root().join("target").join(format!("debian-{name}"));
+    let plugin = folder.join("usr/libexec/docker/cli-plugins").join(name);
+    if !plugin.is_file() {
+        println!("fetching {name} for the tests");
+        let lists = folder.join("lists");
+        std::fs::create_dir_all(lists.join("partial"))
+            .with_context(|| format!("cannot make {}", lists.display()))?;
+        let sources = folder.join("sources.list");
+        let line = format!(
+            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
+             http://deb.debian.org/debian {PLUGINS_OF} main\n"
+        );
+        std::fs::write(&sources, line)
+            .with_context(|| format!("cannot write {}", sources.display()))?;
+        // Lists of another release must not become the machine's.
+        let apt = || {
+            let mut command = Command::new("apt-get");
+            command.arg("-qq").current_dir(&folder);
+            for option in [
+                format!("Dir::Etc::SourceList={}", sources.display()),
+                "Dir::Etc::SourceParts=-".into(),
+                format!("Dir::State::Lists={}", lists.display()),
+                format!("Dir::Cache={}", folder.display()),
+                "APT::Sandbox::User=root".into(),
+            ] {
+                command.arg("-o").arg(option);
+            }
+            command
+        };
+        run(apt().arg("update"))?;
+        run(apt().args(["download", name]))?;
+        let unpack = "for deb in *.deb; do dpkg-deb --extract \"$deb\" . ; done";
+        run(Command::new("sh").args(["-ec", unpack]).current_dir(&folder))?;
+    }
+    Ok(plugin)
 }
 
 /// What the root of the tests with real programs holds.
