@@ -31,12 +31,17 @@ pub struct Systemd {
     keeper: Child,
     pid: u32,
     group: Cgroup,
+    /// Where whoever comes from outside enters: systemd may move nobody over
+    /// the edge of its own tree, and nobody may be at its top.
+    visitors: PathBuf,
     scratch: tempfile::TempDir,
     version: Version,
+    /// Only to be reached over a message bus.
+    bus: bool,
 }
 
 /// Units that systemd loads by itself.
-const TARGETS: &str = "default sysinit basic shutdown local-fs swap umount";
+const TARGETS: &str = "default sysinit basic sockets shutdown local-fs swap umount";
 
 impl Systemd {
     /// Boots one.
@@ -51,6 +56,11 @@ impl Systemd {
         let layout = Layout::detect().expect("control groups");
         let name = format!("/cofferdam-systemd-{}-{number}", std::process::id());
         let group = Cgroup::create(&layout, &name).expect("a group");
+        let unified = group.unified_path().expect("version 2, at least beside version 1");
+        // Not by `Cgroup`, which would have the group hand controllers down
+        // before systemd's first process is in it.
+        let visitors = unified.join("visitors");
+        fs::create_dir(&visitors).expect("a group");
         let mut keeper = Command::new("unshare")
             .args(["--pid", "--fork", "--kill-child", "sh", "-ec", &first(&group, trees)])
             .stdin(Stdio::null())
@@ -63,7 +73,7 @@ impl Systemd {
         BufReader::new(out).read_line(&mut line).expect("the first process speaks");
         let version = if trees == Trees::Unified { Version::V2 } else { layout.version() };
         let pid = line.trim().parse().unwrap_or(0);
-        let own = Self { keeper, pid, group, scratch, version };
+        let own = Self { keeper, pid, group, visitors, scratch, version, bus: false };
         assert!(pid > 0, "systemd has not come up: {}", own.log());
         until("systemd", || own.run("systemctl", &["is-system-running"]).0);
         own
@@ -74,16 +84,37 @@ impl Systemd {
         self.version != Version::V2
     }
 
+    /// Starts a message bus and takes systemd's own socket away: whoever
+    /// speaks to it goes over the bus from now on.
+    ///
+    /// # Panics
+    /// If the bus does not come up: it needs Debian's package `dbus`.
+    pub fn behind_a_bus(&mut self) {
+        let (started, said) = self.run("systemctl", &["start", "dbus.service"]);
+        assert!(started, "{said}\n{}", self.log());
+        let name = ["--system", "status", "org.freedesktop.systemd1"];
+        until("systemd on the bus", || self.run("busctl", &name).0);
+        let hide = ["--bind", "/dev/null", "/run/systemd/private"];
+        let (hidden, said) = self.run("mount", &hide);
+        assert!(hidden, "{said}");
+        self.bus = true;
+    }
+
     fn log(&self) -> String {
         fs::read_to_string(self.scratch.path().join("log")).unwrap_or_default()
     }
 
     /// A command beside it.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new("nsenter");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 0 > $0/cgroup.procs; exec nsenter \"$@\""]).arg(&self.visitors);
         command.args(["--pid", "--mount", "--net", "--uts", "--ipc", "--cgroup"]);
         command.args(["--target", &self.pid.to_string(), "--wd=/", "--"]).arg(program.as_ref());
         command.stdin(Stdio::null());
+        if self.bus {
+            // systemctl(1) of root knows systemd's own socket alone.
+            command.env("SYSTEMCTL_FORCE_BUS", "1");
+        }
         command
     }
 
@@ -96,12 +127,15 @@ impl Systemd {
         let file = tempfile::NamedTempFile::new_in(self.scratch.path()).expect("scratch");
         let mut command = self.command(program);
         let status = command.args(args).stdout(append(file.path())).stderr(append(file.path()));
-        let status = status.status().expect("nsenter(1) starts");
+        let status = status.status().expect("sh(1) starts");
         let said = fs::read_to_string(file.path()).expect("text");
         (status.success(), said.trim_end().to_owned())
     }
 
     /// Our runtime, which keeps its state here.
+    ///
+    /// # Panics
+    /// If it cannot be started.
     pub fn runtime(&self, args: &[&str]) -> (bool, String) {
         let root = self.scratch.path().join("state");
         let mut words = vec!["--systemd-cgroup", "--root", root.to_str().expect("text")];
@@ -209,6 +243,7 @@ fn first(group: &Cgroup, trees: Trees) -> String {
          for target in {TARGETS}; do
              printf \"[Unit]\\nDefaultDependencies=no\\n\" > /run/units/$target.target
          done
+         cp /lib/systemd/system/dbus.socket /lib/systemd/system/dbus.service /run/units
          export container=other SYSTEMD_UNIT_PATH=/run/systemd/transient:/run/units
          export SYSTEMD_GENERATOR_PATH=/run/none SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/none
          exec /lib/systemd/systemd --system --log-target=console --show-status=0 >&2'"

@@ -51,6 +51,13 @@ fn with_version_2_alone_it_is_the_same() {
 }
 
 #[test]
+fn over_the_systems_bus_it_is_the_same() {
+    let mut systemd = Systemd::boot(Trees::Machine);
+    systemd.behind_a_bus();
+    lives_and_dies(&systemd);
+}
+
+#[test]
 fn limits_are_systemds_and_the_kernels_and_change_together() {
     let systemd = Systemd::boot(Trees::Machine);
     let bundle = systemd.bundle(PLACE, SLEEP, |config| {
@@ -99,6 +106,10 @@ fn devices_stay_as_they_were_when_systemd_reads_its_units_again() {
     });
     systemd.does(&["run", "--detach", "--bundle", &bundle, "one"]);
     until("the node", || systemd.runtime(&["exec", "one", "sh", "-c", "test -c /kmsg"]).0);
+    // What it would set by itself, whenever it sets a list again.
+    assert_eq!(systemd.property(UNIT, "DevicePolicy"), "strict");
+    let allowed = systemd.property(UNIT, "DeviceAllow");
+    assert!(allowed.contains("/dev/char/1:3 rwm") && !allowed.contains("1:11"), "{allowed}");
     let opens = |what: &str| systemd.runtime(&["exec", "one", "sh", "-c", &format!(": < {what}")]);
     for _ in 0..2 {
         assert!(opens("/dev/null").0, "{:?}", opens("/dev/null"));

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A program that tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 14] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
@@ -22,6 +22,7 @@ const NEEDED: [(&str, &str); 13] = [
     ("/usr/bin/python3", "python3-minimal"),
     ("/usr/bin/openssl", "openssl"),
     ("/lib/systemd/systemd", "systemd"),
+    ("/usr/bin/dbus-daemon", "dbus"),
 ];
 
 /// Further words go to the test programs, as a filter on their names.
