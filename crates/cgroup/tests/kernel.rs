@@ -374,7 +374,8 @@ fn children_of_a_parent_are_listed_from_every_hierarchy() {
     let scratch = Scratch::new();
     Cgroup::create(&scratch.layout, &format!("{}/one", scratch.name)).expect("create");
     // As a crash in the middle of a removal would leave it.
-    fs::create_dir(scratch.dir("pids").join("two")).expect("mkdir");
+    let last = scratch.group.paths().into_values().next_back().expect("a hierarchy");
+    fs::create_dir(last.join("two")).expect("mkdir");
     let names = cgroup::children(&scratch.layout, &scratch.name).expect("children");
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["one", "two"]);
 }

@@ -242,40 +242,52 @@ fn limits_of_the_bundle_are_set_and_can_be_changed() {
     let record = fs::read_to_string(scratch.dir.join("state").join(&scratch.id).join("state.json"));
     let record: serde_json::Value =
         serde_json::from_str(&record.expect("state.json")).expect("JSON");
+    // Version 1 limits memory and swap together, version 2 swap alone, and it
+    // has a weight of 59 for 512 shares.
+    let legacy = record["cgroup_paths"].get("memory").is_some();
+    let [memory, swap, shares] = if legacy {
+        ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.shares"]
+    } else {
+        ["memory.max", "memory.swap.max", "cpu.weight"]
+    };
+    let (left, half, none) =
+        if legacy { (64 << 20, "512", "9223372036854771712") } else { (32 << 20, "59", "max") };
     let file = |controller: &str, file: &str| {
+        let controller = if legacy { controller } else { "" };
         let dir = record["cgroup_paths"][controller].as_str().expect("this machine has it");
         fs::read_to_string(Path::new(dir).join(file)).expect("readable").trim().to_owned()
     };
     assert_eq!(file("pids", "pids.max"), "50");
-    assert_eq!(file("memory", "memory.limit_in_bytes"), (64 << 20).to_string());
+    assert_eq!(file("memory", memory), (64 << 20).to_string());
     let said = scratch.run(&["update", "--memory", "33554432", "--pids-limit", "9", &scratch.id]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert_eq!(file("memory", "memory.limit_in_bytes"), "33554432");
-    assert_eq!(file("memory", "memory.memsw.limit_in_bytes"), (64 << 20).to_string());
+    assert_eq!(file("memory", memory), "33554432");
+    assert_eq!(file("memory", swap), left.to_string());
     assert_eq!(file("pids", "pids.max"), "9");
     let path = scratch.dir.join("limits.json");
     fs::write(&path, r#"{"cpu":{"shares":512}}"#).expect("write");
     let said = scratch.run(&["update", "-r", &path.to_string_lossy(), &scratch.id]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert_eq!(file("cpu", "cpu.shares"), "512");
-    let said = scratch.run(&["update", "--cpu-share", "1", &scratch.id]);
-    assert!(said.message().ends_with("the minimum allowed cpu-shares is 2"), "{said:?}");
-    assert_eq!(file("cpu", "cpu.shares"), "512");
+    assert_eq!(file("cpu", shares), half);
+    if legacy {
+        let said = scratch.run(&["update", "--cpu-share", "1", &scratch.id]);
+        assert!(said.message().ends_with("the minimum allowed cpu-shares is 2"), "{said:?}");
+        assert_eq!(file("cpu", shares), half);
+    }
     // What Go writes for a missing pointer.
     fs::write(&path, "null").expect("write");
     let said = scratch.run(&["update", "-r", &path.to_string_lossy(), &scratch.id]);
     assert_eq!(said.code, Some(0), "{said:?}");
     let said = scratch.run(&["update", "--memory", "-1", &scratch.id]);
     assert_eq!(said.code, Some(0), "{said:?}");
-    let none = "9223372036854771712";
-    assert_eq!(file("memory", "memory.limit_in_bytes"), none);
-    assert_eq!(file("memory", "memory.memsw.limit_in_bytes"), none);
+    assert_eq!(file("memory", memory), none);
+    assert_eq!(file("memory", swap), none);
     let said = scratch.run(&["update", "--cpu-idle", "1", &scratch.id]);
     assert_eq!((said.code, file("cpu", "cpu.idle").as_str()), (Some(0), "1"), "{said:?}");
     let said = scratch.run(&["update", "--kernel-memory", "8m", "--cpu-idle", "0", &scratch.id]);
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.err.contains("level=warning"), "{said:?}");
-    assert_eq!(file("cpu", "cpu.shares"), "512");
+    assert_eq!(file("cpu", shares), half);
 }
 
 #[test]
@@ -299,11 +311,12 @@ fn a_descriptor_that_is_to_be_handed_through_must_be_there() {
 fn a_limit_that_this_machine_cannot_set_fails_the_create_and_leaves_nothing() {
     let scratch = Scratch::new(&["sleep", "100"]);
     scratch.change(|config| {
-        config["linux"]["resources"]["network"] = json!({ "classID": 7 });
+        // Neither a hybrid machine nor one with version 2 alone.
+        config["linux"]["resources"]["unified"] = json!({ "nonsense.max": "1" });
     });
     let said = scratch.launch("create", &[]);
     assert_eq!(said.code, Some(1));
-    assert!(said.message().contains("no net_cls controller"), "{said:?}");
+    assert!(said.message().contains("cannot set nonsense.max: "), "{said:?}");
     assert_eq!(scratch.groups(), [] as [std::path::PathBuf; 0]);
     assert_eq!(scratch.run(&["list", "-q"]).out, "");
 }
