@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | lint | bench | dist`.
+//! The project's chores: `cargo xtask demo | test | vm | lint | bench | dist`.
 //!
 //! Each is a file; this one sorts the words and holds what they share.
 
@@ -8,14 +8,20 @@ mod dist;
 mod left;
 mod lint;
 mod test;
+mod vm;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{env, path::PathBuf, process::Command};
 
-const USAGE: &str = "usage: cargo xtask demo | test [NAME] | lint | bench [--peers] [ROW…] | dist
+const USAGE: &str = "usage: cargo xtask demo | test [--vm] [NAME] | vm [OPTION…] -- COMMAND | lint | bench [--peers] [ROW…] | dist
 
   demo   build, start an engine on a private data root, print the isolation report
   test   install what the tests need, build, run every test (as root)
+           --vm          a choice of them, in a guest with cgroup v2 alone and systemd
+  vm     run a command in a fresh Debian guest (as root)
+           --files DIR[:PLACE]  a directory that the guest gets a copy of
+           --profile plain      which security module its kernel has: none
+           --timeout SECONDS    600 if nothing is said
   lint   formatting, clippy, the direction between the rooms, the fence
   bench  measure ratios of interleaved runs (as root); ROW is a part of a row's title
            --peers       beside Docker, Podman, crun and runc, unpacked from Debian
@@ -27,7 +33,9 @@ fn main() -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["demo"] => demo::run(),
+        ["test", "--vm", ref rest @ ..] => vm::test(rest),
         ["test", ref rest @ ..] => test::test(rest),
+        ["vm", ref rest @ ..] => vm::run(rest),
         ["lint"] => lint::lint(),
         ["bench", ref rest @ ..] => bench::run(rest),
         ["bench-agent", group] => bench::agent(group.as_ref()),

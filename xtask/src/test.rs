@@ -28,7 +28,7 @@ const NEEDED: [(&str, &str); 14] = [
 /// Further words go to the test programs, as a filter on their names.
 pub fn test(filter: &[&str]) -> Result<()> {
     as_root()?;
-    install()?;
+    install(&NEEDED)?;
     let binaries = build("dev")?;
     let before = Left::now()?;
     let mut tests = cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--"]);
@@ -42,8 +42,9 @@ pub fn test(filter: &[&str]) -> Result<()> {
     before.nothing_new()
 }
 
-fn install() -> Result<()> {
-    let missing: Vec<&str> = NEEDED
+/// Installs the packages of programs that are missing.
+pub fn install(needed: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = needed
         .iter()
         .filter(|(path, _)| !Path::new(path).exists())
         .map(|(_, name)| *name)

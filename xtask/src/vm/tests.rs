@@ -1,0 +1,146 @@
+//! `cargo xtask test --vm`: tests again, where control groups of version 2 are
+//! the only ones and systemd is the first process.
+//!
+//! Emulated, the whole suite would take hours. What the layout of control
+//! groups and systemd can change is run: the room that makes groups, the
+//! runtime's verbs with its own groups and with systemd's, and an engine that
+//! keeps devices from its containers.
+
+use super::{Job, output};
+use crate::{build, cargo, test::docker_client};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Packages, and what of each.
+const CHOICE: [(&str, &[&str]); 3] = [
+    ("cgroup", &["--lib", "--test", "kernel"]),
+    ("promises", &["--test", "systemd", "--test", "devices"]),
+    ("cofferdam-run", &["--test", "life"]),
+];
+
+/// Tests of version 1's files, which the guest has not.
+const OF_VERSION_1: [&str; 8] = [
+    "_on_version_1",
+    "dev2_a_version_1_group",
+    "limits_are_what_the_files_say",
+    "memory_and_swap_can_be_raised_and_lowered_together",
+    "a_limit_without_its_controller_is_refused_by_name",
+    "a_file_that_this_kernel_lacks_is_refused_by_name",
+    "a_controller_that_only_the_version_2_tree_has",
+    "unified_files_are_written_on_a_pure_version_2_machine_alone",
+];
+
+/// Twice as long as two processors that others use need.
+const PATIENCE: Duration = Duration::from_mins(15);
+
+/// Further words are a filter on the tests' names.
+pub fn test(filter: &[&str]) -> Result<()> {
+    crate::as_root()?;
+    super::install()?;
+    let folder = build("dev")?;
+    let files = Staged::new(&folder)?;
+    let mut tests = Vec::new();
+    for (package, choice) in CHOICE {
+        let mut command = cargo(&["test", "--locked", "--no-run", "--message-format=json"]);
+        command.args(["--package", package]).args(choice).env("COFFERDAM_EMULATED", "1");
+        let out = output(&mut command)?;
+        for artifact in artifacts(&String::from_utf8_lossy(&out)) {
+            files.add(&artifact.program)?;
+            tests.extend(artifact.is_test.then_some(artifact));
+        }
+    }
+    for name in ["cofferdam", "cofferdamd", "cofferdam-run"] {
+        files.add(&folder.join(name))?;
+    }
+    let docker = files.elsewhere(&docker_client()?)?;
+    let skipped = OF_VERSION_1.iter().flat_map(|name| ["--skip", name]);
+    let words: Vec<&str> = filter.iter().copied().chain(skipped).collect();
+    let script = script(&folder, &docker, &tests, &super::quote(&words));
+    let job = Job { files: vec![(files.dir.clone(), folder)], script, patience: PATIENCE };
+    let code = job.run()?;
+    ensure!(code == 0, "tests have failed in the guest");
+    Ok(())
+}
+
+/// A program that cargo has built.
+struct Artifact {
+    name: String,
+    program: PathBuf,
+    is_test: bool,
+}
+
+/// Those with a program, from `--message-format=json`.
+fn artifacts(text: &str) -> Vec<Artifact> {
+    let values = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let artifact = |value: Value| {
+        Some(Artifact {
+            name: value["target"]["name"].as_str()?.to_owned(),
+            program: value["executable"].as_str()?.into(),
+            is_test: value["profile"]["test"].as_bool()?,
+        })
+    };
+    values.filter_map(artifact).collect()
+}
+
+/// Each test program in turn; all of them, whatever fails.
+fn script(folder: &Path, docker: &Path, tests: &[Artifact], words: &str) -> String {
+    let mut script = format!(
+        "export COFFERDAM_BINARIES={} COFFERDAM_DOCKER={}\nfailed=0\n",
+        folder.display(),
+        docker.display()
+    );
+    for Artifact { name, program, .. } in tests {
+        script.push_str(&format!(
+            "echo '== {name}'; {} --test-threads 1 {words} || failed=1\n",
+            program.display()
+        ));
+    }
+    script + "exit $failed\n"
+}
+
+/// Copies that are handed to the guest, laid out as the folder of builds.
+struct Staged {
+    dir: PathBuf,
+    folder: PathBuf,
+}
+
+impl Staged {
+    fn new(folder: &Path) -> Result<Self> {
+        let dir = super::cache().join(format!("tests-{}", std::process::id()));
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        Ok(Self { dir, folder: folder.to_owned() })
+    }
+
+    /// A program of the folder, at the same place.
+    fn add(&self, program: &Path) -> Result<()> {
+        let place = program.strip_prefix(&self.folder).with_context(|| {
+            format!("{} is not in {}", program.display(), self.folder.display())
+        })?;
+        self.copy(program, place)
+    }
+
+    /// A program from anywhere; where the guest has it.
+    fn elsewhere(&self, program: &Path) -> Result<PathBuf> {
+        let name = Path::new(program.file_name().context("a program has a name")?);
+        self.copy(program, name)?;
+        Ok(self.folder.join(name))
+    }
+
+    fn copy(&self, from: &Path, place: &Path) -> Result<()> {
+        let to = self.dir.join(place);
+        let parent = to.parent().context("a place has a directory")?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        fs::copy(from, &to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
