@@ -174,9 +174,13 @@ impl Container {
 
     /// Removes what a container that has ended leaves: its control groups,
     /// then whatever its `poststop` hooks remove, then the record.
-    pub fn remove(self, app: &App) -> Result<(), Problem> {
+    pub fn remove(&self, app: &App) -> Result<(), Problem> {
         self.remove_groups()?;
         self.post_stop(app);
+        // In most there is the record and nothing else.
+        if Record::remove(&self.dir).and_then(|()| fs::remove_dir(&self.dir)).is_ok() {
+            return Ok(());
+        }
         match fs::remove_dir_all(&self.dir) {
             // Another delete was faster.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -187,6 +191,9 @@ impl Container {
     /// Ends whoever is in the container's groups, and the groups.
     pub fn remove_groups(&self) -> Result<(), Problem> {
         let cgroup = self.cgroup();
+        if self.record.unit.is_none() && cgroup.remove_unused()? {
+            return Ok(());
+        }
         // Without a pid namespace of its own, processes outlive init.
         cgroup.kill()?;
         if let Some(unit) = &self.record.unit {

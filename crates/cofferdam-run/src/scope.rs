@@ -9,15 +9,15 @@ use cgroup::{
     Cgroup, Layout,
     systemd::{Anchor, Place, Scope, Systemd, group_of},
 };
-use spec::oci::{Config, Resources};
+use spec::oci::Resources;
 
-/// Has systemd make the container's group. The anchor must live until the
-/// container's first process is in it.
+/// Has systemd make the container's group, with `limits`. The anchor must live
+/// until the container's first process is in it.
 pub fn start(
     container: &mut Container,
     layout: &Layout,
     path: &str,
-    config: &Config,
+    limits: &Resources,
 ) -> Result<(Cgroup, Anchor), Problem> {
     let id = container.record.id.clone();
     let place = Place::parse(path, &id).map_err(|error| Problem::Limits(error.into()))?;
@@ -31,8 +31,8 @@ pub fn start(
         place: &place,
         pid: anchor.pid(),
         version: layout.version(),
-        limits: config.linux.as_ref().and_then(|linux| linux.resources.as_ref()),
-        annotations: &config.annotations,
+        limits: Some(limits),
+        annotations: &container.record.spec.annotations,
     };
     if let Err(error) = systemd.start(&scope) {
         if error.kind() == cgroup::Kind::Busy {

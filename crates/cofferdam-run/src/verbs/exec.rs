@@ -7,11 +7,14 @@ use crate::{
     hand_over::preserved,
     problem::{Doing, Problem},
     streams::Foreground,
-    verbs::launch::{Receivers, places, sandbox},
+    verbs::launch::{Receivers, places},
 };
 use cgroup::Cgroup;
 use runtime::{Io, Options, Target};
-use spec::oci::{Capabilities, Process, User};
+use spec::{
+    Sandbox,
+    oci::{Capabilities, Process, User},
+};
 use std::{os::fd::AsFd, path::Path};
 
 /// `exec`.
@@ -30,7 +33,9 @@ pub fn exec(app: &App, given: &Given) -> Result<u8, Problem> {
         pid_file.map(|path| std::path::absolute(path).doing("find", path)).transpose()?;
     let receivers = Receivers::connect(given, process.terminal, detach, pid_file)?;
     let pidfd = container.init()?.ok_or(Problem::ExecStopped)?;
-    let sandbox = sandbox(&container.record.id, &container.record.spec);
+    let mut config = container.record.spec.clone().into_owned();
+    config.linux.get_or_insert_default();
+    let sandbox = Sandbox::from_config(container.record.id.clone(), config);
     let group = group(&container, given)?;
     let places = places(&group);
     let foreground = (!detach).then(|| Foreground::prepare(process.terminal)).transpose()?;

@@ -15,7 +15,7 @@ use crate::{
     container::{self, Container, Status},
     hand_over::{Receiver, preserved},
     problem::{Doing, Problem},
-    record::Record,
+    record::{Draft, Record},
     scope,
     streams::Foreground,
 };
@@ -23,6 +23,7 @@ use cgroup::{Cgroup, Layout, systemd::Anchor};
 use runtime::{Io, Options, Root, Running, Waiting};
 use spec::{Sandbox, oci::Config};
 use std::{
+    borrow::Cow,
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
@@ -70,6 +71,8 @@ pub fn run(app: &App, given: &Given) -> Result<u8, Problem> {
     if !given.has("keep") {
         container.remove(app)?;
     }
+    // Page by page, what is freed would have to be fetched once more.
+    std::mem::forget(container);
     Ok(code)
 }
 
@@ -126,16 +129,19 @@ impl Launch {
         let Bundle { dir, rootfs, config } = bundle;
         let terminal = config.process.as_ref().is_some_and(|process| process.terminal);
         let receivers = Receivers::connect(given, terminal, way != Way::Stay, pid_file)?;
+        let listening = listening()?;
+        let (spec, sandbox) = share(id, config, listening);
         let record = Record {
             id: id.clone(),
             created: clock::nanoseconds(clock::now()),
             bundle: dir.to_string_lossy().into_owned(),
             rootfs: rootfs.to_string_lossy().into_owned(),
-            spec: config,
+            spec,
             ..Record::default()
         };
         let mut container = Container::claim(app, record)?;
-        let made = make(app, given, (&dir, &rootfs), &mut container, way);
+        let wish = Wish { given, sandbox, listening, dir: &dir, rootfs: &rootfs, way };
+        let made = make(app, &wish, &mut container);
         match made {
             Ok((waiting, foreground)) => Ok(Self { waiting, container, receivers, foreground }),
             Err(problem) => take_back_on_error(app, &container, Err(problem)),
@@ -159,23 +165,25 @@ impl Launch {
     }
 }
 
+/// What is to be made, and how.
+struct Wish<'a> {
+    given: &'a Given,
+    sandbox: &'static Sandbox,
+    listening: u32,
+    dir: &'a Path,
+    rootfs: &'a Path,
+    way: Way,
+}
+
 fn make(
     app: &App,
-    given: &Given,
-    (dir, rootfs): (&Path, &Path),
+    wish: &Wish<'_>,
     container: &mut Container,
-    way: Way,
 ) -> Result<(Waiting, Option<Foreground>), Problem> {
-    let mut sandbox = sandbox(&container.record.id, &container.record.spec);
-    let listening = listening()?;
-    if listening > 0 {
-        let env = sandbox.config.process.as_mut().map(|process| &mut process.env);
-        let words = [format!("LISTEN_FDS={listening}"), "LISTEN_PID=1".into()];
-        env.expect("it was there above").extend(words);
-    }
+    let Wish { given, sandbox, way, .. } = *wish;
     let process = sandbox.config.process.as_ref();
     let (terminal, size) = process.map_or((false, None), |p| (p.terminal, p.console_size));
-    let (group, anchor) = limited_group(app, container, &sandbox.config)?;
+    let (group, named) = limited_group(app, container, &sandbox.config)?;
     let foreground = (way == Way::Stay).then(|| Foreground::prepare(terminal)).transpose()?;
     let own = foreground.as_ref().map(Foreground::size).transpose()?.flatten();
     let io = if terminal { Io::Terminal { size: size.or(own) } } else { Io::Inherit };
@@ -183,29 +191,41 @@ fn make(
     let door = container.door();
     let options = Options {
         cgroup: Some(&places),
-        preserve_fds: preserved(given, listening)?,
+        preserve_fds: preserved(given, wish.listening)?,
         no_pivot: given.has("no-pivot"),
         no_new_keyring: given.has("no-new-keyring"),
         door: (way == Way::Create).then_some(door.as_path()),
     };
-    let root = Root::Path(rootfs);
-    let waiting = runtime::prepare(&sandbox, dir, root, io, &options)
+    let root = Root::Path(wish.rootfs);
+    let waiting = runtime::prepare(sandbox, wish.dir, root, io, &options)
         .map_err(|failure| container.failed(&failure))?;
-    // Init is in its group: the scope holds without it now.
-    drop(anchor);
     container.record.init_process_pid = waiting.pid;
     container.record.init_process_start = container::start_time(waiting.pid).unwrap_or(0);
     container.record.namespace_paths = namespace_paths(waiting.pid);
-    container.save()?;
+    match named {
+        Named::Draft(draft) => draft.publish(&container.record, &container.dir)?,
+        Named::Scope(anchor) => {
+            // Init is in its group: the scope holds without it now.
+            drop(anchor);
+            container.save()?;
+        }
+    }
     Ok((waiting, foreground))
 }
 
-/// The bundle's words, and the devices that every container has.
-pub fn sandbox(id: &str, config: &Config) -> Sandbox {
-    let mut config = config.clone();
-    let resources = config.linux.get_or_insert_default().resources.get_or_insert_default();
-    resources.devices.extend(cgroup::devices::standard());
-    Sandbox::from_config(id.into(), config)
+/// The bundle's words for the record, and what the container is made of, which
+/// is the same but for what `listening` sockets add.
+///
+/// Never freed: this process ends soon, and would copy every page of it that
+/// it shares with those that it has forked.
+fn share(id: &str, mut config: Config, listening: u32) -> (Cow<'static, Config>, &'static Sandbox) {
+    let given = (listening > 0).then(|| config.clone());
+    if let Some(process) = config.process.as_mut().filter(|_| listening > 0) {
+        process.env.extend([format!("LISTEN_FDS={listening}"), "LISTEN_PID=1".into()]);
+    }
+    config.linux.get_or_insert_default();
+    let sandbox: &Sandbox = Box::leak(Box::new(Sandbox::from_config(id.into(), config)));
+    (given.map_or(Cow::Borrowed(&sandbox.config), Cow::Owned), sandbox)
 }
 
 /// How many sockets the caller's supervisor has opened for the program, from
@@ -222,44 +242,57 @@ fn listening() -> Result<u32, Problem> {
     }
 }
 
+/// Where the name of a group was written down before anything bore it.
+enum Named {
+    Draft(Draft),
+    /// In the record; and what holds the scope until there is a process.
+    Scope(Anchor),
+}
+
 /// Makes the container's group and limits it. Its name is in the record before
 /// anything bears it, so that a `delete` finds what a killed `create` has left.
 fn limited_group(
     app: &App,
     container: &mut Container,
     config: &Config,
-) -> Result<(Cgroup, Option<Anchor>), Problem> {
+) -> Result<(Cgroup, Named), Problem> {
     let linux = config.linux.as_ref();
     let path = linux.map_or("", |linux| linux.cgroups_path.as_str());
     if app.systemd && !cgroup::systemd::is_running() {
         return Err(Problem::NoSystemd);
     }
+    let mut limits = linux.and_then(|linux| linux.resources.clone()).unwrap_or_default();
+    limits.devices.extend(cgroup::devices::standard());
     let layout = Layout::detect()?;
-    let (group, anchor) = if app.systemd {
-        let (group, anchor) = scope::start(container, &layout, path, config)?;
-        (group, Some(anchor))
+    let (group, named) = if app.systemd {
+        let (group, anchor) = scope::start(container, &layout, path, &limits)?;
+        (group, Named::Scope(anchor))
     } else {
-        (own_group(container, &layout, path)?, None)
+        let (group, draft) = own_group(container, &layout, path)?;
+        (group, Named::Draft(draft))
     };
-    let limits = linux.and_then(|linux| linux.resources.as_ref());
-    limits.map_or(Ok(()), |limits| group.apply(limits)).map_err(Problem::Limits)?;
-    Ok((group, anchor))
+    group.apply(&limits).map_err(Problem::Limits)?;
+    Ok((group, named))
 }
 
 /// A group that nobody but this runtime keeps.
-fn own_group(container: &mut Container, layout: &Layout, path: &str) -> Result<Cgroup, Problem> {
+fn own_group(
+    container: &mut Container,
+    layout: &Layout,
+    path: &str,
+) -> Result<(Cgroup, Draft), Problem> {
     let id = container.record.id.clone();
     let path = if path.is_empty() { id.as_str() } else { path };
     let planned = Cgroup::plan(layout, path).map_err(Problem::Limits)?;
     container.record.cgroup_paths = planned.paths();
-    container.save()?;
+    let draft = container.record.draft(&container.dir)?;
     match Cgroup::create(layout, path) {
         Err(error @ cgroup::Error::InUse { .. }) => {
             // Somebody was faster: it is theirs, and not to be taken back.
             container.record.cgroup_paths.clear();
             Err(Problem::Limits(error))
         }
-        other => other.map_err(Problem::Limits),
+        other => Ok((other.map_err(Problem::Limits)?, draft)),
     }
 }
 

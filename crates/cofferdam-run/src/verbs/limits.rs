@@ -55,7 +55,7 @@ pub fn update(app: &App, given: &Given) -> Result<u8, Problem> {
         // Without a limit of memory one of memory and swap has no meaning.
         memory.swap.get_or_insert(-1);
     }
-    let linux = container.record.spec.linux.get_or_insert_default();
+    let linux = container.record.spec.to_mut().linux.get_or_insert_default();
     let mut after = merged(linux.resources.get_or_insert_default(), &wish);
     // The device list stays as it was: rewriting it would open a gap.
     let devices = std::mem::take(&mut after.devices);
@@ -66,7 +66,7 @@ pub fn update(app: &App, given: &Given) -> Result<u8, Problem> {
     }
     group.apply(&after)?;
     after.devices = devices;
-    container.record.spec.linux.get_or_insert_default().resources = Some(after);
+    container.record.spec.to_mut().linux.get_or_insert_default().resources = Some(after);
     container.save()?;
     Ok(0)
 }
