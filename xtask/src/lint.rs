@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What a room or program must never link, however indirectly.
-const APART: [(&str, &[&str]); 7] = [
+const APART: [(&str, &[&str]); 8] = [
     ("cofferdamd", &["runtime", "monitor"]),
     (
         "cofferdam-run",
