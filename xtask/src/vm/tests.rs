@@ -2,9 +2,8 @@
 //! the only ones and systemd is the first process.
 //!
 //! Emulated, the whole suite would take hours. What the layout of control
-//! groups and systemd can change is run: the room that makes groups, the
-//! runtime's verbs with its own groups and with systemd's, and an engine that
-//! keeps devices from its containers.
+//! groups and systemd can change is run: the room that makes groups, and the
+//! runtime's verbs with its own groups and with systemd's.
 
 use super::{Job, output};
 use crate::{build, cargo, test::docker_client};
@@ -19,7 +18,7 @@ use std::{
 /// Packages, and what of each.
 const CHOICE: [(&str, &[&str]); 3] = [
     ("cgroup", &["--lib", "--test", "kernel"]),
-    ("promises", &["--test", "systemd", "--test", "devices"]),
+    ("promises", &["--test", "systemd"]),
     ("cofferdam-run", &["--test", "life"]),
 ];
 
