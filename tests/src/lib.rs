@@ -54,6 +54,15 @@ pub fn docker() -> PathBuf {
     std::env::var_os("COFFERDAM_DOCKER").map_or_else(|| PathBuf::from("docker"), PathBuf::from)
 }
 
+/// Compose, as `cargo xtask test` found it.
+///
+/// # Panics
+/// If it has not.
+pub fn compose() -> PathBuf {
+    let path = std::env::var_os("COFFERDAM_COMPOSE").expect("run `cargo xtask test`");
+    PathBuf::from(path)
+}
+
 /// Waits until `ready` says so.
 ///
 /// # Panics

@@ -1,6 +1,6 @@
 //! NET: networks that users make, and containers on several of them.
 
-use promises::{Cli, Engine, until};
+use promises::{Cli, Engine, compose, until};
 
 /// A container that answers `hello` on port 80.
 fn serve(engine: &Engine, name: &str, options: &[&str]) {
@@ -453,4 +453,59 @@ fn net2_what_happens_to_networks_is_told() {
     let filter = format!("network={id}");
     let words = ["events", "--since", "1", "--until", &until, "-f", &filter];
     assert_eq!(engine.says_as(Cli::Docker, &words).lines().count(), 4);
+}
+
+/// Two services, one of them on two networks.
+const PROJECT: &str = r#"
+services:
+  web:
+    image: busybox
+    command: ["sh", "-c", "mkdir -p /www; echo hello > /www/index.html; exec httpd -f -h /www"]
+    ports: ["8080:80"]
+    networks: {back: {aliases: [w], ipv4_address: 10.8.0.7}, front: {}}
+  db:
+    image: busybox
+    command: ["sleep", "1000"]
+    networks: [back]
+    depends_on: [web]
+networks:
+  back: {internal: true, ipam: {config: [{subnet: 10.8.0.0/24}]}}
+  front: {driver_opts: {com.docker.network.driver.mtu: "1400"}}
+"#;
+
+#[test]
+fn net2_compose_brings_a_project_up_and_down() {
+    let engine = Engine::new();
+    let project = engine.scratch().join("project");
+    std::fs::create_dir(&project).expect("scratch");
+    std::fs::write(project.join("compose.yaml"), PROJECT).expect("scratch");
+    let compose = |words: &[&str]| {
+        let mut command = engine.host().command(compose());
+        command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+        command.env("DOCKER_CONFIG", engine.client_config());
+        command.arg("--file").arg(project.join("compose.yaml")).args(words);
+        let out = command.output().expect("starts");
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success(), "{words:?}: {said}{}", String::from_utf8_lossy(&out.stderr));
+        said
+    };
+    compose(&["up", "--detach"]);
+    let names = compose(&["ps", "--format", "{{.Service}} {{.State}}"]);
+    let mut names: Vec<&str> = names.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["db running", "web running"]);
+    until("the server", || {
+        engine.host().sh("curl -sf -m 2 http://127.0.0.1:8080/").stdout == b"hello\n"
+    });
+    let fetched = compose(&["exec", "-T", "db", "wget", "-qO-", "http://10.8.0.7/"]);
+    assert_eq!(fetched, "hello\n");
+    assert!(compose(&["exec", "-T", "web", "ip", "link"]).contains("mtu 1400"));
+    // Nothing has changed: nothing is made again.
+    let before = engine.says(&["ps", "--quiet", "--no-trunc"]);
+    compose(&["up", "--detach"]);
+    assert_eq!(engine.says(&["ps", "--quiet", "--no-trunc"]), before);
+    compose(&["down", "--timeout", "0"]);
+    assert_eq!(engine.says(&["network", "ls", "-q", "-f", "type=custom"]), "");
+    assert_eq!(engine.says(&["ps", "--all", "--quiet"]), "");
+    engine.leaves_nothing();
 }
