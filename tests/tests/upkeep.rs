@@ -1,7 +1,7 @@
 //! The store over time: it survives the daemon's death anywhere, is checked
 //! and mended, measured, pruned, and collected when the disk is full.
 
-use promises::{Cli, Engine};
+use promises::{Cli, Engine, Registry, Wants};
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt as _;
 use sys::fail::{Point, VARIABLE};
@@ -123,17 +123,23 @@ fn a_full_disk_is_cleared_of_what_nobody_uses() {
     let marks =
         |above| ["--collect-above", above, "--collect-down-to", "45", "--collect-spare", "0"];
     let mut engine = Engine::prepared(ROOM, &marks("95"));
-    for name in ["pinned:1", "used:1", "old:1", "young:1"] {
-        import(&engine, name, 16 << 20);
+    let registry = Registry::start(&engine, "127.0.0.1", 5000, Wants::Nothing);
+    let [pinned, used, old, young] =
+        ["pinned", "used", "old", "young"].map(|name| registry.name(&format!("{name}:1")));
+    for name in [pinned.as_str(), &used, &old, "made:1", &young] {
+        import(&engine, name, 13 << 20);
     }
-    engine.says(&["create", "--name", "user", "used:1", "/content"]);
-    assert_eq!(engine.says(&["image", "pin", "pinned:1"]), "pinned:1");
+    for name in [&pinned, &used, &old, &young] {
+        engine.says(&["push", name]);
+    }
+    engine.says(&["create", "--name", "user", &used, "/content"]);
+    assert_eq!(engine.says(&["image", "pin", &pinned]), pinned);
     assert_ne!(engine.run(&["image", "pin", "nonesuch"]).code, 0);
     let all = images(&engine);
     let would = engine.says(&["system", "gc", "--dry-run"]);
     assert!(would.contains("it is to come down to 45%"), "{would}");
-    assert!(would.contains("old") && would.contains("Would reclaim: 16.78MB"), "{would}");
-    for kept in ["pinned", "used", "young", "report"] {
+    assert!(would.contains("old") && would.contains("Would reclaim: 13.63MB"), "{would}");
+    for kept in ["pinned", "used", "made", "young", "report"] {
         assert!(!would.contains(kept), "{kept}: {would}");
     }
     assert_eq!(images(&engine), all, "it was only asked");
@@ -146,8 +152,8 @@ fn a_full_disk_is_cleared_of_what_nobody_uses() {
     assert!(engine.stop().success());
     engine.set_arguments(&marks("50"));
     engine.start();
-    promises::until("the collection", || !images(&engine).contains(&"old:1".to_owned()));
-    let left: Vec<String> = all.iter().filter(|name| *name != "old:1").cloned().collect();
+    promises::until("the collection", || !images(&engine).contains(&old));
+    let left: Vec<String> = all.iter().filter(|name| **name != old).cloned().collect();
     assert_eq!(images(&engine), left);
     // Nothing is young enough when all is to go that may.
     assert!(engine.stop().success());
@@ -161,10 +167,14 @@ fn a_full_disk_is_cleared_of_what_nobody_uses() {
     ]);
     engine.start();
     let said = engine.says(&["system", "gc"]);
-    assert!(said.contains("untagged: young:1") && said.contains("Total reclaimed space"), "{said}");
-    engine.says(&["image", "unpin", "pinned:1"]);
+    assert!(
+        said.contains(&format!("untagged: {young}")) && said.contains("Total reclaimed space"),
+        "{said}"
+    );
+    engine.says(&["image", "unpin", &pinned]);
     engine.says(&["system", "gc"]);
-    assert_eq!(images(&engine), ["cofferdam/report:latest", "used:1"]);
+    assert_eq!(images(&engine), [used.as_str(), "cofferdam/report:latest", "made:1"]);
+    drop(registry);
     assert!(engine.says(&["system", "check", "--content"]).ends_with("nothing to mend"));
     engine.leaves_nothing();
 }

@@ -2,7 +2,8 @@
 //! first: by a look every few minutes and after each image that comes.
 //!
 //! An image that a container has stays, in whatever state that is, and so does
-//! one that is [pinned](Engine::pin).
+//! one that is [pinned](Engine::pin), and one with a name that no registry is
+//! known to have.
 
 use crate::{
     Deleted, Engine, Error, ImageSummary, Nanos, error::Doing, house::House, watcher::Due,
@@ -169,10 +170,6 @@ impl Engine {
         }
         for candidate in house.images.candidates(marks.young, &users)? {
             let image = house.summary(candidate.image);
-            // It is in this program, and would be there again.
-            if image.repo_tags.iter().any(|name| name == crate::open::BUILTIN) {
-                continue;
-            }
             let Ok(id) = image.id.parse::<Digest>() else { continue };
             if dry_run {
                 if collected.reclaimed >= disk.above(marks.down_to) {

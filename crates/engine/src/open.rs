@@ -31,7 +31,7 @@ use std::{
 };
 
 /// The image that is always there.
-pub(crate) const BUILTIN: &str = "cofferdam/report:latest";
+const BUILTIN: &str = "cofferdam/report:latest";
 /// The run root of an engine that was told nothing.
 const DEFAULT_RUN: &str = "/run/cofferdam";
 /// Slots between the first ranges of two engines.

@@ -138,19 +138,15 @@ impl Store {
             if self.records.row(&row.id)?.is_none() {
                 continue;
             }
-            let mend = match users(&row.id).first() {
-                Some((container, _)) => {
-                    kept.extend(self.records.layers(&row.id)?.into_iter().map(|(id, _)| id));
-                    Mend::Cannot(format!(
-                        "remove container {container} and the others of it, then repair"
-                    ))
-                }
-                None => {
-                    let words = "forget the image: pull, load or build it again";
-                    check.mend(words, || self.forget(&row.id, users))?
-                }
-            };
             let names = self.records.names(&row.id)?;
+            let mend = if let Some((container, _)) = users(&row.id).first() {
+                kept.extend(self.records.layers(&row.id)?.into_iter().map(|(id, _)| id));
+                let words = "and the others of it, then repair";
+                Mend::Cannot(format!("remove container {container} {words}"))
+            } else {
+                let words = "forget the image: pull, load or build it again";
+                check.mend(words, || self.forget(&row.id, users))?
+            };
             let name = names.first().map_or_else(
                 || row.id.short().to_owned(),
                 |name| format!("{} ({})", row.id.short(), name.reference().familiar()),

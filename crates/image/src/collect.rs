@@ -1,7 +1,9 @@
 //! Which images may go when the disk is full, and in which order.
 //!
 //! Nobody's image goes that a container has, in whatever state it is, nor one
-//! that is pinned, nor one that came a moment ago and may be about to be used.
+//! that is pinned, nor one that came a moment ago and may be about to be used,
+//! nor one with a name that no registry is known to have: it could not be had
+//! again.
 //! Of the others those go first that have not been used for longest.
 
 use crate::{Error, Pruned, Store, Summary, removal::Users, store::now};
@@ -57,7 +59,8 @@ impl Store {
         for image in self.list(true)? {
             let mark = marks.get(&image.id).copied().unwrap_or_default();
             let used = mark.used.max(image.tagged);
-            if !mark.pinned && used <= before && users(&image.id).is_empty() {
+            let only_here = !image.repo_tags.is_empty() && image.repo_digests.is_empty();
+            if !mark.pinned && !only_here && used <= before && users(&image.id).is_empty() {
                 found.push(Candidate { image, used });
             }
         }

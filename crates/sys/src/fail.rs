@@ -48,6 +48,7 @@ impl Point {
     ];
 
     /// As the environment spells it.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::LayerUnpacked => "layer-unpacked",
