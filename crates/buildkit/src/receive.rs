@@ -62,7 +62,7 @@ pub async fn receive(
     let root =
         rustix::fs::open(into, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|error| disk("open the directory for", &into.display().to_string(), error))?;
-    let writer = tokio::task::spawn_blocking(move || Writer::new(root, ask).run(work));
+    let mut writer = tokio::task::spawn_blocking(move || Writer::new(root, ask).run(work));
     // Reading must not wait for what is asked, nor the other way round: the
     // client stops reading when it cannot send.
     let speak = async {
@@ -97,11 +97,23 @@ pub async fn receive(
             }
         }
     };
-    let (spoken, listened) = tokio::join!(speak, listen);
-    let written =
-        writer.await.map_err(|_| Status::new(Code::Internal, "writing the context met a fault"))?;
-    written?;
+    let mut talk = std::pin::pin!(async { tokio::join!(speak, listen) });
+    let fault = |_| Status::new(Code::Internal, "writing the context met a fault");
+    let (written, (spoken, listened)) = tokio::select! {
+        talked = &mut talk => (writer.await, talked),
+        // Before the client has said all, it stops only because it failed;
+        // the client may then wait for an answer that never comes.
+        written = &mut writer => match written.map_err(fault)? {
+            Err(status) => return Err(status),
+            Ok(all) => (Ok(Ok(all)), talk.await),
+        },
+    };
+    let all = written.map_err(fault)??;
     listened?;
+    if !all {
+        let words = "the client stopped in the middle of its files";
+        return Err(Status::new(Code::Unavailable, words));
+    }
     spoken
 }
 
@@ -134,7 +146,8 @@ impl Writer {
         }
     }
 
-    fn run(mut self, mut work: mpsc::Receiver<Packet>) -> Result<(), Status> {
+    /// Whether all has come.
+    fn run(mut self, mut work: mpsc::Receiver<Packet>) -> Result<bool, Status> {
         while let Some(packet) = work.blocking_recv() {
             if packet.kind == PacketKind::Data as i32 {
                 self.data(&packet)?;
@@ -150,16 +163,13 @@ impl Writer {
             }
         }
         if self.ask.is_some() {
-            return Err(Status::new(
-                Code::Unavailable,
-                "the client stopped in the middle of its files",
-            ));
+            return Ok(false);
         }
         for stat in self.directories.iter().rev() {
             let dir = self.at(&stat.path, OFlags::RDONLY | OFlags::DIRECTORY)?;
             finish(&dir, stat)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn say(&self, kind: PacketKind, id: u32) {

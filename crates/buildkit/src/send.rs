@@ -25,7 +25,7 @@ const QUEUE: usize = 16;
 pub async fn send(answer: Answer, mut outgoing: Outgoing, from: ImageTree) -> Result<(), Status> {
     let (packets, mut ready) = mpsc::channel::<Packet>(QUEUE);
     let (ask, asked) = mpsc::unbounded_channel();
-    let reader = tokio::task::spawn_blocking(move || read(&from, &packets, asked));
+    let mut reader = tokio::task::spawn_blocking(move || read(&from, &packets, asked));
     let speak = async {
         while let Some(packet) = ready.recv().await {
             outgoing.send(&packet).await?;
@@ -65,9 +65,17 @@ pub async fn send(answer: Answer, mut outgoing: Outgoing, from: ImageTree) -> Re
         }
         Ok(())
     };
-    let (spoken, listened) = tokio::join!(speak, listen);
+    let mut talk = std::pin::pin!(async { tokio::join!(speak, listen) });
     let fault = |_| Status::new(Code::Internal, "reading the result met a fault");
-    reader.await.map_err(fault)??;
+    let (read, (spoken, listened)) = tokio::select! {
+        talked = &mut talk => (reader.await, talked),
+        // A client may wait for what cannot be read.
+        read = &mut reader => match read.map_err(fault)? {
+            Err(status) => return Err(status),
+            Ok(()) => (Ok(Ok(())), talk.await),
+        },
+    };
+    read.map_err(fault)??;
     spoken?;
     listened
 }
