@@ -135,6 +135,35 @@ fn secrets_are_seen_by_their_step_alone() {
 }
 
 #[test]
+fn an_agent_of_the_client_answers_its_step_alone() {
+    let kitchen = Kitchen::new();
+    let tar = std::env::var("COFFERDAM_DEBIAN").expect("run `cargo xtask test`, which makes it");
+    kitchen.engine.says(&["import", &tar, "debian"]);
+    let (socket, key) = (kitchen.out("agent.sock"), kitchen.out("key"));
+    let mut agent = std::process::Command::new("ssh-agent")
+        .args(["-D", "-a", &socket])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("ssh-agent(1) starts");
+    until("the agent's socket", || PathBuf::from(&socket).exists());
+    let script = format!(
+        "ssh-keygen -q -t ed25519 -N '' -C mine -f {key} && SSH_AUTH_SOCK={socket} ssh-add -q {key}"
+    );
+    kitchen.engine.host().says(&script);
+    let dockerfile = "FROM debian\nRUN --mount=type=ssh,required ssh-add -L > /keys\n\
+                      RUN ssh-add -l && exit 1; ls /run/buildkit && exit 1; true\n";
+    let ran = kitchen.build(dockerfile, &["-t", "made", "--ssh", &format!("default={socket}")]);
+    agent.kill().expect("our child");
+    agent.wait().expect("our child");
+    assert_eq!(ran.code, 0, "{ran:?}\ndaemon: {}", kitchen.engine.logged());
+    let keys = kitchen.holds("made", "/keys");
+    assert!(keys.starts_with("ssh-ed25519 ") && keys.ends_with(" mine"), "{keys}");
+    let said = kitchen.fails(dockerfile, &["--no-cache"]);
+    assert!(said.contains("ssh"), "{said}");
+}
+
+#[test]
 fn results_come_as_a_directory_or_an_archive() {
     let kitchen = Kitchen::new();
     kitchen.file("a", "hello\n").file("d/b", "deep\n");

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A program that tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: [(&str, &str); 15] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
@@ -23,6 +23,7 @@ const NEEDED: [(&str, &str); 14] = [
     ("/usr/bin/openssl", "openssl"),
     ("/lib/systemd/systemd", "systemd"),
     ("/usr/bin/dbus-daemon", "dbus"),
+    ("/usr/bin/ssh-agent", "openssh-client"),
 ];
 
 /// Further words go to the test programs, as a filter on their names.
