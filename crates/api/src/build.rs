@@ -350,7 +350,7 @@ pub struct Listed {
 impl From<CacheEntry> for Listed {
     fn from(entry: CacheEntry) -> Self {
         Self {
-            parents: (!entry.parent.is_empty()).then(|| [entry.parent]),
+            parents: (!entry.parent.is_empty()).then_some([entry.parent]),
             id: entry.id,
             kind: entry.kind,
             description: entry.description,

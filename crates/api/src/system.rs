@@ -369,10 +369,7 @@ pub fn df(call: &Call) -> Outcome {
         });
         rows.collect()
     });
-    let build_cache = match wanted("build-cache") {
-        true => Some(crate::build::listed(call)?),
-        false => None,
-    };
+    let build_cache = if wanted("build-cache") { Some(crate::build::listed(call)?) } else { None };
     let volumes = || usage.volumes.iter().map(|(v, size)| volumes::Listed::of(v, Some(*size)));
     Ok(Answer::json(&DiskUsage {
         layers_size: usage.layers,

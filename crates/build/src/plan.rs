@@ -49,7 +49,9 @@ pub fn plan(file: &Dockerfile, target: &str, globals: &mut Globals) -> Result<Ve
         let scope = |name: &str| globals.in_from(name);
         let expanded = step.expand(&Words { escape, scope: &scope }).map_err(invalid)?;
         if let Instruction::Arg(args) = expanded {
-            args.into_iter().for_each(|arg| globals.declare(&arg.name, arg.value));
+            for arg in args {
+                globals.declare(&arg.name, arg.value);
+            }
         }
     }
     let last = file.stages.len() - 1;

@@ -20,11 +20,14 @@ use std::{
 /// Most names that a wildcard is looked for in, and deepest directory.
 const DEEPEST: usize = 200;
 
+/// A file as it was seen: device, inode, time of change, size.
+pub(crate) type Seen = (u64, u64, i64, u64, u64);
+
 /// A tree that is copied from.
 pub struct Tree {
     root: OwnedFd,
-    /// Digests of files, by device, inode, time of change and size.
-    pub(crate) known: Mutex<HashMap<(u64, u64, i64, u64, u64), [u8; 32]>>,
+    /// Digests of files that were read.
+    pub(crate) known: Mutex<HashMap<Seen, [u8; 32]>>,
 }
 
 /// Something in a tree: an `O_PATH` descriptor, and what it is.
@@ -205,7 +208,9 @@ impl Tree {
         let mut paths = vec![String::new()];
         for part in pattern_clean.split('/') {
             if !Wildcard::is_one(part) {
-                paths.iter_mut().for_each(|path| push(path, part));
+                for path in &mut paths {
+                    push(path, part);
+                }
                 continue;
             }
             let every = part == "**";
@@ -217,7 +222,7 @@ impl Tree {
                     continue;
                 }
                 if every {
-                    self.below(&dir, &mut next)?;
+                    Self::below(&dir, &mut next)?;
                     continue;
                 }
                 for name in dir.node.names().doing("read", &path)? {
@@ -246,7 +251,7 @@ impl Tree {
     }
 
     /// A directory's own path and those of all directories below.
-    fn below(&self, dir: &Found, into: &mut Vec<String>) -> Result<(), Error> {
+    fn below(dir: &Found, into: &mut Vec<String>) -> Result<(), Error> {
         if dir.path.matches('/').count() > DEEPEST {
             return Err(Error::Invalid(format!("{} is nested too deep", dir.path)));
         }
@@ -257,7 +262,7 @@ impl Tree {
             if node.kind() == FileType::Directory {
                 let mut path = dir.path.clone();
                 push(&mut path, text);
-                self.below(&Found { path, node }, into)?;
+                Self::below(&Found { path, node }, into)?;
             }
         }
         Ok(())

@@ -53,7 +53,7 @@ fn is_remote(context: &str) -> bool {
 }
 
 /// Finds the context and the Dockerfile.
-pub async fn find(context: &str, file: Option<&str>) -> Outcome<Context> {
+pub fn find(context: &str, file: Option<&str>) -> Outcome<Context> {
     if context == "-" {
         return stdin(file);
     }

@@ -66,7 +66,7 @@ impl Engine {
         match self.remove(cell.id.as_str(), true, true) {
             Ok(()) | Err(Error::NoContainer(_)) => {}
             Err(error) => {
-                tracing::warn!(id = %cell.id, %error, "cannot remove a build's container")
+                tracing::warn!(id = %cell.id, %error, "cannot remove a build's container");
             }
         }
     }

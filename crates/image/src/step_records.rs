@@ -29,6 +29,9 @@ pub(crate) const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS image_steps_by_id ON image_steps (id);
 ";
 
+/// Configurations, and layers with their bytes, that nothing needs any more.
+type Freed = (Vec<Digest>, Vec<(Digest, u64)>);
+
 impl Records {
     /// What a step came to.
     pub fn step(&self, key: &str) -> Result<Option<Digest>, Error> {
@@ -129,10 +132,7 @@ impl Records {
 
     /// Takes steps away; says which configurations and layers nothing needs
     /// any more.
-    pub fn forget_steps(
-        &self,
-        keys: &[String],
-    ) -> Result<(Vec<Digest>, Vec<(Digest, u64)>), Error> {
+    pub fn forget_steps(&self, keys: &[String]) -> Result<Freed, Error> {
         self.change("forget steps", |t| {
             let (mut ids, mut freed) = (Vec::new(), Vec::new());
             for key in keys {

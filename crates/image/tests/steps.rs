@@ -43,7 +43,7 @@ impl Scratch {
         let layer = making.pack(&root).expect("packed").expect("not empty");
         Root::remove(&self.data(), text).expect("removed");
         let mut config = base.config.clone();
-        config.config.user = text.to_owned();
+        text.clone_into(&mut config.config.user);
         making.draft(config, [base.layers, vec![layer]].concat()).expect("a draft")
     }
 

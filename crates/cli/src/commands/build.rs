@@ -35,7 +35,7 @@ pub async fn build(client: &Client, words: Build) -> Outcome {
         return Err(Error::Words(words));
     }
     let output = output(&words.output)?;
-    let context = context::find(&words.context, words.file.as_deref()).await?;
+    let context = context::find(&words.context, words.file.as_deref())?;
     let asked = asked(&words, &context)?;
     let mut headers = vec![("X-Registry-Config", known(&context)?)];
     if !words.secret.is_empty() {

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 /// What `docker build` takes.
+#[allow(clippy::struct_field_names, reason = "Docker's flags")]
 #[derive(Debug, Default, Args)]
 pub struct Build {
     /// The context: a directory, "-" for standard input, an address, a git repository

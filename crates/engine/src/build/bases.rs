@@ -18,7 +18,7 @@ pub(super) enum Origin<'a> {
     /// Another one by a name.
     Named(Tree),
     /// A stage or image, and its mount.
-    Draft(Draft, Tree),
+    Draft(Box<Draft>, Tree),
 }
 
 impl Origin<'_> {
@@ -100,7 +100,7 @@ impl Job<'_> {
             },
         };
         let tree = self.mounted(&draft)?;
-        Ok(Origin::Draft(draft, tree))
+        Ok(Origin::Draft(Box::new(draft), tree))
     }
 
     /// A draft's files, to read.

@@ -19,7 +19,7 @@ const GIT: [&str; 3] = ["git://", "git@", "ssh://"];
 pub(super) fn is_repository(source: &str) -> bool {
     let (bare, _) = source.split_once('#').unwrap_or((source, ""));
     GIT.iter().any(|scheme| source.starts_with(scheme))
-        || (is_address(source) && bare.ends_with(".git"))
+        || (is_address(source) && bare.strip_suffix(".git").is_some())
 }
 
 /// Whether a source is a file on the web.

@@ -48,9 +48,10 @@ impl Stage<'_, '_> {
         let key = key(&[&self.key, "workdir", told]);
         let path = config.working_dir.clone();
         self.settle(key, &history, config, |stage| {
-            let there = match stage.draft.layers.is_empty() {
-                true => path == "/",
-                false => stage.job.mounted(&stage.draft)?.find(&path).is_ok_and(|f| f.is_dir()),
+            let there = if stage.draft.layers.is_empty() {
+                path == "/"
+            } else {
+                stage.job.mounted(&stage.draft)?.find(&path).is_ok_and(|f| f.is_dir())
             };
             if there {
                 return Ok(None);
@@ -93,7 +94,7 @@ impl Stage<'_, '_> {
             self.local(&from, pattern, &asked, &mut sources)?;
         }
         documents(&copy.files, &mut sources);
-        self.put(&asked, Some(&from), sources, quick)
+        self.put(&asked, Some(&from), &sources, quick)
     }
 
     pub(super) fn add(&mut self, add: &Add) -> Result<(), Stopped> {
@@ -126,7 +127,7 @@ impl Stage<'_, '_> {
             }
         }
         documents(&add.files, &mut sources);
-        self.put(&asked, from.as_ref(), sources, None)
+        self.put(&asked, from.as_ref(), &sources, None)
     }
 
     /// Sources in a tree.
@@ -180,7 +181,7 @@ impl Stage<'_, '_> {
         &mut self,
         asked: &Asked<'_>,
         from: Option<&Origin<'_>>,
-        sources: Vec<Source>,
+        sources: &[Source],
         quick: Option<String>,
     ) -> Result<(), Stopped> {
         let Asked { word, files, .. } = asked;
@@ -202,7 +203,7 @@ impl Stage<'_, '_> {
             .map_err(|e| BuildError::invalid(format!("--exclude: {e}")))?;
         let skip = |path: &str| ignore.matches(path);
         let skip: Option<&dyn Fn(&str) -> bool> = (!ignore.is_empty()).then_some(&skip);
-        let sum = sum(from, &sources, skip)?;
+        let sum = sum(from, sources, skip)?;
         let mut target = absolute(&files.target, &self.draft.config.config.working_dir);
         let told = self.told_files(word, files, &sum, &target);
         if dir && !target.ends_with('/') {
@@ -223,7 +224,7 @@ impl Stage<'_, '_> {
                     None => Some((0, 0)),
                 };
                 let manner = Manner { owner, chmod: chmod.clone(), skip };
-                for source in &sources {
+                for source in sources {
                     one(root, source, from, &target, asked, &manner)?;
                 }
                 Ok(())

@@ -156,7 +156,7 @@ fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\"'\"'"))
 }
 
-impl<'a> Job<'a> {
+impl Job<'_> {
     fn run(&self, names: &[Reference]) -> Result<Built, BuildError> {
         self.tell_plan();
         std::thread::scope(|scope| {

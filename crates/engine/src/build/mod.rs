@@ -27,6 +27,7 @@ mod mounts;
 mod room;
 mod run;
 mod stage;
+mod stubs;
 mod wish;
 
 pub use cache::{CacheEntry, CachePruned};

@@ -90,7 +90,7 @@ impl Stage<'_, '_> {
         config: Config,
         host: HostConfig,
         words: &[String],
-        stubs: &[super::mounts::Stub],
+        stubs: &[super::stubs::Stub],
     ) -> Result<Option<Layer>, Stopped> {
         let engine = self.job.engine;
         let (stage, step) = self.at;
@@ -160,9 +160,9 @@ impl Stage<'_, '_> {
     fn pack(
         &self,
         container: &Container,
-        stubs: &[super::mounts::Stub],
+        stubs: &[super::stubs::Stub],
     ) -> Result<Option<Layer>, Stopped> {
-        super::mounts::clear(&container.upper_dir, stubs)?;
+        super::stubs::clear(&container.upper_dir, stubs)?;
         let root = self.job.engine.0.root(container)?;
         Ok(self.job.making.pack(&root)?)
     }

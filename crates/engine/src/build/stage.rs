@@ -224,7 +224,9 @@ impl Stage<'_, '_> {
             }
             other => {
                 if let Instruction::Env(pairs) = other {
-                    pairs.iter().for_each(|pair| self.scope.raise(&pair.name, false));
+                    for pair in pairs {
+                        self.scope.raise(&pair.name, false);
+                    }
                 }
                 let mut config = self.draft.config.config.clone();
                 let told = config::apply(other, &mut config, &mut self.has_cmd)?;
@@ -284,23 +286,20 @@ impl Stage<'_, '_> {
             return Ok(());
         }
         let mut image = self.draft.config.clone();
-        let (entry, layer) = match self.lent(history) {
-            Some(lent) => {
-                self.job.client.said(BuildSaid::Cached { stage, step });
-                lent
-            }
-            None => {
-                let layer = make(self)?;
-                let classic = self.job.wish.manner == BuildManner::Classic;
-                let entry = History {
-                    created: Some(image::timestamp()),
-                    created_by: Some(history.to_owned()),
-                    author: if classic { image.author.clone() } else { None },
-                    comment: (!classic).then(|| "buildkit.dockerfile.v0".to_owned()),
-                    empty_layer: layer.is_none(),
-                };
-                (entry, layer)
-            }
+        let (entry, layer) = if let Some(lent) = self.lent(history) {
+            self.job.client.said(BuildSaid::Cached { stage, step });
+            lent
+        } else {
+            let layer = make(self)?;
+            let classic = self.job.wish.manner == BuildManner::Classic;
+            let entry = History {
+                created: Some(image::timestamp()),
+                created_by: Some(history.to_owned()),
+                author: if classic { image.author.clone() } else { None },
+                comment: (!classic).then(|| "buildkit.dockerfile.v0".to_owned()),
+                empty_layer: layer.is_none(),
+            };
+            (entry, layer)
         };
         image.created.clone_from(&entry.created);
         image.history.push(entry);
@@ -342,9 +341,10 @@ impl Stage<'_, '_> {
             if layers != self.draft.layers || !own.iter().zip(theirs).all(same) {
                 return None;
             }
-            let layer = match entry.empty_layer {
-                true => None,
-                false => Some(lender.layers.get(layers.len())?.clone()),
+            let layer = if entry.empty_layer {
+                None
+            } else {
+                Some(lender.layers.get(layers.len())?.clone())
             };
             Some((entry.clone(), layer))
         })
