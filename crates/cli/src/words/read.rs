@@ -11,10 +11,8 @@ use clap::{
 use std::error::Error as _;
 
 /// What Docker has and this program has not, and what there is instead.
-const NOT_CARRIED: [(&str, &str); 12] = [
-    ("build", "images are built elsewhere: `save` there and `load` here"),
-    ("builder", "images are built elsewhere: `save` there and `load` here"),
-    ("buildx", "images are built elsewhere: `save` there and `load` here"),
+const NOT_CARRIED: [(&str, &str); 10] = [
+    ("buildx", "`build` builds images; Docker's own buildx works against this engine, too"),
     ("checkpoint", "checkpoints are not carried"),
     ("config", "swarm mode is not carried"),
     ("context", "name the engine with --host or DOCKER_HOST"),
@@ -278,8 +276,8 @@ mod tests {
 
     #[test]
     fn a_word_of_dockers_that_is_not_carried_says_what_to_do() {
-        let Err(Unread::Wrong(error)) = read(&["build", "."]) else { panic!("it is not there") };
-        assert!(error.report().contains("hint: images are built elsewhere"), "{}", error.report());
+        let Err(Unread::Wrong(error)) = read(&["buildx", "ls"]) else { panic!("it is not there") };
+        assert!(error.report().contains("hint: `build` builds images"), "{}", error.report());
     }
 
     #[test]
