@@ -71,8 +71,7 @@ impl Channel {
         question: &Q,
     ) -> Result<A, Status> {
         let mut call = self.open(path, &[]).await?;
-        call.outgoing.send(question).await?;
-        call.outgoing.finish()?;
+        call.outgoing.send_only(question).await?;
         let mut incoming = call.answer.begin().await?;
         let answer = incoming.only().await?;
         if incoming.next::<A>().await?.is_some() {

@@ -95,6 +95,19 @@ impl Outgoing {
     /// # Errors
     /// The other end has left.
     pub async fn send<M: Message>(&mut self, message: &M) -> Result<(), Status> {
+        self.put(message, false).await
+    }
+
+    /// Sends the only message, and with its last byte says that it was: who
+    /// has it may answer and close the stream before anything else comes.
+    ///
+    /// # Errors
+    /// The other end has left.
+    pub async fn send_only<M: Message>(&mut self, message: &M) -> Result<(), Status> {
+        self.put(message, true).await
+    }
+
+    async fn put<M: Message>(&mut self, message: &M, last: bool) -> Result<(), Status> {
         let mut buffer = BytesMut::with_capacity(HEAD + message.encoded_len());
         buffer.put_u8(0);
         let length = u32::try_from(message.encoded_len())
@@ -110,7 +123,8 @@ impl Outgoing {
             if room == 0 {
                 return Err(Status::new(Code::Cancelled, "the other end has left"));
             }
-            self.0.send_data(rest.split_to(room.min(rest.len())), false)?;
+            let part = rest.split_to(room.min(rest.len()));
+            self.0.send_data(part, last && rest.is_empty())?;
         }
         Ok(())
     }
