@@ -30,8 +30,19 @@ use std::{
 /// How long a guest may take, if nothing else is said.
 const PATIENCE: Duration = Duration::from_mins(10);
 
+/// Which security systems the guest's kernel has, beside Landlock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Profile {
+    /// None.
+    #[default]
+    Plain,
+    /// AppArmor, with no profile loaded.
+    AppArmor,
+}
+
 /// What a guest is asked to do.
 struct Job {
+    profile: Profile,
     /// Directories of this machine, and where the guest is to find a copy.
     files: Vec<(PathBuf, PathBuf)>,
     /// A shell script.
@@ -47,15 +58,23 @@ pub fn run(words: &[&str]) -> Result<()> {
         None => bail!("{}", crate::USAGE),
     };
     ensure!(!command.is_empty(), "the guest needs a command after --");
-    let mut job = Job { files: Vec::new(), script: quote(command), patience: PATIENCE };
+    let mut job = Job {
+        profile: Profile::Plain,
+        files: Vec::new(),
+        script: quote(command),
+        patience: PATIENCE,
+    };
     let mut options = options.iter();
     while let Some(option) = options.next() {
         let value = options.next().with_context(|| format!("{option} needs a value"))?;
         match *option {
-            "--profile" => ensure!(
-                *value == "plain",
-                "no profile {value}: there is only \"plain\", with neither SELinux nor AppArmor"
-            ),
+            "--profile" => {
+                job.profile = match *value {
+                    "plain" => Profile::Plain,
+                    "apparmor" => Profile::AppArmor,
+                    _ => bail!("no profile {value}: there are plain and apparmor"),
+                }
+            }
             "--files" => {
                 let (from, to) = value.split_once(':').unwrap_or((value, value));
                 ensure!(Path::new(to).is_absolute(), "{to} is not an absolute path of the guest");

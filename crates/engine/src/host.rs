@@ -74,7 +74,6 @@ pub(crate) fn policy(options: &Options, machine: &Machine, layout: &Layout) -> p
     let mut version = machine.kernel.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let kernel = (version.next().unwrap_or(0), version.next().unwrap_or(0));
     let number = |path: &str| text(path).parse::<u32>().unwrap_or(u32::MAX);
-    let yes = |path: &str| text(path) == "1" || text(path) == "Y";
     let paths = [&options.data_root, &options.run_root];
     policy::Host {
         arch: if machine.arch == "aarch64" { Arch::Aarch64 } else { Arch::X86_64 },
@@ -88,7 +87,8 @@ pub(crate) fn policy(options: &Options, machine: &Machine, layout: &Layout) -> p
         swap_accounting: swap_accounting(layout),
         landlock: sys::confine::landlock_abi(),
         seccomp: text("/proc/self/status").contains("\nSeccomp:"),
-        apparmor: yes("/sys/module/apparmor/parameters/enabled"),
+        apparmor: crate::apparmor::is_enabled(),
+        apparmor_profile: crate::apparmor::load(),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
         cpus: online(&text("/sys/devices/system/cpu/online")),
         cpu_list: text("/sys/devices/system/cpu/online"),

@@ -66,7 +66,9 @@ pub fn apparmor(wish: &Wish<'_>, options: &Options, host: &Host) -> Result<Strin
             "apparmor profile {profile:?} cannot be applied: this host has no AppArmor"
         ))),
         (true, "") if wish.host_config.privileged => Ok("unconfined".to_owned()),
-        (true, "") => Ok(APPARMOR_PROFILE.to_owned()),
+        (true, "") if host.apparmor_profile => Ok(APPARMOR_PROFILE.to_owned()),
+        // As weak as without; `weakened` says so.
+        (true, "") => Ok(String::new()),
         (true, profile) => Ok(profile.to_owned()),
     }
 }

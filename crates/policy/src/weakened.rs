@@ -133,6 +133,16 @@ fn layers(
             words.push(format!("has an SELinux label of its own: {label}"));
         }
     }
+    if host.apparmor
+        && !host.apparmor_profile
+        && options.apparmor.is_empty()
+        && !wish.host_config.privileged
+    {
+        words.push(format!(
+            "is not confined by AppArmor: its profile {} is not loaded",
+            crate::labels::APPARMOR_PROFILE
+        ));
+    }
     if host.apparmor && !options.apparmor.is_empty() {
         words.push(match options.apparmor.as_str() {
             "unconfined" => "is not confined by AppArmor".to_owned(),

@@ -115,6 +115,8 @@ pub struct Host {
     pub seccomp: bool,
     /// AppArmor is enabled.
     pub apparmor: bool,
+    /// And knows the engine's own profile.
+    pub apparmor_profile: bool,
     /// SELinux is enabled.
     pub selinux: bool,
     /// Processors that are on.

@@ -1,6 +1,6 @@
 //! One guest: a QEMU process from its start to its end.
 
-use super::{Job, cpio::Archive, image::Image};
+use super::{Job, Profile, cpio::Archive, image::Image};
 use crate::run as succeed;
 use anyhow::{Context as _, Result, bail};
 use std::{
@@ -16,7 +16,6 @@ const MEMORY: &str = "3G";
 /// Faults of the processor are not the emulator's, and its clock is good.
 const KERNEL: &str = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nowatchdog nokaslr \
                       tsc=reliable no_timer_check random.trust_cpu=on net.ifnames=0 \
-                      lsm=landlock,lockdown,yama,bpf \
                       systemd.unit=guest.service systemd.firstboot=off systemd.show_status=no \
                       systemd.log_target=console \
                       systemd.machine_id=c0ffe7da4c0ffe7da4c0ffe7da4c0ffe";
@@ -40,7 +39,11 @@ pub fn run(image: &Image, job: &Job) -> Result<i32> {
     command.args(["-machine", "q35", "-accel", "tcg,tb-size=512", "-smp", "1", "-m", MEMORY]);
     command.args(["-cpu", "max,la57=off", "-device", "virtio-rng-pci"]);
     command.arg("-kernel").arg(image.kernel()).arg("-initrd").arg(&initramfs);
-    command.args(["-append", KERNEL]);
+    let systems = match job.profile {
+        Profile::Plain => "landlock,lockdown,yama,bpf",
+        Profile::AppArmor => "landlock,lockdown,yama,apparmor,bpf",
+    };
+    command.args(["-append", &format!("{KERNEL} lsm={systems}")]);
     command.args(["-chardev", &file("console", &console), "-serial", "chardev:console"]);
     command.args(["-chardev", &file("code", &code), "-chardev", "stdio,id=out,signal=off"]);
     command.args(["-device", "virtio-serial-pci"]);

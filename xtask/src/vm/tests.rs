@@ -60,7 +60,12 @@ pub fn test(filter: &[&str]) -> Result<()> {
     let skipped = OF_VERSION_1.iter().flat_map(|name| ["--skip", name]);
     let words: Vec<&str> = filter.iter().copied().chain(skipped).collect();
     let script = script(&folder, &docker, &tests, &super::quote(&words));
-    let job = Job { files: vec![(files.dir.clone(), folder)], script, patience: PATIENCE };
+    let job = Job {
+        profile: super::Profile::Plain,
+        files: vec![(files.dir.clone(), folder)],
+        script,
+        patience: PATIENCE,
+    };
     let code = job.run()?;
     ensure!(code == 0, "tests have failed in the guest");
     Ok(())

@@ -39,6 +39,7 @@ fn host() -> Host {
         landlock: 7,
         seccomp: true,
         apparmor: false,
+        apparmor_profile: false,
         selinux: false,
         cpus: 2,
         cpu_list: "0-1".into(),

@@ -74,6 +74,7 @@ fn apparmor_has_a_profile_where_there_is_apparmor() {
     let on = |word: &str| {
         let mut ask = option(word);
         ask.host.apparmor = true;
+        ask.host.apparmor_profile = true;
         let sandbox = ask.sandbox();
         (process(&sandbox).apparmor_profile.clone(), sandbox.weakened.len())
     };
@@ -81,6 +82,12 @@ fn apparmor_has_a_profile_where_there_is_apparmor() {
     assert_eq!(on("apparmor=mine"), ("mine".to_owned(), 1));
     assert_eq!(on("apparmor=unconfined"), ("unconfined".to_owned(), 1));
     assert!(option("apparmor=mine").words().contains("no AppArmor"));
+    let mut unloaded = Ask::with(|_| {});
+    unloaded.host.apparmor = true;
+    let sandbox = unloaded.sandbox();
+    assert_eq!(process(&sandbox).apparmor_profile, "");
+    let words = "is not confined by AppArmor: its profile cofferdam-default is not loaded";
+    assert_eq!(sandbox.weakened, [words]);
     assert_eq!(option("apparmor=unconfined").weakened(), [""; 0]);
 }
 

@@ -1,0 +1,79 @@
+//! The engine's AppArmor profile: loaded once, when the engine opens.
+//!
+//! The kernel takes compiled policies, and the compiler is a program of the
+//! AppArmor project that every distribution with AppArmor installs. Where it
+//! is missing, containers run without a profile, and say so.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+const PROFILE: &str = include_str!("apparmor.profile");
+/// Source: apparmor_parser(8).
+const PARSERS: [&str; 2] = ["/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"];
+/// One line for each loaded profile: `NAME (MODE)`.
+const LOADED: &str = "/sys/kernel/security/apparmor/profiles";
+
+/// Whether the machine enforces profiles.
+pub(crate) fn is_enabled() -> bool {
+    fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text == "Y\n")
+}
+
+/// Loads the profile; whether the kernel has it afterwards.
+pub(crate) fn load() -> bool {
+    if !is_enabled() {
+        return false;
+    }
+    match PARSERS.iter().find(|path| Path::new(path).exists()) {
+        Some(parser) => match compile(parser) {
+            Ok(()) => return true,
+            Err(why) => tracing::warn!(why, "cannot load the AppArmor profile"),
+        },
+        None => tracing::warn!("there is no apparmor_parser: the AppArmor profile is not loaded"),
+    }
+    // One of an earlier start, or of the package, does as well.
+    fs::read_to_string(LOADED).is_ok_and(|text| is_loaded(&text))
+}
+
+fn compile(parser: &str) -> Result<(), String> {
+    let mut child = Command::new(parser)
+        .args(["--replace", "--skip-cache"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{parser}: {error}"))?;
+    // It reads all of it before it says anything.
+    let written = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(PROFILE.as_bytes()));
+    let out = child.wait_with_output().map_err(|error| format!("{parser}: {error}"))?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    match written {
+        Ok(()) if out.status.success() => Ok(()),
+        Ok(()) => Err(format!("{parser}: {}: {}", out.status, said.trim())),
+        Err(error) => Err(format!("{parser}: {error}: {}", said.trim())),
+    }
+}
+
+fn is_loaded(profiles: &str) -> bool {
+    let name = policy::labels::APPARMOR_PROFILE;
+    profiles.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" (")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_bears_the_name_that_policy_asks_for() {
+        assert!(PROFILE.contains(&format!("\nprofile {} ", policy::labels::APPARMOR_PROFILE)));
+    }
+
+    #[test]
+    fn a_loaded_profile_is_known_by_its_whole_name() {
+        assert!(is_loaded("docker-default (enforce)\ncofferdam-default (enforce)\n"));
+        assert!(!is_loaded("cofferdam-default-2 (enforce)\n"));
+    }
+}
