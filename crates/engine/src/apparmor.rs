@@ -27,12 +27,10 @@ pub(crate) fn load() -> bool {
     if !is_enabled() {
         return false;
     }
-    match PARSERS.iter().find(|path| Path::new(path).exists()) {
-        Some(parser) => match compile(parser) {
-            Ok(()) => return true,
-            Err(why) => tracing::warn!(why, "cannot load the AppArmor profile"),
-        },
-        None => tracing::warn!("there is no apparmor_parser: the AppArmor profile is not loaded"),
+    let parser = PARSERS.iter().find(|path| Path::new(path).exists());
+    match parser.ok_or_else(|| "there is no apparmor_parser".to_owned()).and_then(|p| compile(p)) {
+        Ok(()) => return true,
+        Err(why) => tracing::warn!(why, "cannot load the AppArmor profile"),
     }
     // One of an earlier start, or of the package, does as well.
     fs::read_to_string(LOADED).is_ok_and(|text| is_loaded(&text))

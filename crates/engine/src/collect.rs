@@ -29,7 +29,7 @@ pub struct Watermarks {
 
 impl Default for Watermarks {
     fn default() -> Self {
-        Self { above: 85, down_to: 80, young: Duration::from_secs(120) }
+        Self { above: 85, down_to: 80, young: Duration::from_mins(2) }
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn resolver(run_root: &Path, user: u32) -> Resolver {
 
 impl House {
     /// Is it on a network where names are resolved?
-    pub(crate) fn has_names(&self, container: &Container) -> bool {
+    pub(crate) fn has_names(container: &Container) -> bool {
         container.plugs.keys().any(|network| named(container, network).is_some())
     }
 
@@ -50,7 +50,6 @@ impl House {
     /// # Errors
     /// What the host said.
     pub(crate) fn write_resolv_conf(
-        &self,
         container: &Container,
         named: bool,
         shared: bool,
@@ -65,7 +64,7 @@ impl House {
 
     /// All that the resolver is to know of a container; none if it has no
     /// names.
-    fn seat(&self, container: &Container) -> Result<Option<Seat>, Error> {
+    fn seat(container: &Container) -> Result<Option<Seat>, Error> {
         let mut places = Vec::new();
         let mut roads = Roads::default();
         let mut plugs: Vec<_> = container.plugs.iter().collect();
@@ -103,7 +102,7 @@ impl House {
         netns: BorrowedFd<'_>,
         init: BorrowedFd<'_>,
     ) -> Result<(), Error> {
-        let Some(seat) = self.seat(container)? else {
+        let Some(seat) = Self::seat(container)? else {
             self.resolver.leave(&container.id);
             return Ok(());
         };
@@ -132,21 +131,21 @@ impl House {
         now: &Container,
         netns: BorrowedFd<'_>,
     ) -> Result<(), Error> {
-        let (had, has) = (self.has_names(before), self.has_names(now));
+        let (had, has) = (Self::has_names(before), Self::has_names(now));
         if !had && !has {
             return Ok(());
         }
         if let Some(init) = cell.live().init.clone() {
             self.tell_names(now, netns, init.as_fd())?;
         }
-        if had == has { Ok(()) } else { self.write_resolv_conf(now, has, false) }
+        if had == has { Ok(()) } else { Self::write_resolv_conf(now, has, false) }
     }
 
     /// As [`tell_names`](Self::tell_names), of one that is known to run. Its
     /// `verb` lock is held.
     pub(crate) fn tell_names_of(&self, cell: &Cell) -> Result<(), Error> {
         let container = cell.now();
-        if !self.has_names(&container) {
+        if !Self::has_names(&container) {
             return Ok(());
         }
         let Some(init) = cell.live().init.clone() else { return Ok(()) };
@@ -178,7 +177,7 @@ impl Engine {
     /// Tells the resolver of all containers; what it knows makes no work.
     pub(crate) fn tell_all_names(&self) {
         for cell in self.0.roster.all() {
-            if !self.0.has_names(&cell.now()) {
+            if !House::has_names(&cell.now()) {
                 continue;
             }
             let (engine, cell) = (self.clone(), Arc::clone(&cell));

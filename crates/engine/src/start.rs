@@ -166,7 +166,7 @@ impl House {
             self.networks.plug(netns.as_fd(), &container.plugs)?;
             let plugs = container.plugs.clone();
             undo.with("unplug it", move || self.networks.unplug_all(&plugs));
-            if self.has_names(&container) {
+            if Self::has_names(&container) {
                 self.tell_names(&container, netns.as_fd(), init.as_fd())?;
                 let id = &cell.id;
                 undo.with("forget its names", move || {
@@ -245,7 +245,7 @@ impl House {
         files::write(&container.hostname_path, &format!("{name}\n"))?;
         let shared = *mode == Mode::Host;
         let named = self.networks.any_with_names(plugs);
-        self.write_resolv_conf(container, named, shared)
+        Self::write_resolv_conf(container, named, shared)
     }
 
     /// The record says where it will be before it is there.

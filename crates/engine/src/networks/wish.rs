@@ -491,9 +491,9 @@ mod tests {
     #[test]
     fn the_gateway_is_the_first_of_the_range_unless_it_is_named() {
         let ranged = NetworkPool { range: "10.6.0.128/25".into(), ..pool("10.6.0.0/24") };
-        let (network, plan) = decide(pooled(&[ranged.clone()])).expect("fine");
+        let (network, plan) = decide(pooled(std::slice::from_ref(&ranged))).expect("fine");
         assert_eq!(plan.bridge.subnet4.expect("IPv4").to_string(), "10.6.0.128/24");
-        assert_eq!(network.pools, [ranged.clone()], "shown as asked for");
+        assert_eq!(network.pools, std::slice::from_ref(&ranged), "shown as asked for");
         let named = NetworkPool { gateway: "10.6.0.9".into(), ..ranged };
         let plan = decide(pooled(&[named])).expect("fine").1;
         assert_eq!(plan.bridge.subnet4.expect("IPv4").to_string(), "10.6.0.9/24");

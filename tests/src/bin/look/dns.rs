@@ -45,7 +45,9 @@ pub fn firsts(name: &str, times: &str) -> io::Result<()> {
         let first = records(&by_udp(&socket, &query)?).into_iter().next().unwrap_or_default();
         *counts.entry(first).or_insert(0) += 1;
     }
-    counts.iter().for_each(|(first, count)| println!("{first} {count}"));
+    for (first, count) in &counts {
+        println!("{first} {count}");
+    }
     Ok(())
 }
 
