@@ -35,7 +35,7 @@ const BUILTIN: &str = "cofferdam/report:latest";
 /// The run root of an engine that was told nothing.
 const DEFAULT_RUN: &str = "/run/cofferdam";
 /// Slots between the first ranges of two engines.
-const STRIDE: u32 = 1024;
+const STRIDE: u32 = 256;
 
 impl Engine {
     /// Opens the engine of a data root: reads the records, adopts what still
@@ -156,8 +156,8 @@ fn first_slot(data_root: &Path) -> u32 {
     if data_root == Path::new("/var/lib/cofferdam") {
         return 0;
     }
-    // 47 places besides the default's, spread by the path.
-    let place = hash(data_root) % 47 + 1;
+    // The places besides the default's, spread by the path.
+    let place = hash(data_root) % u64::from(roster::SLOTS / STRIDE - 1) + 1;
     u32::try_from(place).unwrap_or(1) * STRIDE
 }
 

@@ -10,8 +10,11 @@ use std::{
 
 /// First host id of slot 0: beyond what /etc/subuid hands out by default.
 pub(crate) const FIRST_ID: u32 = 0x4000_0000;
-/// Slots that fit below 2³².
-const SLOTS: u32 = (u32::MAX - FIRST_ID) / policy::RANGE;
+/// Slots that fit below 2³¹: before Linux 6.15 or so, devpts reads the `gid=`
+/// of its mount as a signed number, and refuses all that is beyond.
+/// Source: `match_int` in `parse_mount_options` of the kernel's
+/// `fs/devpts/inode.c`.
+pub(crate) const SLOTS: u32 = ((1 << 31) - FIRST_ID) / policy::RANGE;
 
 /// First host id of a slot.
 pub(crate) fn base(slot: u32) -> u32 {
@@ -207,7 +210,7 @@ mod tests {
         assert!(base(two.slot).abs_diff(base(one.slot)) >= policy::RANGE);
         roster.release("one", &one.id, one.slot);
         assert_eq!(add(&roster, 3, "three").slot, one.slot);
-        assert!(u64::from(base(SLOTS - 1)) + u64::from(policy::RANGE) <= 1 << 32);
+        assert!(u64::from(base(SLOTS - 1)) + u64::from(policy::RANGE) <= 1 << 31);
     }
 
     #[test]
