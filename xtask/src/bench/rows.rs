@@ -114,8 +114,10 @@ impl Verb {
         match self {
             Self::Run | Self::RunAlone => true,
             // Docker's CLI asks for BuildKit where it is not told otherwise.
+            // Podman's raises limits, which a machine may forbid.
             Self::Build | Self::BuildAgain => {
                 !matches!(contender.kind, Kind::Floor | Kind::OursByDocker)
+                    && contender.name != "podman"
             }
             Self::Exec | Self::Stop => contender.kind != Kind::Floor,
             Self::RunMany(_) => !matches!(contender.kind, Kind::Floor | Kind::OursByDocker),
