@@ -419,7 +419,8 @@ pub(crate) fn forward_to(port: u32, mac: Mac) -> Message {
     const STATIC: u16 = 0x40;
     const MASTER: u8 = 0x04;
     let fixed = ndmsg(FAMILY_BRIDGE, port, STATIC, MASTER);
-    Message::new(NEW_NEIGHBOUR, ACK | CREATE | EXCL, &fixed)
+    // The port of the same address's last life may not be quite gone.
+    Message::new(NEW_NEIGHBOUR, ACK | CREATE | REPLACE, &fixed)
         .with(|a| a.bytes(NEIGHBOUR_MAC, &mac.0))
 }
 
