@@ -30,31 +30,40 @@ pub enum To {
 ///
 /// # Errors
 /// The last one is an error; the answer breaks off.
-pub async fn draw(mut body: Incoming, to: To) -> Outcome {
+pub async fn draw(body: Incoming, to: To) -> Outcome {
     let mut board = Board::on(to);
+    each(body, |message| show_one(&message, &mut board, to)).await?;
+    Ok(0)
+}
+
+/// Takes a stream of progress messages apart, to its end.
+///
+/// # Errors
+/// The first of `take`; what is no message; the answer breaks off.
+pub async fn each(mut body: Incoming, mut take: impl FnMut(Value) -> Outcome<()>) -> Outcome<()> {
+    let mut one = |line: &[u8]| {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        take(serde_json::from_slice(line).map_err(|e| Error::Answer("progress".into(), e))?)
+    };
     let mut rest = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(Error::Broken)?;
         rest.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes));
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
-            message(&line, &mut board, to)?;
+            one(&line)?;
         }
     }
-    message(&rest, &mut board, to)?;
-    Ok(0)
+    one(&rest)
 }
 
-fn message(line: &[u8], board: &mut Board, to: To) -> Outcome<()> {
-    if line.trim_ascii().is_empty() {
-        return Ok(());
-    }
-    let message: Value =
-        serde_json::from_slice(line).map_err(|e| Error::Answer("progress".into(), e))?;
+fn show_one(message: &Value, board: &mut Board, to: To) -> Outcome<()> {
     if let Some(error) = message["error"].as_str() {
         return Err(Error::Engine { status: 500, message: error.to_owned() });
     }
-    let text = board.text(&message);
+    let text = board.text(message);
     match to {
         To::Out => show::print(&text),
         To::Err => {

@@ -58,39 +58,33 @@ pub async fn build(client: &Client, words: Build) -> Outcome {
 }
 
 /// Shows how it goes; the image's identifier.
-async fn follow(mut body: Incoming, quiet: bool) -> Outcome<String> {
+async fn follow(body: Incoming, quiet: bool) -> Outcome<String> {
     let mut board = progress::Board::on(To::Out);
     let mut id = String::new();
-    let mut rest = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(Error::Broken)?;
-        rest.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes));
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            let Ok(message) = serde_json::from_slice::<Value>(&line) else { continue };
-            if let Some(error) = message["error"].as_str() {
-                let code = message["errorDetail"]["code"].as_u64();
-                let code = code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
-                let message = error.to_owned();
-                return Err(match code {
-                    Some(code) => Error::Start { message, code },
-                    None => Error::Engine { status: 500, message },
-                });
-            }
-            if let Some(aux) = message["aux"]["ID"].as_str() {
-                aux.clone_into(&mut id);
-            }
-            let text = board.text(&message);
-            if quiet {
-                // The last thing said is the identifier.
-                if text.starts_with("sha256:") {
-                    text.trim().clone_into(&mut id);
-                }
-            } else {
-                show::print(&text)?;
-            }
+    progress::each(body, |message| {
+        if let Some(error) = message["error"].as_str() {
+            let code = message["errorDetail"]["code"].as_u64();
+            let code = code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
+            let message = error.to_owned();
+            return Err(match code {
+                Some(code) => Error::Start { message, code },
+                None => Error::Engine { status: 500, message },
+            });
         }
-    }
+        if let Some(aux) = message["aux"]["ID"].as_str() {
+            aux.clone_into(&mut id);
+        }
+        let text = board.text(&message);
+        if !quiet {
+            return show::print(&text);
+        }
+        // The last thing said is the identifier.
+        if text.starts_with("sha256:") {
+            text.trim().clone_into(&mut id);
+        }
+        Ok(())
+    })
+    .await?;
     if id.is_empty() {
         return Err(Error::Unfit(
             "the engine's answer broke off before the image was built".into(),
