@@ -2,7 +2,10 @@
 
 use crate::{Error, clean};
 use dockerfile::{Command, Healthcheck as Check, Instruction, Pair};
-use spec::docker::{Config, Empty, Healthcheck, Words};
+use spec::{
+    docker::{Config, Empty, Healthcheck, Words},
+    exposed::exposed,
+};
 
 /// Nanoseconds, as the API counts.
 fn nanos(time: Option<std::time::Duration>) -> Option<i64> {
@@ -69,7 +72,9 @@ pub fn apply(
         }
         Instruction::Expose(ports) => {
             for port in ports {
-                for port in ports_of(port)? {
+                let ports =
+                    exposed(port).map_err(|bad| Error::Invalid(format!("invalid {bad}")))?;
+                for port in ports {
                     config.exposed_ports.insert(port, Empty {});
                 }
             }
@@ -188,23 +193,6 @@ fn told_check(check: &Healthcheck) -> String {
     )
 }
 
-/// `80`, `80/udp`, `8000-8010/tcp`.
-fn ports_of(text: &str) -> Result<Vec<String>, Error> {
-    let bad = || Error::Invalid(format!("invalid containerPort: {text}"));
-    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
-    if !matches!(&*protocol, "tcp" | "udp" | "sctp") {
-        return Err(Error::Invalid(format!("invalid proto: {protocol}")));
-    }
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let first: u16 = first.parse().map_err(|_| bad())?;
-    let last: u16 = last.parse().map_err(|_| bad())?;
-    if first > last {
-        return Err(bad());
-    }
-    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,6 +237,5 @@ mod tests {
         let (config, _) = applied("EXPOSE 80 53/udp 8000-8001");
         let ports: Vec<_> = config.exposed_ports.keys().map(String::as_str).collect();
         assert_eq!(ports, ["53/udp", "80/tcp", "8000/tcp", "8001/tcp"]);
-        assert!(ports_of("x").is_err() && ports_of("9-8").is_err() && ports_of("1/x").is_err());
     }
 }

@@ -2,7 +2,10 @@
 //! else, as `import` and `commit` take them.
 
 use crate::Error;
-use spec::docker::{Config, Empty, Healthcheck, Words};
+use spec::{
+    docker::{Config, Empty, Healthcheck, Words},
+    exposed::exposed,
+};
 
 /// Applies instructions in order.
 ///
@@ -39,7 +42,9 @@ fn one(change: &str, config: &mut Config) -> Result<(), Error> {
         }
         "EXPOSE" => {
             for port in expand(rest, &config.env).split_whitespace() {
-                for port in ports(port)? {
+                let ports =
+                    exposed(port).map_err(|bad| Error::Invalid(format!("Invalid {bad}")))?;
+                for port in ports {
                     config.exposed_ports.insert(port, Empty {});
                 }
             }
@@ -162,23 +167,6 @@ fn expand(text: &str, env: &[String]) -> String {
     }
     out.push_str(rest);
     out
-}
-
-/// `80`, `80/udp`, `8000-8010/tcp`.
-fn ports(text: &str) -> Result<Vec<String>, Error> {
-    let bad = || Error::Invalid(format!("Invalid containerPort: {text}"));
-    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
-    if !matches!(&*protocol, "tcp" | "udp" | "sctp") {
-        return Err(Error::Invalid(format!("Invalid proto: {protocol}")));
-    }
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let first: u16 = first.parse().map_err(|_| bad())?;
-    let last: u16 = last.parse().map_err(|_| bad())?;
-    if first > last {
-        return Err(bad());
-    }
-    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
 }
 
 /// An absolute path, `.` and `..` taken out.

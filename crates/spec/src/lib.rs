@@ -6,6 +6,7 @@
 //! - [`digest`], [`reference`](mod@reference), [`image`]: content addresses, names of images, and
 //!   the documents that images are.
 //! - [`docker`]: what a client of the Docker Engine API asks for.
+//! - [`exposed`]: ports as Dockerfiles name them.
 //! - [`oci`]: the runtime configuration of the OCI (`config.json`).
 //! - [`sandbox`]: everything that will confine one container, decided.
 //! - [`stamp`]: times of day as logs and the API spell them.
@@ -14,6 +15,7 @@
 pub mod capability;
 pub mod digest;
 pub mod docker;
+pub mod exposed;
 pub mod id;
 pub mod image;
 pub mod oci;
