@@ -40,6 +40,8 @@ pub fn print(all: &[Contender], verdicts: &mut Verdicts) -> Result<()> {
 
 fn many(ours: &Contender, verdicts: &mut Verdicts) -> Result<()> {
     let title = format!("{MANY} containers");
+    // It has just been called: idle is what it is without calls.
+    std::thread::sleep(REST);
     let fresh = engine(ours)?;
     let (mut fifty, mut all) = (Vec::new(), Vec::new());
     let mut each = 0;

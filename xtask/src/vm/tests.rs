@@ -18,7 +18,7 @@ use std::{
 /// Packages, and what of each.
 const CHOICE: [(&str, &[&str]); 3] = [
     ("cgroup", &["--lib", "--test", "kernel"]),
-    ("promises", &["--test", "systemd"]),
+    ("promises", &["--test", "systemd", "--test", "devices", "--test", "processes"]),
     ("cofferdam-run", &["--test", "life"]),
 ];
 
