@@ -31,6 +31,11 @@ pub(crate) fn turn_on(v6: bool) -> Result<(), Error> {
     write(ALL6, "1")
 }
 
+/// Makes it forward no more.
+pub(crate) fn turn_off(v6: bool) -> Result<(), Error> {
+    write(if v6 { ALL6 } else { ALL4 }, "0")
+}
+
 /// An interface that forwards ignores router advertisements, unless told
 /// twice that it wants them: without this the host would lose its own route.
 fn keep_autoconfiguration() -> Result<(), Error> {

@@ -6,7 +6,10 @@ use crate::{
     bridge,
     error::Doing,
     forwarding,
-    netlink::{Socket, link},
+    netlink::{
+        Socket,
+        link::{self, Link},
+    },
     ports, rules,
 };
 use ipnet::IpNet;
@@ -105,13 +108,29 @@ impl Realm {
         self.loopback6
     }
 
-    /// Removes the tables, when nothing is plugged in any more: for tests and
-    /// for good-byes.
+    /// Removes the tables, when nothing is plugged in any more and the bridges
+    /// are gone. A host that forwarded only for us forwards no more, unless
+    /// for another daemon, which then does the same when it goes.
     ///
     /// # Errors
     /// What the kernel said.
     pub fn remove(&self) -> Result<(), Error> {
+        let others = self.others()?;
+        for v6 in [false, true] {
+            let alone = self.book().has(&Owner::Realm, &rules::of_closed(v6));
+            if alone && !others.iter().any(|alias| bears(alias, v6)) {
+                forwarding::turn_off(v6)?;
+            }
+        }
         self.book().burn()
+    }
+
+    /// What the bridges of other daemons say of themselves.
+    fn others(&self) -> Result<Vec<String>, Error> {
+        let answers = self.route().dump(link::list()).doing("list", "interfaces")?;
+        let aliases = answers.iter().filter_map(Link::read).map(|link| link.alias);
+        let ours = |alias: &String| alias.starts_with("cofferdam ") && !self.is_mine(alias);
+        Ok(aliases.filter(ours).collect())
     }
 
     /// Removes this realm's bridges that are not `known`, and everything of
@@ -149,9 +168,8 @@ impl Realm {
     pub(crate) fn mark(&self) -> String {
         let book = self.book();
         let alone = |v6| book.has(&Owner::Realm, &rules::of_closed(v6));
-        let families = [(false, " +ipv4"), (true, " +ipv6")];
-        let marks = families.into_iter().filter(|(v6, _)| alone(*v6)).map(|(_, mark)| mark);
-        marks.fold(format!("cofferdam {}", self.name), |all, mark| all + mark)
+        let families = [false, true].into_iter().filter(|v6| alone(*v6));
+        families.fold(format!("cofferdam {}", self.name), |all, v6| all + " " + mark_of(v6))
     }
 
     /// Is a bridge's alias one of this realm's? If so, what it says of
@@ -161,7 +179,7 @@ impl Realm {
             return Ok(false);
         }
         for word in alias.split(' ').skip(2) {
-            self.book().add(&Owner::Realm, rules::of_closed(word == "+ipv6"))?;
+            self.book().add(&Owner::Realm, rules::of_closed(word == mark_of(true)))?;
         }
         Ok(true)
     }
@@ -180,14 +198,25 @@ impl Realm {
         self.book.lock().expect("no holder of this lock panics")
     }
 
-    /// Lets the host forward packets of a family, for us alone if it did not.
+    /// Lets the host forward packets of a family, for us alone if it did not:
+    /// us are all daemons here.
     pub(crate) fn forward(&self, v6: bool) -> Result<(), Error> {
-        if forwarding::is_on(v6)? {
+        let others = || Ok(self.others()?.iter().any(|alias| bears(alias, v6)));
+        if forwarding::is_on(v6)? && !others()? {
             return Ok(());
         }
         self.book().add(&Owner::Realm, rules::of_closed(v6))?;
         forwarding::turn_on(v6)
     }
+}
+
+/// How a bridge's alias says that the host forwards a family for us alone.
+fn mark_of(v6: bool) -> &'static str {
+    if v6 { "+ipv6" } else { "+ipv4" }
+}
+
+fn bears(alias: &str, v6: bool) -> bool {
+    alias.split(' ').skip(2).any(|word| word == mark_of(v6))
 }
 
 /// Is it a name that an interface may have, and a path and a table hold?

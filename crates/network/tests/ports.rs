@@ -185,41 +185,6 @@ fn net3_without_icc_neighbours_are_out_of_reach_even_through_the_gateway() {
 }
 
 #[test]
-fn net3_the_host_does_not_become_a_router_for_others() {
-    on_a_host("net3_the_host_does_not_become_a_router_for_others", || {
-        let outside = outside();
-        let further = host::Netns::new();
-        further.serve("0.0.0.0:80");
-        let pid = further.pid();
-        sh(&format!(
-            "ip link add lan0 type veth peer name eth0 netns {pid}
-             ip addr add 198.51.100.1/24 dev lan0
-             ip link set lan0 up"
-        ));
-        further.sh("ip addr add 198.51.100.2/24 dev eth0; ip link set eth0 up
-                    ip route add default via 198.51.100.1");
-        outside.sh("ip route add default via 192.0.2.1");
-        let (realm, bridge) = network(&config("coffer0"));
-        let guest = Guest::plug(&bridge, 2);
-        guest.netns.ask("198.51.100.2:80").expect("our own are forwarded");
-        outside.ask("198.51.100.2:80").expect_err("others are not");
-        drop((realm, bridge));
-        let _again = network(&config("coffer0"));
-        outside.ask("198.51.100.2:80").expect_err("nor after a restart");
-    });
-}
-
-#[test]
-fn net2_a_host_that_routes_goes_on_routing() {
-    on_a_host("net2_a_host_that_routes_goes_on_routing", || {
-        sh("echo 1 > /proc/sys/net/ipv4/ip_forward");
-        let _network = network(&config("coffer0"));
-        let elements = sh("nft list set inet cofferdam-coffer0 closed");
-        assert!(elements.contains("ipv6") && !elements.contains("ipv4"), "{elements}");
-    });
-}
-
-#[test]
 fn net2_ports_of_others_are_refused_in_dockers_words() {
     on_a_host("net2_ports_of_others_are_refused_in_dockers_words", || {
         let (realm, bridge) = network(&config("coffer0"));

@@ -44,6 +44,7 @@ mod ifla {
     pub(super) const LINKINFO: u16 = 18;
     pub(super) const IFALIAS: u16 = 20;
     pub(super) const AF_SPEC: u16 = 26;
+    pub(super) const GROUP: u16 = 27;
     pub(super) const NET_NS_FD: u16 = 28;
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
@@ -65,6 +66,11 @@ mod ifla {
     pub(super) const PORT_LOCKED: u16 = 39;
 }
 
+/// The group of interfaces (`ip link … group`) that the bridges of all daemons
+/// are in: each judges what passes over its own, and leaves the others' to
+/// them.
+pub(crate) const GROUP: u32 = u32::from_be_bytes(*b"coff");
+
 /// `struct ifinfomsg`.
 fn ifinfo(family: u8, index: u32, flags: u32, change: u32) -> Vec<u8> {
     let mut bytes = vec![family, 0, 0, 0];
@@ -80,6 +86,7 @@ pub(crate) fn new_bridge(name: &str, mac: Mac, mtu: u32) -> Message {
         a.text(ifla::IFNAME, name);
         a.bytes(ifla::ADDRESS, &mac.0);
         a.u32(ifla::MTU, mtu);
+        a.u32(ifla::GROUP, GROUP);
         a.nest(ifla::LINKINFO, |info| {
             info.text(ifla::INFO_KIND, "bridge");
             info.nest(ifla::INFO_DATA, bridge_settings);
@@ -102,6 +109,7 @@ pub(crate) fn set_bridge(index: u32, mac: Mac, mtu: u32, alias: &str) -> Message
     Message::new(NEW_LINK, ACK, &ifinfo(FAMILY_ANY, index, UP, UP)).with(|a| {
         a.bytes(ifla::ADDRESS, &mac.0);
         a.u32(ifla::MTU, mtu);
+        a.u32(ifla::GROUP, GROUP);
         a.text(ifla::IFALIAS, alias);
         a.nest(ifla::LINKINFO, |info| {
             info.text(ifla::INFO_KIND, "bridge");

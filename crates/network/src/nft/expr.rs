@@ -41,6 +41,8 @@ pub(crate) enum Meta {
     Oifname = 7,
     Nfproto = 15,
     L4proto = 16,
+    Iifgroup = 21,
+    Oifgroup = 22,
 }
 
 /// Loads a property of the packet.

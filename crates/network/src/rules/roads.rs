@@ -9,6 +9,7 @@ use super::{
     elements::{ANY4, ANY6, BRIDGES, CLOSED, HIDDEN, OPEN, PAIRS, SAME, SELF4, SELF6, TO4, TO6},
     filter, go, pass, port_in,
 };
+use crate::netlink::link::GROUP;
 use crate::nft::{
     FORWARD, Family, Hook, OUTPUT, POSTROUTING, PREROUTING, Set,
     expr::{
@@ -112,6 +113,10 @@ pub(super) fn write(w: &mut Writer<'_>, loopback6: bool) {
     w.enter("forward", filter(FORWARD, 0));
     w.rule("", &[&port_in(&BRIDGES), &go("outward")]);
     w.rule("", &[&into(&BRIDGES), &go("inward")]);
+    for group in [Meta::Iifgroup, Meta::Oifgroup] {
+        let another = [meta(group, 0), cmp(0, Is::Eq, &GROUP.to_ne_bytes())];
+        w.rule("another daemon judges it", &[&another, &pass()]);
+    }
     let closed = [meta(Meta::Nfproto, 0), lookup(CLOSED.name)];
     w.rule("not forwarded before we came", &[&closed, &deny()]);
     w.begin("outward");
