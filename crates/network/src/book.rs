@@ -186,11 +186,7 @@ impl Book {
     /// still there stays under guard until a later call finds it gone.
     pub(crate) fn strike(&mut self, owner: &Owner) -> Result<Vec<Element>, Error> {
         let had = self.entries.get(owner).cloned().unwrap_or_default();
-        let condemned = std::mem::take(&mut self.condemned);
-        let (stay, go): (Vec<_>, Vec<_>) =
-            had.iter().cloned().chain(condemned).partition(|element| self.is_there(element));
-        self.remove(&go).doing("strike from nftables", &owner.to_string())?;
-        self.condemned = stay;
+        self.condemn(&had).doing("strike from nftables", &owner.to_string())?;
         self.entries.remove(owner);
         if let Owner::Endpoint { container, .. } = owner {
             self.give_back_ports(container, &had);
@@ -202,6 +198,21 @@ impl Book {
             }
         }
         Ok(had)
+    }
+
+    /// Removes those of the condemned whose interface has gone meanwhile.
+    pub(crate) fn strike_condemned(&mut self) -> Result<(), Error> {
+        self.condemn(&[]).doing("strike from nftables", "what had gone")
+    }
+
+    /// Removes elements, but ports whose interface is still there, which join
+    /// the condemned; and the condemned likewise. All of it, or nothing.
+    fn condemn(&mut self, elements: &[Element]) -> io::Result<()> {
+        let all = self.condemned.iter().chain(elements).cloned();
+        let (stay, go): (Vec<_>, Vec<_>) = all.partition(|element| self.is_there(element));
+        self.remove(&go)?;
+        self.condemned = stay;
+        Ok(())
     }
 
     /// Gives back the ports of the host that an endpoint had; with the

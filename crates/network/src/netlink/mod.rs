@@ -27,6 +27,9 @@ pub(crate) const CREATE: u16 = 0x400;
 pub(crate) const APPEND: u16 = 0x800;
 pub(crate) const REPLACE: u16 = 0x100;
 const DUMP: u16 = 0x300;
+/// Of an answer: the list has changed since it was begun. Source:
+/// `NLM_F_DUMP_INTR`, `linux/netlink.h`.
+const DUMP_INTERRUPTED: u16 = 0x10;
 
 /// Message types that end an exchange.
 const ERROR: u16 = 2;
@@ -90,10 +93,11 @@ impl Message {
     }
 }
 
-/// One answer: its type, and what follows the header.
+/// One answer: its type and flags, and what follows the header.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) kind: u16,
+    flags: u16,
     pub(crate) body: Vec<u8>,
 }
 
@@ -186,19 +190,34 @@ impl Socket {
         }
     }
 
-    /// Asks for a list.
+    /// Asks for a list, whole: again where it changed while it was told.
     pub(crate) fn dump(&mut self, mut message: Message) -> io::Result<Vec<Answer>> {
+        /// Lists change by what containers come and go: not for ever.
+        const TRIES: usize = 16;
         message.add_flags(DUMP);
-        let first = self.post(std::slice::from_ref(&message))?;
-        let mut answers = Vec::new();
+        for _ in 0..TRIES {
+            if let Some(answers) = self.dump_once(&message)? {
+                return Ok(answers);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::Interrupted, "netlink: a list that changes all the time"))
+    }
+
+    /// None if the list changed meanwhile, so that something of it may lack.
+    fn dump_once(&mut self, message: &Message) -> io::Result<Option<Vec<Answer>>> {
+        let first = self.post(std::slice::from_ref(message))?;
+        let (mut answers, mut whole) = (Vec::new(), true);
         loop {
             for (sequence, answer) in self.receive()? {
                 if sequence != first {
                     continue;
                 }
+                whole &= answer.flags & DUMP_INTERRUPTED == 0;
                 match answer.kind {
-                    DONE => return Ok(answers),
-                    ERROR => return outcome(&answer).map(|()| answers),
+                    // What stopped a list half way is told at its end.
+                    DONE | ERROR => {
+                        return outcome(&answer).map(|()| whole.then_some(answers));
+                    }
                     _ => answers.push(answer),
                 }
             }
@@ -257,7 +276,8 @@ fn split(mut bytes: &[u8]) -> io::Result<Vec<(u32, Answer)>> {
         let kind = u16::from_ne_bytes([header[4], header[5]]);
         let length = word(0) as usize;
         let body = bytes.get(HEADER..length).ok_or_else(|| malformed("a cut answer"))?.to_vec();
-        answers.push((word(8), Answer { kind, body }));
+        let flags = u16::from_ne_bytes([header[6], header[7]]);
+        answers.push((word(8), Answer { kind, flags, body }));
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(answers)
@@ -269,10 +289,13 @@ fn place(sequence: u32, first: u32, count: usize) -> Option<usize> {
     (index < count).then_some(index)
 }
 
-/// What an [`ERROR`] answer says; others say nothing bad.
+/// What an [`ERROR`] answer says, or a [`DONE`] one that says anything; others
+/// say nothing bad.
 fn outcome(answer: &Answer) -> io::Result<()> {
-    if answer.kind != ERROR {
-        return Ok(());
+    match answer.kind {
+        ERROR => {}
+        DONE if !answer.body.is_empty() => {}
+        _ => return Ok(()),
     }
     let code: [u8; 4] = answer
         .body
@@ -318,6 +341,44 @@ mod tests {
         assert!(split(&bytes).is_err());
         bytes[0] = 3;
         assert!(split(&bytes).is_err(), "shorter than its own header");
-        assert!(outcome(&Answer { kind: ERROR, body: vec![1] }).is_err());
+        assert!(outcome(&Answer { kind: ERROR, flags: 0, body: vec![1] }).is_err());
+    }
+
+    /// A socket at whose other end the answers to a list lie already: of each
+    /// question by number, the types, flags and bodies. That end stays open.
+    fn told(questions: &[&[(u16, u16, &[u8])]]) -> (Socket, OwnedFd) {
+        use rustix::net::socketpair;
+        let flags = SocketFlags::CLOEXEC;
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+        let (fd, kernel) = pair.expect("a pair");
+        for (sequence, answers) in (1..).zip(questions) {
+            for (kind, flags, body) in *answers {
+                let mut out = Vec::new();
+                Message::new(*kind, *flags, body).put(sequence, &mut out).expect("short");
+                send(&kernel, &out, SendFlags::empty()).expect("room");
+            }
+        }
+        (Socket { fd, sequence: 0, buffer: vec![0; 1024] }, kernel)
+    }
+
+    #[test]
+    fn a_list_that_was_stopped_half_way_is_an_error() {
+        let one: &[u8] = &[7; 4];
+        let (mut socket, _kernel) = told(&[&[(18, 0, one), (DONE, 0, &(-12_i32).to_ne_bytes())]]);
+        let error = socket.dump(Message::new(18, ACK, &[])).expect_err("half of it");
+        assert_eq!(error.raw_os_error(), Some(12));
+        let (mut socket, _kernel) = told(&[&[(18, 0, one), (DONE, 0, &[0; 4])]]);
+        assert_eq!(socket.dump(Message::new(18, ACK, &[])).expect("all of it").len(), 1);
+    }
+
+    #[test]
+    fn a_list_that_changed_meanwhile_is_asked_for_again() {
+        let one: &[u8] = &[7; 4];
+        let changed: &[_] = &[(18, 0, one), (18, DUMP_INTERRUPTED, one), (DONE, 0, &[0; 4])];
+        let (mut socket, _kernel) = told(&[changed, &[(18, 0, one), (DONE, 0, &[0; 4])]]);
+        assert_eq!(socket.dump(Message::new(18, ACK, &[])).expect("the second").len(), 1);
+        let (mut socket, _kernel) = told(&[changed; 16]);
+        let error = socket.dump(Message::new(18, ACK, &[])).expect_err("never whole");
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }
