@@ -49,8 +49,22 @@ pub struct Bridge {
 
 impl Bridge {
     /// Makes or adopts the bridge, and everything that it needs of the host.
-    pub(crate) fn ensure(realm: Arc<Realm>, config: BridgeConfig) -> Result<Self, Error> {
+    /// One that was made and does not come to be is taken away again.
+    pub(crate) fn ensure(realm: &Arc<Realm>, config: BridgeConfig) -> Result<Self, Error> {
         check(&config)?;
+        let new = realm.route().index(&config.name).is_err();
+        let name = config.name.clone();
+        Self::set_up(Arc::clone(realm), config).inspect_err(|_| {
+            if new {
+                // What failed is what the caller must hear of; a sweep finds
+                // what could not be undone.
+                let _ = delete(&mut realm.route(), &name);
+                let _ = realm.book().strike(&Owner::Network(name));
+            }
+        })
+    }
+
+    fn set_up(realm: Arc<Realm>, config: BridgeConfig) -> Result<Self, Error> {
         let mac = addresses::bridge_mac(&config.name);
         let index = interface(&realm, &config, mac)?;
         let v6 = config.subnet6.is_some();

@@ -53,7 +53,7 @@ impl Realm {
     /// realm, or what the kernel said.
     pub fn bridge(self: &Arc<Self>, config: &BridgeConfig) -> Result<Bridge, Error> {
         check_name(&config.name)?;
-        Bridge::ensure(Arc::clone(self), config.clone())
+        Bridge::ensure(self, config.clone())
     }
 
     /// Finds and holds ports of the host for an endpoint (its `ports` are
