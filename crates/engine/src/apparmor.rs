@@ -22,7 +22,7 @@ pub(crate) fn is_enabled() -> bool {
     fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text == "Y\n")
 }
 
-/// Loads the profile; whether the kernel has it afterwards.
+/// Loads the profile; whether the kernel enforces it afterwards.
 pub(crate) fn load() -> bool {
     if !is_enabled() {
         return false;
@@ -57,7 +57,8 @@ fn compile(parser: &str) -> Result<(), String> {
 
 fn is_loaded(profiles: &str) -> bool {
     let name = policy::labels::APPARMOR_PROFILE;
-    profiles.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" (")))
+    // One that only complains confines nobody.
+    profiles.lines().any(|line| line.strip_prefix(name) == Some(" (enforce)"))
 }
 
 #[cfg(test)]
@@ -70,8 +71,9 @@ mod tests {
     }
 
     #[test]
-    fn a_loaded_profile_is_known_by_its_whole_name() {
+    fn an_enforced_profile_is_known_by_its_whole_name() {
         assert!(is_loaded("docker-default (enforce)\ncofferdam-default (enforce)\n"));
         assert!(!is_loaded("cofferdam-default-2 (enforce)\n"));
+        assert!(!is_loaded("cofferdam-default (complain)\n"), "it confines nobody");
     }
 }
