@@ -139,7 +139,10 @@ impl Engine {
                 Ok(()) => pruned.removed.push(network.name.clone()),
                 // Somebody has joined it, or removed it, meanwhile.
                 Err(Error::Forbidden(_) | Error::NoNetwork(_)) => {}
-                Err(error) => return Err(error),
+                // What has gone is told all the same, as Docker does.
+                Err(error) => {
+                    tracing::warn!(network = network.name, %error, "cannot remove a network");
+                }
             }
         }
         let reclaimed = BTreeMap::from([("reclaimed".to_owned(), "0".to_owned())]);
