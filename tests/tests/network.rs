@@ -189,3 +189,41 @@ fn net1_names_are_resolved_from_the_files_that_the_engine_writes() {
     let ran = engine.container(&options, "hostname; grep -c 192.0.2.7 /etc/hosts; grep nameserver /etc/resolv.conf; grep -c box /etc/hosts");
     assert_eq!(ran.out, "box\n1\nnameserver 192.0.2.53\n2", "by IPv4 and IPv6: {ran:?}");
 }
+
+#[test]
+fn net2_a_spoilt_hosts_file_keeps_nobody_on_a_network() {
+    let engine = Engine::new();
+    for name in ["aa", "bb"] {
+        engine.says(&["network", "create", name]);
+    }
+    engine.says(&["run", "-d", "--name", "peer", "--network", "aa", "busybox", "sleep", "1000"]);
+    engine.says(&["run", "-d", "--name", "a", "--network", "bb", "busybox", "sleep", "1000"]);
+    let finds_peer = || engine.run(&["exec", "a", "nslookup", "peer", "127.0.0.11"]).code == 0;
+    let inside = |script: &str| engine.says(&["exec", "a", "sh", "-c", script]);
+    // No text.
+    engine.says(&["network", "connect", "aa", "a"]);
+    assert!(finds_peer());
+    inside(r"printf '\xff\n' >> /etc/hosts");
+    engine.says(&["network", "disconnect", "aa", "a"]);
+    assert!(!finds_peer());
+    // More than anybody should read.
+    engine.says(&["network", "connect", "aa", "a"]);
+    inside("truncate -s 64G /etc/hosts");
+    let ran = engine.run(&["network", "disconnect", "aa", "a"]);
+    assert!(ran.code != 0 && ran.err.contains("has grown beyond"), "{ran:?}");
+    assert!(!finds_peer());
+    let joined = engine.inspect("a", "{{len .NetworkSettings.Networks}}");
+    assert_eq!((joined.as_str(), inside("ip -o link | grep -c eth").as_str()), ("1", "1"));
+}
+
+#[test]
+fn net2_a_port_that_nobody_could_be_led_to_is_refused() {
+    let engine = Engine::new();
+    engine.says(&["network", "create", "four"]);
+    let words = ["run", "--rm", "--network", "four", "-p", "[::1]:8080:80", "busybox", "true"];
+    let ran = engine.run(&words);
+    assert_eq!(ran.code, 125, "{ran:?}");
+    assert!(ran.err.contains("cannot publish a port on ::1"), "{ran:?}");
+    engine.says(&["run", "--rm", "--network", "four", "-p", "8080:80", "busybox", "true"]);
+    engine.leaves_nothing();
+}

@@ -2,7 +2,7 @@
 //! [`resolv.conf`](crate::resolv). Values in, texts out; [`write`] puts them down.
 
 use crate::{Error, error::Doing};
-use std::{fmt::Write as _, fs, net::IpAddr, path::Path};
+use std::{fmt::Write as _, fs, io::Read as _, net::IpAddr, path::Path};
 
 /// `/etc/hosts`: the usual names, what the user added, and the container.
 pub(crate) fn hosts(
@@ -72,6 +72,23 @@ pub(crate) fn own_names(host: &str, domain: &str) -> String {
     if domain.is_empty() { host.to_owned() } else { format!("{host}.{domain} {host}") }
 }
 
+/// Reads one of them back. The container's root may have written anything
+/// into it: what is no text becomes some, and what is no such file is refused.
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
+    /// A hundred times what resolves names at all.
+    const MOST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).doing("open", path)?;
+    file.take(MOST + 1).read_to_end(&mut bytes).doing("read", path)?;
+    if bytes.len() as u64 > MOST {
+        return Err(Error::Conflict(format!(
+            "{} has grown beyond {MOST} bytes in its container, and is left as it is",
+            path.display()
+        )));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Puts a file down, readable for everybody in the container.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Error> {
     // In place: the file may be mounted in a container that is being restarted.
@@ -81,6 +98,18 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_container_made_of_its_file_is_read_and_bounded() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let path = dir.path().join("hosts");
+        fs::write(&path, b"10.0.0.7 a\xff\n").expect("written");
+        assert_eq!(read(&path).expect("read"), "10.0.0.7 a\u{fffd}\n");
+        let file = fs::File::create(&path).expect("made");
+        file.set_len(1 << 40).expect("sparse");
+        let error = read(&path).expect_err("too much").to_string();
+        assert!(error.contains("has grown beyond"), "{error}");
+    }
 
     #[test]
     fn a_container_finds_itself_and_what_the_user_added() {

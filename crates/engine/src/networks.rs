@@ -141,6 +141,9 @@ pub(crate) struct Networks {
     default: Arc<Net>,
     /// Held while one is made or removed.
     making: Mutex<()>,
+    /// Places, with their networks' names, of containers that have ended but
+    /// could not be unplugged: nobody else is given their addresses.
+    stuck: Mutex<Vec<(String, network::Endpoint)>>,
 }
 
 /// A network as it is recorded.
@@ -161,8 +164,8 @@ impl Networks {
         left: &[(String, String)],
     ) -> Result<Self, Error> {
         let realm = network::Realm::open(&options.bridge)?;
-        let records = left.iter().filter_map(|(id, json)| read(id, json));
-        let records: Vec<Record> = records.collect();
+        let records = left.iter().map(|(id, json)| read(id, json));
+        let records = records.collect::<Result<Vec<Record>, Error>>()?;
         let config = default_bridge(options, &realm, facts, &records)?;
         let known = |key| facts.get(key).cloned();
         let fact = |key: &'static str, value: String| {
@@ -202,7 +205,8 @@ impl Networks {
             all.push(Arc::new(net));
         }
         let all = all.into_iter().map(|net| (net.network.name.clone(), net)).collect();
-        Ok(Self { realm, all: RwLock::new(all), default, making: Mutex::default() })
+        let (making, stuck) = (Mutex::default(), Mutex::default());
+        Ok(Self { realm, all: RwLock::new(all), default, making, stuck })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Net>>> {
@@ -261,7 +265,24 @@ impl Networks {
     pub fn sweep(&self, house: &House) -> Result<Vec<String>, Error> {
         // A network in the making is in the kernel before it is among all.
         let _making = self.making();
-        Ok(self.realm.sweep(|| self.known(house))?)
+        let stuck = std::mem::take(&mut *self.stuck());
+        match self.realm.sweep(|| self.known(house)) {
+            Ok(swept) => {
+                // Nothing of theirs is left: their addresses are free.
+                for (name, plug) in &stuck {
+                    self.named(name).into_iter().for_each(|net| net.forget(plug));
+                }
+                Ok(swept)
+            }
+            Err(error) => {
+                self.stuck().extend(stuck);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn stuck(&self) -> MutexGuard<'_, Vec<(String, network::Endpoint)>> {
+        self.stuck.lock().expect("no holder panics")
     }
 
     /// The same, and what had to outlive its container for a moment.
@@ -304,14 +325,15 @@ impl Networks {
     }
 }
 
-fn read(id: &str, json: &str) -> Option<Record> {
-    match serde_json::from_str(json) {
-        Ok(record) => Some(record),
-        Err(error) => {
-            tracing::error!(network = id, %error, "the record of a network cannot be read");
-            None
-        }
-    }
+/// One that cannot be read is not passed over: its bridge would be taken for
+/// rubbish, with running containers on it.
+fn read(id: &str, json: &str) -> Result<Record, Error> {
+    serde_json::from_str(json).map_err(|error| {
+        Error::Records(format!(
+            "network {id}: {error}: was a newer version here? Start that one, or restore a \
+             backup of state.db"
+        ))
+    })
 }
 
 /// What the default bridge is: as said, as it was, or on a free subnet.
@@ -414,5 +436,11 @@ mod tests {
         assert_eq!(Mode::parse("container:x").expect("known"), Mode::Container("x".into()));
         assert_eq!(Mode::parse("mine").expect("a name"), Mode::Network("mine".into()));
         assert!(Mode::parse("container:").is_err());
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_not_passed_over() {
+        let error = read("beef", r#"{"network":{"id":7}}"#).err().expect("no record").to_string();
+        assert!(error.contains("network beef") && error.contains("newer version"), "{error}");
     }
 }

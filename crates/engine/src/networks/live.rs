@@ -72,9 +72,7 @@ impl Engine {
                 format!("endpoint with name {} already exists in network {name}", container.name);
             return Err(Error::Forbidden(words));
         }
-        house.join(&cell, &container, next, &net)?;
-        house.say_of_network(&net, "connect", Some(&container.id));
-        Ok(())
+        house.join(&cell, &container, next, &net)
     }
 
     /// Takes a container out of a network; `_force` is heard and makes no
@@ -104,9 +102,7 @@ impl Engine {
         match (container.state.pid(), container.plugs.get(name)) {
             (Some(_), Some(plug)) => {
                 let plug = plug.clone();
-                house.part(&cell, &container, next, &net, &plug)?;
-                house.say_of_network(&net, "disconnect", Some(&container.id));
-                Ok(())
+                house.part(&cell, &container, next, &net, &plug)
             }
             _ => house.change_record(&cell, &next),
         }
@@ -135,17 +131,9 @@ impl House {
     /// recorded.
     fn change_record(&self, cell: &Cell, next: &Container) -> Result<(), Error> {
         let before = cell.now();
-        let publish = |from: &Container| {
-            cell.change(|container| {
-                container.endpoints.clone_from(&from.endpoints);
-                container.macs.clone_from(&from.macs);
-                container.plugs.clone_from(&from.plugs);
-                container.ports.clone_from(&from.ports);
-            })
-        };
-        let now = publish(next);
+        let now = publish(cell, next);
         self.announce(&now).wait().map_err(|error| {
-            publish(&before);
+            publish(cell, &before);
             Error::records(&error)
         })
     }
@@ -182,10 +170,10 @@ impl House {
         let plugged = plug.clone();
         undo.with("unplug it", move || Ok(net.bridge()?.disconnect(&plugged)?));
         self.move_to(netns.as_fd(), &before.plugs, &rest)?;
-        self.tell_hosts(before, |text, names| files::with_place(text, names, &addresses(&plug)))?;
         self.names_changed(cell, before, &cell.now(), netns.as_fd())?;
         undo.keep();
-        Ok(())
+        self.say_of_network(net, "connect", Some(&before.id));
+        self.tell_hosts(before, |text, names| files::with_place(text, names, &addresses(&plug)))
     }
 
     /// Takes one network out of a container that runs.
@@ -202,14 +190,17 @@ impl House {
         next.plugs.remove(&net.network.name);
         self.settle_places(before, &mut next, &mut undo)?;
         net.bridge()?.disconnect(plug)?;
-        net.forget(plug);
-        // From here on it is out, whatever becomes of the rest.
+        // From here on it is out, and is so for everybody, whatever becomes
+        // of the rest: its address is somebody else's next.
         undo.keep();
+        let now = publish(cell, &next);
+        self.say_of_network(net, "disconnect", Some(&before.id));
+        let named = self.names_changed(cell, before, &now, netns.as_fd());
+        net.forget(plug);
         let moved = self.move_to(netns.as_fd(), &before.plugs, &next.plugs);
-        self.change_record(cell, &next)?;
-        self.tell_hosts(before, |text, _| files::without_place(text, &addresses(plug)))?;
-        self.names_changed(cell, before, &cell.now(), netns.as_fd())?;
-        moved
+        let recorded = self.announce(&now).wait().map_err(|error| Error::records(&error));
+        let told = self.tell_hosts(before, |text, _| files::without_place(text, &addresses(plug)));
+        named.and(moved).and(recorded).and(told)
     }
 
     /// Decides anew which place leads out and has the ports, and what is
@@ -282,7 +273,7 @@ impl House {
         change: impl FnOnce(&str, &str) -> String,
     ) -> Result<(), Error> {
         let path = &container.hosts_path;
-        let text = std::fs::read_to_string(path).doing("read", path)?;
+        let text = files::read(path)?;
         let name = self.hostname(container)?;
         let names = files::own_names(&name, &container.config.domainname);
         files::write(path, &change(&text, &names))
@@ -291,6 +282,16 @@ impl House {
 
 fn addresses(plug: &Endpoint) -> Vec<IpAddr> {
     plug.addr4.map(IpAddr::V4).into_iter().chain(plug.addr6.map(IpAddr::V6)).collect()
+}
+
+/// Has everybody see a container's networks as `next` has them.
+fn publish(cell: &Cell, next: &Container) -> Arc<Container> {
+    cell.change(|container| {
+        container.endpoints.clone_from(&next.endpoints);
+        container.macs.clone_from(&next.macs);
+        container.plugs.clone_from(&next.plugs);
+        container.ports.clone_from(&next.ports);
+    })
 }
 
 /// The places that there were before, and are still, but otherwise.

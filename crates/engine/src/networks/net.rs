@@ -171,21 +171,7 @@ impl Net {
         if leases.closed {
             return Err(Error::NoNetwork(self.network.id.clone()));
         }
-        let give = |pool: &mut Option<Pool>, wish| {
-            pool.as_mut().map(|pool| pool.give(wish)).transpose().map_err(|e| refused(&e))
-        };
-        let v4 = give(&mut leases.v4, wanted.v4.map(Into::into))?;
-        let v6 = match give(&mut leases.v6, wanted.v6.map(Into::into)) {
-            Ok(v6) => v6,
-            Err(error) => {
-                leases.take_back(v4);
-                return Err(error);
-            }
-        };
-        leases.holders.insert(container.clone());
-        let v4 = v4.and_then(|a| if let IpAddr::V4(a) = a { Some(a) } else { None });
-        let v6 = v6.and_then(|a| if let IpAddr::V6(a) = a { Some(a) } else { None });
-        Ok(Wanted { v4, v6 })
+        leases.give(container, wanted)
     }
 
     /// Takes over the addresses of a container that an earlier daemon started.
@@ -204,10 +190,7 @@ impl Net {
     /// Takes a container's addresses back.
     pub fn forget(&self, endpoint: &Endpoint) {
         let Some(wire) = &self.wire else { return };
-        let mut leases = wire.leases();
-        leases.take_back(endpoint.addr4.map(Into::into));
-        leases.take_back(endpoint.addr6.map(Into::into));
-        leases.holders.remove(&endpoint.container);
+        wire.leases().forget(&endpoint.container, endpoint.addr4, endpoint.addr6);
     }
 }
 
@@ -227,11 +210,61 @@ impl Wire {
 }
 
 impl Leases {
+    fn give(&mut self, container: &Id, wanted: Wanted) -> Result<Wanted, Error> {
+        let give = |pool: &mut Option<Pool>, wish| {
+            pool.as_mut().map(|pool| pool.give(wish)).transpose().map_err(|e| refused(&e))
+        };
+        let v4 = give(&mut self.v4, wanted.v4.map(Into::into))?;
+        let v6 = match give(&mut self.v6, wanted.v6.map(Into::into)) {
+            Ok(v6) => v6,
+            Err(error) => {
+                self.take_back(v4);
+                return Err(error);
+            }
+        };
+        self.holders.insert(container.clone());
+        let v4 = v4.and_then(|a| if let IpAddr::V4(a) = a { Some(a) } else { None });
+        let v6 = v6.and_then(|a| if let IpAddr::V6(a) = a { Some(a) } else { None });
+        Ok(Wanted { v4, v6 })
+    }
+
+    /// Nothing of one that holds nothing: told twice, its addresses may be
+    /// somebody else's by now.
+    fn forget(&mut self, container: &Id, v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) {
+        if self.holders.remove(container) {
+            self.take_back(v4.map(Into::into));
+            self.take_back(v6.map(Into::into));
+        }
+    }
+
     fn take_back(&mut self, address: Option<IpAddr>) {
         let Some(address) = address else { return };
         let pool = if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
         if let Some(pool) = pool {
             pool.take_back(address);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_was_given_back_is_not_given_back_again() {
+        let net = |text: &str| text.parse().expect("a subnet");
+        let mut leases = Leases {
+            v4: Some(Pool::new(net("10.0.0.0/30"), None, [])),
+            v6: None,
+            holders: BTreeSet::new(),
+            closed: false,
+        };
+        let [a, b, c] = [1, 2, 3].map(|byte| Id::from_random([byte; 32]));
+        let address = leases.give(&a, Wanted::default()).expect("free").v4;
+        leases.forget(&a, address, None);
+        let wanted = Wanted { v4: address, v6: None };
+        assert_eq!(leases.give(&b, wanted).expect("free again").v4, address);
+        leases.forget(&a, address, None);
+        assert!(leases.give(&c, wanted).is_err(), "it is another's by now");
     }
 }

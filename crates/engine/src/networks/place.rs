@@ -162,6 +162,9 @@ impl Networks {
             addr6: six.and_then(|plug| plug.addr6),
             ..asker.clone()
         };
+        for wish in wishes {
+            reachable(wish, &asker)?;
+        }
         let net = four.and_then(|(name, _)| self.named(name));
         let binding = net.and_then(|net| net.plan()?.binding4);
         let binding = binding.filter(|address| !address.is_unspecified());
@@ -250,13 +253,16 @@ impl Networks {
     /// Withdraws a container that has ended and gives its addresses back.
     ///
     /// # Errors
-    /// What the kernel said; the addresses are then kept back.
+    /// What the kernel said; the addresses are then kept back until a sweep
+    /// has removed what is left.
     pub fn leave(&self, plugs: &Plugs) -> Result<(), Error> {
         let mut outcome = Ok(());
         for (name, plug) in plugs {
             let left = self.unplug(name, &plug.container);
-            if let (Ok(()), Some(net)) = (&left, self.named(name)) {
-                net.forget(plug);
+            match (&left, self.named(name)) {
+                (Ok(()), Some(net)) => net.forget(plug),
+                (Ok(()), None) => {}
+                (Err(_), _) => self.stuck().push((name.clone(), plug.clone())),
             }
             outcome = outcome.and(left);
         }
@@ -404,6 +410,24 @@ pub(super) fn free_name<'a>(net: &Net, taken: impl Iterator<Item = &'a str>) -> 
     let prefix = net.plan().map_or("eth", |plan| plan.prefix.as_str());
     let mut names = (0..).map(|n: u32| format!("{prefix}{n}"));
     names.find(|name| !taken.contains(&name.as_str())).expect("there are more numbers than names")
+}
+
+/// Can somebody who asks at the wish's address be led to the container? What
+/// comes by one family cannot go on by the other: there is no proxy.
+fn reachable(wish: &PortWish, asker: &Endpoint) -> Result<(), Error> {
+    let (family, has) = match wish.host_ip {
+        None => return Ok(()),
+        Some(IpAddr::V4(_)) => ("IPv4", asker.addr4.is_some()),
+        Some(IpAddr::V6(_)) => ("IPv6", asker.addr6.is_some()),
+    };
+    match wish.host_ip {
+        Some(address) if !has => Err(Error::Invalid(format!(
+            "cannot publish a port on {address}: no network of the container that leads out \
+             carries {family}: publish on an address of the other family, or connect it to a \
+             network with {family}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Gives ports to the places that lead out, each family's to its own.
