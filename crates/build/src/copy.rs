@@ -9,7 +9,8 @@ use crate::{
     Error,
     chmod::Chmod,
     error::Doing,
-    tree::{Found, Node, clean, look},
+    name::Name,
+    tree::{Found, Node, clean},
 };
 use rustix::{
     fs::{
@@ -20,7 +21,6 @@ use rustix::{
 };
 use std::{
     collections::HashMap,
-    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -74,7 +74,7 @@ impl<'a> Target<'a> {
         if manner.skip.is_some_and(|skip| skip(found.name())) {
             return Ok(());
         }
-        copying.node(&found.node, found.name(), dir.as_fd(), name.as_bytes())
+        copying.node(&found.node, found.name(), dir.as_fd(), Name::new(name.as_bytes())?)
     }
 
     fn copy_dir(
@@ -90,7 +90,8 @@ impl<'a> Target<'a> {
             let path = clean(path);
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
             let parent = self.dir(parent, owner)?;
-            return copying.node(&found.node, "", parent.as_fd(), name.as_bytes());
+            let name = Name::new(name.as_bytes())?;
+            return copying.node(&found.node, "", parent.as_fd(), name);
         }
         let dir = self.dir(path, owner)?;
         copying.below(&found.node, "", dir.as_fd())
@@ -117,8 +118,9 @@ impl<'a> Target<'a> {
         for part in parents.split('/').filter(|part| !part.is_empty()) {
             source = format!("{source}/{part}");
             let like = from.find(&source)?;
-            let new = look(dir.as_fd(), part.as_bytes()).doing("look at", part)?.is_none();
-            dir = copying.dir(dir.as_fd(), part.as_bytes(), part)?;
+            let name = Name::new(part.as_bytes())?;
+            let new = name.look(dir.as_fd()).doing("look at", part)?.is_none();
+            dir = copying.dir(dir.as_fd(), name, part)?;
             if new {
                 copying.attributes(&like.node, &dir, part)?;
             }
@@ -126,10 +128,11 @@ impl<'a> Target<'a> {
         if found.is_dir() && name.is_empty() {
             return copying.below(&found.node, "", dir.as_fd());
         }
-        copying.node(&found.node, "", dir.as_fd(), name.as_bytes())
+        copying.node(&found.node, "", dir.as_fd(), Name::new(name.as_bytes())?)
     }
 
-    /// Writes a file of the given text.
+    /// Writes a file of the given text. `name` is somebody's own word, and
+    /// must be one name where the file comes into a directory.
     ///
     /// # Errors
     /// As [`Target::copy`].
@@ -148,8 +151,9 @@ impl<'a> Target<'a> {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
             (self.dir(parent, manner.owner)?, name.to_owned())
         };
-        make_room(dir.as_fd(), name.as_bytes(), &name)?;
-        let mut file = create(dir.as_fd(), name.as_bytes()).doing("make", &name)?;
+        let in_dir = Name::new(name.as_bytes())?;
+        in_dir.make_room(dir.as_fd(), &name)?;
+        let mut file = in_dir.create(dir.as_fd()).doing("make", &name)?;
         io::copy(text, &mut file).doing("write", &name)?;
         let (uid, gid) = manner.owner.unwrap_or((0, 0));
         own(&file, uid, gid).doing("change the owner of", &name)?;
@@ -201,12 +205,14 @@ impl<'a> Target<'a> {
             opened => return opened.doing("open", path),
         }
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = Name::new(name.as_bytes())?;
         let dir = self.make(parent, owner, links)?;
-        match fs::mkdirat(&dir, name, Mode::RWXU) {
+        match fs::mkdirat(&dir, name.text(), Mode::RWXU) {
             Ok(()) => {}
             // A link to where nothing is: there.
             Err(Errno::EXIST) if links > 0 => {
-                let link = fs::readlinkat(&dir, name, Vec::new()).map_err(|_| in_the_way())?;
+                let link =
+                    fs::readlinkat(&dir, name.text(), Vec::new()).map_err(|_| in_the_way())?;
                 let link = link.to_str().map_err(|_| in_the_way())?;
                 let from = if link.starts_with('/') { "" } else { parent };
                 return self.make(&clean(&format!("{from}/{link}")), owner, links - 1);
@@ -214,7 +220,7 @@ impl<'a> Target<'a> {
             Err(Errno::EXIST) => return Err(in_the_way()),
             Err(e) => return Err(e).doing("make the directory", path),
         }
-        let made = open_dir(dir.as_fd(), name.as_bytes()).doing("open", path)?;
+        let made = name.open_dir(dir.as_fd()).doing("open", path)?;
         let (uid, gid) = owner.unwrap_or((0, 0));
         own(&made, uid, gid).doing("change the owner of", path)?;
         fs::fchmod(&made, Mode::from_raw_mode(0o755)).doing("change the mode of", path)?;
@@ -238,7 +244,7 @@ impl Copying<'_, '_> {
                 continue;
             }
             let child = Node::at(from.fd.as_fd(), &name).doing("look at", &below)?;
-            self.node(&child, &below, to, &name)?;
+            self.node(&child, &below, to, Name::new(&name)?)?;
         }
         Ok(())
     }
@@ -249,11 +255,11 @@ impl Copying<'_, '_> {
         from: &Node,
         path: &str,
         dir: BorrowedFd<'_>,
-        name: &[u8],
+        name: Name<'_>,
     ) -> Result<(), Error> {
         let kind = from.kind();
         if kind == FileType::Directory {
-            let new = look(dir, name).doing("look at", path)?.is_none();
+            let new = name.look(dir).doing("look at", path)?.is_none();
             let made = self.dir(dir, name, path)?;
             self.below(from, path, made.as_fd())?;
             // What was there stays as it was, but for what is put into it.
@@ -263,28 +269,30 @@ impl Copying<'_, '_> {
                 Ok(())
             };
         }
-        make_room(dir, name, path)?;
+        name.make_room(dir, path)?;
         let several = from.stat.st_nlink > 1;
         let key = (from.stat.st_dev, from.stat.st_ino);
         if several && let Some(first) = self.links.get(&key) {
             let first = Node::of(first.try_clone().doing("keep", path)?).doing("look at", path)?;
-            return fs::linkat(fs::CWD, first.by_number(), dir, name, AtFlags::SYMLINK_FOLLOW)
+            let follow = AtFlags::SYMLINK_FOLLOW;
+            return fs::linkat(fs::CWD, first.by_number(), dir, name.text(), follow)
                 .doing("link", path);
         }
         match kind {
             FileType::RegularFile => {
                 let mut source = from.open().doing("open", path)?;
-                let mut file = create(dir, name).doing("make", path)?;
+                let mut file = name.create(dir).doing("make", path)?;
                 io::copy(&mut source, &mut file).doing("copy", path)?;
                 self.attributes(from, &file, path)?;
             }
             FileType::Symlink => {
                 let link = from.link().doing("read the link", path)?;
-                fs::symlinkat(&link[..], dir, name).doing("make the link", path)?;
+                fs::symlinkat(&link[..], dir, name.text()).doing("make the link", path)?;
                 self.named(from, dir, name, path)?;
             }
             FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice => {
-                fs::mknodat(dir, name, kind, Mode::RUSR | Mode::WUSR, from.stat.st_rdev)
+                let mode = Mode::RUSR | Mode::WUSR;
+                fs::mknodat(dir, name.text(), kind, mode, from.stat.st_rdev)
                     .doing("make the node", path)?;
                 self.named(from, dir, name, path)?;
             }
@@ -293,29 +301,29 @@ impl Copying<'_, '_> {
         }
         if several && self.links.len() < OPEN_LINKS {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let first = fs::openat(dir, name, flags, Mode::empty()).doing("open", path)?;
+            let first = fs::openat(dir, name.text(), flags, Mode::empty()).doing("open", path)?;
             self.links.insert(key, first);
         }
         Ok(())
     }
 
     /// A directory in a directory, made if it is missing.
-    fn dir(&self, dir: BorrowedFd<'_>, name: &[u8], path: &str) -> Result<OwnedFd, Error> {
-        match look(dir, name).doing("look at", path)? {
+    fn dir(&self, dir: BorrowedFd<'_>, name: Name<'_>, path: &str) -> Result<OwnedFd, Error> {
+        match name.look(dir).doing("look at", path)? {
             Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
             Some(_) => {
                 return Err(Error::Invalid(format!("cannot copy to non-directory: {path}")));
             }
             None => {
-                fs::mkdirat(dir, name, Mode::RWXU).doing("make the directory", path)?;
+                fs::mkdirat(dir, name.text(), Mode::RWXU).doing("make the directory", path)?;
                 let (uid, gid) = self.manner.owner.unwrap_or((0, 0));
-                let made = open_dir(dir, name).doing("open", path)?;
+                let made = name.open_dir(dir).doing("open", path)?;
                 own(&made, uid, gid).doing("change the owner of", path)?;
                 fs::fchmod(&made, Mode::from_raw_mode(0o755)).doing("change the mode of", path)?;
                 return Ok(made);
             }
         }
-        open_dir(dir, name).doing("open", path)
+        name.open_dir(dir).doing("open", path)
     }
 
     /// Owner, mode, attributes and time of a file or directory.
@@ -340,9 +348,10 @@ impl Copying<'_, '_> {
         &self,
         from: &Node,
         dir: BorrowedFd<'_>,
-        name: &[u8],
+        name: Name<'_>,
         path: &str,
     ) -> Result<(), Error> {
+        let name = name.text();
         let (uid, gid) = self.owner(from);
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         fs::chownat(dir, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
@@ -360,27 +369,6 @@ impl Copying<'_, '_> {
     fn owner(&self, from: &Node) -> (u32, u32) {
         self.manner.owner.unwrap_or((from.stat.st_uid, from.stat.st_gid))
     }
-}
-
-/// Removes what is in a file's place; a directory stays, and is told.
-fn make_room(dir: BorrowedFd<'_>, name: &[u8], path: &str) -> Result<(), Error> {
-    match fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => {
-            Err(Error::Invalid(format!("cannot replace the directory {path} with a file")))
-        }
-        Err(e) => Err(e).doing("remove", path),
-    }
-}
-
-fn create(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
-}
-
-fn open_dir(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(dir, name, flags, Mode::empty())
 }
 
 fn own(fd: impl AsFd, uid: u32, gid: u32) -> rustix::io::Result<()> {

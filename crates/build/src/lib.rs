@@ -9,6 +9,7 @@ pub mod config;
 mod copy;
 mod error;
 mod key;
+mod name;
 mod plan;
 mod scope;
 mod sum;

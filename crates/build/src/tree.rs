@@ -7,7 +7,7 @@
 
 use crate::{Error, error::Doing, wildcard::Wildcard};
 use rustix::{
-    fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
+    fs::{self, Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
     io::Errno,
 };
 use std::{
@@ -301,13 +301,4 @@ pub fn climbs(path: &str) -> bool {
         }
         depth < 0
     })
-}
-
-/// What is at `name` of `dir`, or nothing.
-pub(crate) fn look(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Option<Stat>> {
-    match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(e) => Err(e),
-    }
 }

@@ -93,7 +93,7 @@ impl Stage<'_, '_> {
         for pattern in &copy.files.sources {
             self.local(&from, pattern, &asked, &mut sources)?;
         }
-        documents(&copy.files, &mut sources);
+        documents(&copy.files, &mut sources)?;
         self.put(&asked, Some(&from), &sources, quick)
     }
 
@@ -126,7 +126,7 @@ impl Stage<'_, '_> {
                 }
             }
         }
-        documents(&add.files, &mut sources);
+        documents(&add.files, &mut sources)?;
         self.put(&asked, from.as_ref(), &sources, None)
     }
 
@@ -294,9 +294,18 @@ impl Stage<'_, '_> {
     }
 }
 
-fn documents(files: &Files, into: &mut Vec<Source>) {
-    let all = files.documents.iter();
-    into.extend(all.map(|doc| Source::Document(doc.name.clone(), doc.data.clone())));
+/// Here-documents. A name is read from the top of an empty tree, as Docker
+/// reads it: one that is in a directory finds none there.
+fn documents(files: &Files, into: &mut Vec<Source>) -> Result<(), BuildError> {
+    for document in &files.documents {
+        let name = clean(&document.name);
+        if name.is_empty() || name.contains('/') {
+            let words = format!("the here-document {:?} is no name of a file", document.name);
+            return Err(BuildError::invalid(words));
+        }
+        into.push(Source::Document(name, document.data.clone()));
+    }
+    Ok(())
 }
 
 /// Digest of all sources.

@@ -1,0 +1,137 @@
+//! BUILD: what a hostile Dockerfile, base image, context or registry tries
+//! on the engine that builds, through both doors: the classic builder's and
+//! BuildKit's.
+
+use promises::{Cli, Engine, Ran};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+/// How a build arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Classic,
+    BuildKit,
+}
+
+const DOORS: [Door; 2] = [Door::Classic, Door::BuildKit];
+
+/// An engine and a context; the Docker CLI has its plugin.
+struct Yard {
+    engine: Engine,
+    context: PathBuf,
+}
+
+impl Yard {
+    fn new() -> Self {
+        let engine = Engine::new();
+        let plugins = engine.client_config().join("cli-plugins");
+        fs::create_dir_all(&plugins).expect("scratch");
+        let plugin = std::env::var_os("COFFERDAM_BUILDX").expect("run `cargo xtask test`");
+        symlink(plugin, plugins.join("docker-buildx")).expect("scratch");
+        let context = engine.scratch().join("context");
+        fs::create_dir(&context).expect("scratch");
+        Self { engine, context }
+    }
+
+    fn build(&self, door: Door, dockerfile: &str, words: &[&str]) -> Ran {
+        fs::write(self.context.join("Dockerfile"), dockerfile).expect("scratch");
+        let context = self.context.display().to_string();
+        let mut all = vec!["build"];
+        if door == Door::BuildKit {
+            all.push("--progress=plain");
+        }
+        all.extend(words);
+        all.push(&context);
+        let mut command = self.engine.command(Cli::Docker, &all);
+        command.env("DOCKER_BUILDKIT", if door == Door::BuildKit { "1" } else { "0" });
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        promises::finish(command.spawn().expect("docker starts"), "a build")
+    }
+
+    /// Builds what must succeed; all that was said.
+    fn builds(&self, door: Door, dockerfile: &str, words: &[&str]) -> String {
+        let ran = self.build(door, dockerfile, words);
+        assert_eq!(ran.code, 0, "{door:?} {ran:?}\ndaemon: {}", self.engine.logged());
+        ran.out + &ran.err
+    }
+}
+
+/// Names in a directory, with what their files hold.
+fn held(dir: &Path) -> Vec<(String, String)> {
+    let entries = fs::read_dir(dir).expect("there").map(|entry| entry.expect("read"));
+    let mut held: Vec<_> = entries
+        .map(|entry| {
+            let text = fs::read_to_string(entry.path()).expect("a file");
+            (entry.file_name().to_string_lossy().into_owned(), text)
+        })
+        .collect();
+    held.sort();
+    held
+}
+
+#[test]
+fn a_heredocs_name_leads_to_no_file_of_the_host() {
+    let yard = Yard::new();
+    let dir = yard.engine.scratch().join("host");
+    fs::create_dir(&dir).expect("scratch");
+    let fresh = || {
+        for (name, _) in held(&dir) {
+            fs::remove_file(dir.join(name)).expect("scratch");
+        }
+        fs::write(dir.join("passwd"), "the host's").expect("scratch");
+        held(&dir)
+    };
+    let before = fresh();
+    let host = dir.display().to_string();
+    let link = format!("FROM busybox\nRUN mkdir /d && ln -s {host} /d/l\n");
+    // By a link of the image's, by a name that is absolute, by one that climbs.
+    let up = "../".repeat(40);
+    let names = [
+        "l/passwd".to_owned(),
+        "l/new".to_owned(),
+        format!("{host}/passwd"),
+        format!("{host}/new"),
+        format!("{up}{host}/passwd"),
+        "..".to_owned(),
+        ".".to_owned(),
+    ];
+    let (mut through, mut unclear) = (Vec::new(), Vec::new());
+    for door in DOORS {
+        for word in ["COPY", "ADD"] {
+            for name in &names {
+                let text = format!("{link}{word} --chmod=4755 <<{name} /d/\nevil\n{name}\n");
+                let ran = yard.build(door, &text, &["--no-cache"]);
+                if held(&dir) != before {
+                    through.push((door, word, name.clone()));
+                    fresh();
+                } else if ran.code == 0 || !(ran.out + &ran.err).contains("here-document") {
+                    unclear.push((door, word, name.clone()));
+                }
+            }
+        }
+        // The base alone: whoever begins with it does nothing else.
+        let trigger = "FROM busybox\nRUN mkdir /d && ln -s HOST /d/l\n\
+                       ONBUILD COPY <<l/passwd /d/\nevil\nl/passwd\n";
+        yard.builds(door, &trigger.replace("HOST", &host), &["-t", "evil"]);
+        yard.build(door, "FROM evil\n", &["--no-cache"]);
+        if held(&dir) != before {
+            through.push((door, "ONBUILD", String::new()));
+            fresh();
+        }
+    }
+    assert!(through.is_empty(), "files of the host's were written: {through:#?}");
+    assert!(unclear.is_empty(), "not refused in words: {unclear:?}");
+    // What is a name stays one.
+    for door in DOORS {
+        let text = "FROM busybox\nCOPY <<name <</top /e/\none\nname\ntwo\n/top\n\
+                    RUN cat /e/name /e/top\n";
+        let said = yard.builds(door, text, &["--no-cache"]);
+        assert!(said.contains("one\n") && said.contains("two\n"), "{said}");
+    }
+    yard.engine.says(&["builder", "prune", "-a", "-f"]);
+    yard.engine.leaves_nothing();
+}
