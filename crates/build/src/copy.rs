@@ -12,6 +12,7 @@ use crate::{
     name::Name,
     tree::{Found, Node, clean},
 };
+use dockerfile::Ignore;
 use rustix::{
     fs::{
         self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
@@ -43,7 +44,7 @@ pub struct Manner<'a> {
     /// What becomes of their modes.
     pub chmod: Option<Chmod>,
     /// Paths (below the source, or its name) that are left out.
-    pub skip: Option<&'a dyn Fn(&str) -> bool>,
+    pub skip: Option<&'a Ignore>,
 }
 
 impl<'a> Target<'a> {
@@ -71,7 +72,7 @@ impl<'a> Target<'a> {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
             (self.dir(parent, manner.owner)?, name.to_owned())
         };
-        if manner.skip.is_some_and(|skip| skip(found.name())) {
+        if manner.skip.is_some_and(|skip| skip.matches(found.name())) {
             return Ok(());
         }
         copying.node(&found.node, found.name(), dir.as_fd(), Name::new(name.as_bytes())?)
@@ -240,10 +241,10 @@ impl Copying<'_, '_> {
         for name in from.names().doing("read", path)? {
             let text = String::from_utf8_lossy(&name);
             let below = if path.is_empty() { text.into_owned() } else { format!("{path}/{text}") };
-            if self.manner.skip.is_some_and(|skip| skip(&below)) {
+            let child = Node::at(from.fd.as_fd(), &name).doing("look at", &below)?;
+            if child.stays_behind(self.manner.skip, &below).doing("read", &below)? {
                 continue;
             }
-            let child = Node::at(from.fd.as_fd(), &name).doing("look at", &below)?;
             self.node(&child, &below, to, Name::new(&name)?)?;
         }
         Ok(())

@@ -7,6 +7,7 @@ use crate::{
     error::Doing,
     tree::{Found, Node, Tree},
 };
+use dockerfile::Ignore;
 use rustix::fs::FileType;
 use sha2::{Digest as _, Sha256};
 use std::{io::Read as _, os::fd::AsFd as _};
@@ -20,7 +21,7 @@ pub struct Counts<'a> {
     /// Owner and group.
     pub owners: bool,
     /// Paths (below the source, or its name) that are left out.
-    pub skip: Option<&'a dyn Fn(&str) -> bool>,
+    pub skip: Option<&'a Ignore>,
 }
 
 impl Tree {
@@ -72,10 +73,10 @@ impl Summing<'_> {
                     let text = String::from_utf8_lossy(&name);
                     let below =
                         if path.is_empty() { text.into_owned() } else { format!("{path}/{text}") };
-                    if self.counts.skip.is_some_and(|skip| skip(&below)) {
+                    let child = Node::at(node.fd.as_fd(), &name).doing("look at", &below)?;
+                    if child.stays_behind(self.counts.skip, &below).doing("read", &below)? {
                         continue;
                     }
-                    let child = Node::at(node.fd.as_fd(), &name).doing("look at", &below)?;
                     self.node(&child, &below, hash)?;
                 }
                 field(hash, b"");

@@ -6,6 +6,7 @@
 //! nothing.
 
 use crate::{Error, error::Doing, wildcard::Wildcard};
+use dockerfile::Ignore;
 use rustix::{
     fs::{self, Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
     io::Errno,
@@ -116,6 +117,22 @@ impl Node {
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Whether it is left out with all that is in it: a directory comes along
+    /// for what a pattern takes back, and for nothing else.
+    pub fn stays_behind(&self, skip: Option<&Ignore>, path: &str) -> rustix::io::Result<bool> {
+        let Some(ignore) = skip.filter(|ignore| ignore.matches(path)) else { return Ok(false) };
+        if self.kind() != FileType::Directory || !ignore.may_come_back_below(path) {
+            return Ok(true);
+        }
+        for name in self.names()? {
+            let below = format!("{path}/{}", String::from_utf8_lossy(&name));
+            if !Self::at(self.fd.as_fd(), &name)?.stays_behind(skip, &below)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Where a link points.

@@ -1,6 +1,7 @@
 //! Files from one tree into another, on a real file system.
 
 use build::{Chmod, Counts, Manner, Target, Tree};
+use dockerfile::Ignore;
 use rustix::fs::{Mode, OFlags};
 use std::{
     fs,
@@ -125,7 +126,7 @@ fn owners_modes_and_what_is_left_out_are_as_asked() {
     scratch.write("from/dir/a.txt", "a");
     scratch.write("from/dir/b.md", "b");
     fs::hard_link(scratch.path("from/dir/a.txt"), scratch.path("from/dir/c")).expect("link");
-    let skip = |path: &str| path == "b.md";
+    let skip = Ignore::new(["b.md"]).expect("a pattern");
     let chmod = Chmod::parse("u=rwX,go=").expect("valid");
     let manner = Manner { owner: Some((7, 8)), chmod: Some(chmod), skip: Some(&skip) };
     scratch.copy_as("dir", "/deep/er", &manner).expect("copied");
@@ -135,6 +136,34 @@ fn owners_modes_and_what_is_left_out_are_as_asked() {
     assert_eq!((meta("to/deep").uid(), meta("to/deep/er").mode() & 0o7777), (7, 0o700));
     assert_eq!(file.ino(), meta("to/deep/er/c").ino(), "two names of one file stay so");
     assert!(!scratch.path("to/deep/er/b.md").exists());
+}
+
+#[test]
+fn what_is_taken_back_comes_with_its_directories_and_counts() {
+    let scratch = Scratch::new();
+    for dir in ["from/dir/out/deep/keep", "from/dir/out/empty", "from/dir/gone/deep"] {
+        fs::create_dir_all(scratch.path(dir)).expect("mkdir");
+    }
+    for file in ["out/lost", "out/deep/keep/f", "out/deep/lost", "gone/deep/f"] {
+        scratch.write(&format!("from/dir/{file}"), "before");
+    }
+    let skip = Ignore::new(["out", "gone", "!out/deep/keep", "!gone/none"]).expect("patterns");
+    let counts = Counts { skip: Some(&skip), ..Counts::default() };
+    let sum = || {
+        let tree = scratch.tree();
+        tree.sum(&tree.find("dir").expect("found"), counts).expect("sum")
+    };
+    let manner = Manner { owner: Some((0, 0)), skip: Some(&skip), ..Manner::default() };
+    scratch.copy_as("dir", "/new", &manner).expect("copied");
+    assert_eq!(scratch.read("to/new/out/deep/keep/f"), "before");
+    for path in ["out/lost", "out/deep/lost", "out/empty", "gone"] {
+        assert!(!scratch.path("to/new").join(path).exists(), "{path}");
+    }
+    let before = sum();
+    scratch.write("from/dir/out/lost", "after");
+    assert_eq!(sum(), before, "what stays behind does not count");
+    scratch.write("from/dir/out/deep/keep/f", "after");
+    assert_ne!(sum(), before);
 }
 
 #[test]

@@ -201,8 +201,7 @@ impl Stage<'_, '_> {
         }
         let ignore = Ignore::new(&files.exclude)
             .map_err(|e| BuildError::invalid(format!("--exclude: {e}")))?;
-        let skip = |path: &str| ignore.matches(path);
-        let skip: Option<&dyn Fn(&str) -> bool> = (!ignore.is_empty()).then_some(&skip);
+        let skip = Some(&ignore).filter(|ignore| !ignore.is_empty());
         let sum = sum(from, sources, skip)?;
         let mut target = absolute(&files.target, &self.draft.config.config.working_dir);
         let told = self.told_files(word, files, &sum, &target);
@@ -210,8 +209,8 @@ impl Stage<'_, '_> {
             target.push('/');
         }
         let inputs = format!(
-            "{word} {target} {:?} {:?} {} {} {:?}",
-            files.chown, files.chmod, files.link, asked.parents, asked.unpack
+            "{word} {target} {:?} {:?} {} {} {:?} {:?}",
+            files.chown, files.chmod, files.link, asked.parents, asked.unpack, files.exclude
         );
         let key = key(&[&self.key, "files", &inputs, &sum]);
         let chmod = files.chmod.as_deref().map(Chmod::parse).transpose();
@@ -312,7 +311,7 @@ fn documents(files: &Files, into: &mut Vec<Source>) -> Result<(), BuildError> {
 fn sum(
     from: Option<&Origin<'_>>,
     sources: &[Source],
-    skip: Option<&dyn Fn(&str) -> bool>,
+    skip: Option<&Ignore>,
 ) -> Result<String, Stopped> {
     let counts = Counts { owners: false, skip };
     let mut sums = Vec::new();

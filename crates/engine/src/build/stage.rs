@@ -144,8 +144,12 @@ fn begins(draft: &Draft) -> String {
 /// Whether history tells all that an instruction takes in, so that one of
 /// somebody else's that reads alike did alike.
 fn tells_all(instruction: &Instruction, manner: BuildManner) -> bool {
-    let whole =
-        |files: &Files| manner == BuildManner::Classic && files.chmod.is_none() && !files.link;
+    let whole = |files: &Files| {
+        manner == BuildManner::Classic
+            && files.chmod.is_none()
+            && !files.link
+            && files.exclude.is_empty()
+    };
     match instruction {
         Instruction::Run(run) => {
             matches!(run.command, Command::Shell(_))

@@ -1,0 +1,81 @@
+//! BUILD: what a second build takes over from the first, and what stages take
+//! over from each other, through both of Docker's doors.
+
+use promises::{Cli, Engine, Ran};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Stdio};
+
+/// Docker's builders: which of them the CLI speaks to is a variable's matter.
+const BOTH: [Builder; 2] = [Builder::Classic, Builder::BuildKit];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Builder {
+    Classic,
+    BuildKit,
+}
+
+/// An engine whose Docker CLI has its plugin, and a context.
+struct Kitchen {
+    engine: Engine,
+    context: PathBuf,
+}
+
+impl Kitchen {
+    fn new() -> Self {
+        let engine = Engine::new();
+        let plugins = engine.client_config().join("cli-plugins");
+        fs::create_dir_all(&plugins).expect("scratch");
+        let plugin = std::env::var_os("COFFERDAM_BUILDX").expect("run `cargo xtask test`");
+        symlink(plugin, plugins.join("docker-buildx")).expect("scratch");
+        let context = engine.scratch().join("context");
+        fs::create_dir(&context).expect("scratch");
+        Self { engine, context }
+    }
+
+    fn file(&self, path: &str, text: &str) -> &Self {
+        let path = self.context.join(path);
+        fs::create_dir_all(path.parent().expect("below")).expect("scratch");
+        fs::write(path, text).expect("scratch");
+        self
+    }
+
+    fn build(&self, builder: Builder, dockerfile: &str, words: &[&str]) -> Ran {
+        self.file("Dockerfile", dockerfile);
+        let context = self.context.display().to_string();
+        let words = [&["build", "-t", "made"], words, &[&context]].concat();
+        let mut command = self.engine.command(Cli::Docker, &words);
+        let buildkit = if builder == Builder::BuildKit { "1" } else { "0" };
+        command.env("DOCKER_BUILDKIT", buildkit).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        promises::finish(command.spawn().expect("starts"), "a build")
+    }
+
+    /// Builds what must succeed; what a script says in a container of it.
+    fn makes(&self, builder: Builder, dockerfile: &str, words: &[&str], script: &str) -> String {
+        let ran = self.build(builder, dockerfile, words);
+        assert_eq!(ran.code, 0, "{ran:?}\ndaemon: {}", self.engine.logged());
+        self.engine.says(&["run", "--rm", "--user", "0", "made", "sh", "-c", script])
+    }
+}
+
+#[test]
+fn build15_what_is_excluded_now_is_not_taken_from_before() {
+    let kitchen = Kitchen::new();
+    kitchen.file("some.env", "1").file("secrets.env", "2");
+    kitchen.file("a/top", "3").file("a/sub/gone", "4").file("a/sub/keep/it", "5");
+    for builder in BOTH {
+        let with = |copy: &str| {
+            kitchen.makes(builder, &format!("FROM busybox\nCOPY {copy}\n"), &[], "find /d | sort")
+        };
+        assert_eq!(with("*.env /d/"), "/d\n/d/secrets.env\n/d/some.env", "{builder:?}");
+        assert_eq!(with("--exclude=secrets.env *.env /d/"), "/d\n/d/some.env", "{builder:?}");
+        // As BuildKit: what a pattern takes back comes with its directories.
+        let back = with("--exclude=sub --exclude=!sub/keep a /d");
+        assert_eq!(back, "/d\n/d/sub\n/d/sub/keep\n/d/sub/keep/it\n/d/top", "{builder:?}");
+        assert_eq!(with("--exclude=sub --exclude=!sub/none a /d"), "/d\n/d/top", "{builder:?}");
+        fs::write(kitchen.context.join("a/sub/keep/it"), "new").expect("scratch");
+        let copy = "FROM busybox\nCOPY --exclude=sub --exclude=!sub/keep a /d\n";
+        assert_eq!(kitchen.makes(builder, copy, &[], "cat /d/sub/keep/it"), "new", "{builder:?}");
+        kitchen.file("a/sub/keep/it", "5");
+    }
+    kitchen.engine.leaves_nothing();
+}
