@@ -79,3 +79,58 @@ fn build15_what_is_excluded_now_is_not_taken_from_before() {
     }
     kitchen.engine.leaves_nothing();
 }
+
+#[test]
+fn build16_a_program_is_run_again_where_it_would_see_something_else() {
+    let kitchen = Kitchen::new();
+    kitchen.file("secret", "xyzzy");
+    let secret = format!("id=s,src={}", kitchen.context.join("secret").display());
+    let run = |words: &[&str], run: &str| {
+        let dockerfile = format!("FROM busybox\nRUN {run}\n");
+        let words = [&["--secret", &secret], words].concat();
+        kitchen.makes(Builder::BuildKit, &dockerfile, &words, "cat /o")
+    };
+    let held =
+        |how: &str, script: &str| run(&[], &format!("--mount=type=secret,id=s,{how} {script}"));
+    let echo = "echo \"$A.$B\" > /o";
+    assert_eq!(held("env=A", echo), "xyzzy.");
+    assert_eq!(held("env=B", echo), ".xyzzy");
+    let stat = "stat -c '%a %u %g' /run/secrets/s > /o";
+    assert_eq!(held("mode=0400", stat), "400 0 0");
+    assert_eq!(held("mode=0444", stat), "444 0 0");
+    assert_eq!(held("mode=0444,uid=7", stat), "444 7 0");
+    let touch = "touch /c/x && echo written > /o || echo read > /o";
+    assert_eq!(run(&[], &format!("--mount=type=cache,target=/c {touch}")), "written");
+    assert_eq!(run(&[], &format!("--mount=type=cache,target=/c,ro {touch}")), "read");
+    // Of the whole build: what BuildKit counts, and the addresses of hosts,
+    // which it does not.
+    let hosts = "grep -c some /etc/hosts > /o; grep some /etc/hosts | sort >> /o";
+    let none = run(&[], hosts);
+    assert_eq!(none, "0");
+    assert_eq!(run(&["--add-host=some:10.0.0.1"], hosts), "1\n10.0.0.1\tsome");
+    assert_eq!(run(&["--add-host=some:10.0.0.2"], hosts), "1\n10.0.0.1\tsome", "known");
+    assert_eq!(run(&["--add-host=some.other:10.0.0.1"], hosts), "1\n10.0.0.1\tsome.other");
+    let shm = "df -k /dev/shm | tail -n 1 | tr -s ' ' | cut -d ' ' -f 2 > /o";
+    assert_eq!(run(&[], shm), "65536");
+    assert_eq!(run(&["--shm-size=32m"], shm), "32768");
+    let files = "ulimit -n > /o";
+    assert_eq!(run(&["--ulimit=nofile=99:99"], files), "99");
+    assert_eq!(run(&["--ulimit=nofile=98:98"], files), "98");
+    let links = "ls /sys/class/net | wc -l > /o";
+    let bridged = run(&[], links);
+    assert_ne!(run(&["--network=none"], links), bridged);
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
+fn build17_a_cache_begins_anew_where_what_it_is_filled_with_is_new() {
+    let kitchen = Kitchen::new();
+    for (text, expected) in [("one", "one"), ("two", "two")] {
+        let dockerfile = format!(
+            "FROM busybox AS seed\nRUN mkdir /s && echo {text} > /s/f\nFROM busybox\n\
+             RUN --mount=type=cache,from=seed,source=/s,target=/c cat /c/f > /o\n"
+        );
+        assert_eq!(kitchen.makes(Builder::BuildKit, &dockerfile, &[], "cat /o"), expected);
+    }
+    kitchen.engine.leaves_nothing();
+}

@@ -50,8 +50,8 @@ fn shared() -> std::sync::MutexGuard<'static, BTreeMap<PathBuf, u32>> {
 
 /// What a step mounts, found; nothing is made yet.
 pub(super) struct Prepared<'a> {
-    /// What of it makes a difference to the result.
-    pub inputs: String,
+    /// What of it makes a difference to the result: parts of a key.
+    pub inputs: Vec<String>,
     mounts: Vec<(String, Found<'a>)>,
     script: Option<(String, String)>,
 }
@@ -81,53 +81,55 @@ impl<'j> Stage<'j, '_> {
         command: &Command,
     ) -> Result<Prepared<'j>, Stopped> {
         let job = self.job;
-        let mut prepared = Prepared { inputs: String::new(), mounts: Vec::new(), script: None };
+        let mut prepared = Prepared { inputs: Vec::new(), mounts: Vec::new(), script: None };
         for (number, mount) in mounts.iter().enumerate() {
             let target = self.target(mount, number)?;
+            // All that was said of it counts. What a secret is does not, and is
+            // not written down anywhere.
+            prepared.inputs.push(format!("{mount:?}"));
+            prepared.inputs.push(target.clone());
             let found = match &mount.kind {
                 MountKind::Bind { from, source, writable } => {
                     let from = job.from(self.index, from.as_deref(), self.at)?;
                     let source = source.clone().unwrap_or_default();
                     let found = from.tree().find(&source)?;
                     let sum = from.tree().sum(&found, Counts { owners: true, skip: None })?;
-                    prepared.inputs += &format!("bind {target} {writable} {}\n", build::hex(&sum));
+                    prepared.inputs.push(build::hex(&sum));
                     Found::Bind { from, source, writable: *writable }
                 }
                 MountKind::Cache { id, from, source, sharing, .. } => {
                     let id = id.clone().unwrap_or_else(|| target.clone());
-                    let name = build::key(&["cache", &id]);
-                    let dir = self.job.engine.0.paths.data.join("build/mounts").join(name);
+                    let mut name = build::key(&["cache", &id]);
                     let seed = match from {
                         Some(from) => {
                             let from = job.from(self.index, Some(from), self.at)?;
-                            Some((from, source.clone().unwrap_or_default()))
+                            let source = source.clone().unwrap_or_default();
+                            let found = from.tree().find(&source)?;
+                            let counts = Counts { owners: true, skip: None };
+                            let sum = build::hex(&from.tree().sum(&found, counts)?);
+                            // Filled with something else it is another one.
+                            name = build::key(&["cache", &id, &sum]);
+                            prepared.inputs.push(sum);
+                            Some((from, source))
                         }
                         None => None,
                     };
-                    prepared.inputs += &format!("cache {target} {id}\n");
+                    let dir = self.job.engine.0.paths.data.join("build/mounts").join(name);
                     let mount = mount.kind.clone();
                     Found::Cache { dir, seed, sharing: *sharing, mount }
                 }
-                MountKind::Tmpfs { size } => {
-                    prepared.inputs += &format!("tmpfs {target} {size}\n");
-                    Found::Tmpfs { size: *size }
-                }
-                // What a secret is, is not written down anywhere.
+                MountKind::Tmpfs { size } => Found::Tmpfs { size: *size },
                 MountKind::Secret(held) => {
                     let last = target.rsplit('/').next().unwrap_or_default().to_owned();
                     let id = held.id.clone().unwrap_or(last);
-                    prepared.inputs += &format!("secret {target} {id}\n");
                     Found::Secret(held.clone(), id)
                 }
-                MountKind::Ssh(held) => {
-                    prepared.inputs += &format!("ssh {target}\n");
-                    Found::Ssh(held.clone())
-                }
+                MountKind::Ssh(held) => Found::Ssh(held.clone()),
             };
             prepared.mounts.push((target, found));
         }
         if let Some((name, text)) = script(command) {
-            prepared.inputs += &format!("script {name} {text}\n");
+            prepared.inputs.extend(["script".into(), name.to_owned(), text.to_owned()]);
             prepared.script = Some((name.to_owned(), text.to_owned()));
         }
         Ok(prepared)

@@ -25,6 +25,29 @@ fn network(run: &Run, limits: &HostConfig) -> String {
     }
 }
 
+/// One part of many.
+fn all(parts: &[String]) -> String {
+    key(&parts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// What of the whole build's limits makes a difference to a program's result:
+/// parts of a key. Docker's classic builder counts none of them, BuildKit
+/// these, with the names of further hosts and not their addresses.
+fn limits(limits: &HostConfig, manner: BuildManner) -> Vec<String> {
+    if manner == BuildManner::Classic {
+        return Vec::new();
+    }
+    let hosts = limits.extra_hosts.iter().flatten();
+    let names = hosts.map(|host| host.split([':', '=']).next().unwrap_or_default());
+    vec![
+        limits.network_mode.clone(),
+        format!("{:?}", names.collect::<Vec<_>>()),
+        limits.shm_size.to_string(),
+        format!("{:?}", limits.ulimits),
+        limits.cgroup_parent.clone(),
+    ]
+}
+
 impl Stage<'_, '_> {
     pub(super) fn run(&mut self, run: &Run, mounts: &[Mount]) -> Result<(), Stopped> {
         let wish = self.job.wish;
@@ -52,8 +75,10 @@ impl Stage<'_, '_> {
             "run",
             &format!("{words:?}"),
             &format!("{args:?}"),
-            &prepared.inputs,
-            &format!("{:?}{:?}", run.network, run.security),
+            &all(&prepared.inputs),
+            &format!("{:?}", run.network),
+            &format!("{:?}", run.security),
+            &all(&limits(&wish.limits, wish.manner)),
         ]);
         let kept = self.draft.config.config.clone();
         self.settle(key, &told, kept, |stage| {
