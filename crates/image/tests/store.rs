@@ -247,6 +247,21 @@ fn an_image_comes_in_by_pieces_and_its_name_moves_last() {
 }
 
 #[test]
+fn an_image_may_have_a_layer_twice() {
+    let s = scratch();
+    let tar = layer(&[("a", "1")]);
+    let other = layer(&[("b", "2")]);
+    let layers = [tar.clone(), other, tar];
+    load(&s.store, &docker_archive(&layers, "twice:1")).expect("load");
+    let id = s.store.lookup("twice:1").expect("there");
+    assert_eq!(s.store.layers(&id).expect("layers").len(), 3);
+    assert_eq!(s.names("layers").len(), 2, "it is kept once");
+    let mount =
+        mount_read_only(&s.store.layers(&id).expect("layers"), IdRange::HOST).expect("mount");
+    assert_eq!((read(&mount, "a"), read(&mount, "b")), ("1".into(), "2".into()));
+}
+
+#[test]
 fn what_did_not_come_in_whole_leaves_nothing() {
     let s = scratch();
     let tar = layer(&[("a", "1")]);

@@ -115,7 +115,9 @@ pub(crate) fn mount_by(way: Way, stack: &Stack<'_>) -> Result<OwnedFd, Error> {
 }
 
 /// The layers of which anything can be seen: overlayfs does not look at the
-/// opaque mark of a layer's own root, which hides all layers below.
+/// opaque mark of a layer's own root, which hides all layers below. One that
+/// an image has twice stands once, where it is highest (what it has and hides
+/// outranks all that its lower place could show): overlayfs takes none twice.
 fn visible(layers: &[PathBuf]) -> Result<Vec<&Path>, Error> {
     let mut visible = Vec::with_capacity(layers.len());
     for layer in layers {
@@ -123,6 +125,7 @@ fn visible(layers: &[PathBuf]) -> Result<Vec<&Path>, Error> {
         if tree::is_opaque(&dir) {
             visible.clear();
         }
+        visible.retain(|below| *below != layer.as_path());
         visible.push(layer.as_path());
     }
     Ok(visible)
