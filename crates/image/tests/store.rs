@@ -247,6 +247,38 @@ fn an_image_comes_in_by_pieces_and_its_name_moves_last() {
 }
 
 #[test]
+fn what_an_operation_relies_on_stays_until_it_ends() {
+    let s = scratch();
+    let tar = layer(&[("a", "1")]);
+    let before = import(&s.store, &tar, "before");
+    let diff_id = sha256(&tar);
+    let config = config(&[&tar]);
+    let reference = name("after");
+    let arrived = Arrived { config: &config, manifest: b"{}", reference: &reference, blobs: &[] };
+    let remove = |id: &Digest| {
+        s.store.remove(id.as_str(), true, true, &|_| Vec::new()).expect("nobody has it");
+    };
+    let done = s.store.ingest(|ingest| {
+        assert!(ingest.has(&diff_id)?);
+        remove(&before);
+        assert_eq!(s.names("layers"), [diff_id.hex()], "the image is gone, its layer is not");
+        ingest.finish(arrived)
+    });
+    let (id, _) = done.expect("its layer was there");
+    assert!(s.store.layers(&id).expect("layers")[0].join("a").exists());
+    remove(&id);
+    assert_eq!(s.names("layers"), [""; 0], "and goes with the last who had it");
+    let given_up = s.store.ingest(|ingest| {
+        let id = import(&s.store, &tar, "again");
+        assert!(ingest.has(&diff_id)?);
+        remove(&id);
+        Err::<(), _>(image::Error::Invalid("given up".into()))
+    });
+    assert!(given_up.is_err());
+    assert_eq!(s.names("layers"), [""; 0], "what nobody came to name goes at the end");
+}
+
+#[test]
 fn an_image_may_have_a_layer_twice() {
     let s = scratch();
     let tar = layer(&[("a", "1")]);
