@@ -7,6 +7,10 @@ use hickory_proto::op::{Message, ResponseCode};
 
 /// Bytes before the question.
 const HEADER: usize = 12;
+/// Longest question, in bytes: one name and options.
+pub(crate) const QUESTION: usize = 4096;
+/// Records beside a question: options, and a signature.
+const BESIDE: u16 = 2;
 /// A name's longest part, in bytes.
 const LABEL: u8 = 63;
 /// A name's longest spelling, in bytes.
@@ -83,6 +87,15 @@ fn question(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(bytes.get(HEADER..at + 5)?.to_ascii_lowercase())
 }
 
+/// Does it cost no more than a question does? Each record may point to one
+/// long name, which is read anew for each: thousands of them, in one question,
+/// would keep everybody else's waiting.
+fn is_small(bytes: &[u8]) -> bool {
+    let [answers, authorities, others] = [6, 8, 10].map(|at| word(bytes, at));
+    let beside = others.is_some_and(|others| others <= BESIDE);
+    bytes.len() <= QUESTION && answers == Some(0) && authorities == Some(0) && beside
+}
+
 /// Reads what came to where questions come.
 pub(crate) fn read(bytes: &[u8]) -> Read {
     let Some(id) = id(bytes).filter(|_| bytes.len() >= HEADER && !is_response(bytes)) else {
@@ -91,7 +104,7 @@ pub(crate) fn read(bytes: &[u8]) -> Read {
     if bytes[2] & 0x78 != 0 {
         return Read::Refused(refusal(bytes, ResponseCode::NotImp));
     }
-    match question(bytes) {
+    match question(bytes).filter(|_| is_small(bytes)) {
         Some(question) => Read::Query(Query { id, question }),
         None => Read::Refused(refusal(bytes, ResponseCode::FormErr)),
     }
@@ -196,6 +209,30 @@ pub(crate) mod tests {
         assert_eq!(code(&with(5, 2)), (vec![0, 7], 0x80, 1), "two questions");
         assert_eq!(code(&with(12, 0xc0)), (vec![0, 7], 0x80, 1), "a name that points");
         assert_eq!(code(&good[..14]), (vec![0, 7], 0x80, 1), "cut");
+    }
+
+    #[test]
+    fn what_costs_more_than_a_question_is_refused_unread() {
+        let refused =
+            |bytes: &[u8]| matches!(read(bytes), Read::Refused(answer) if answer[3] & 15 == 1);
+        let good = query(7, "web", 1);
+        let beside = |at: usize, count: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = count;
+            bytes
+        };
+        assert!(refused(&beside(7, 1)), "an answer beside it");
+        assert!(refused(&beside(9, 1)), "an authority beside it");
+        assert!(refused(&beside(10, 1)), "256 records beside it");
+        assert!(refused(&beside(11, 3)), "more than options and a signature");
+        assert!(!refused(&beside(11, 2)));
+        let long = |length: usize| {
+            let mut bytes = good.clone();
+            bytes.resize(length, 0);
+            bytes
+        };
+        assert!(refused(&long(QUESTION + 1)));
+        assert!(!refused(&long(QUESTION)));
     }
 
     #[test]

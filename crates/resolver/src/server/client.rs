@@ -6,14 +6,13 @@ use super::{
     Core,
     poll::{Wake, Watched},
 };
+use crate::packet::QUESTION;
 use rustix::{
     io::Errno,
     net::{RecvFlags, SendFlags, recv, send},
 };
 use std::time::{Duration, Instant};
 
-/// Longest question, in bytes: one name and options.
-const QUESTION: usize = 4096;
 /// Questions under way at once.
 const AT_ONCE: usize = 4;
 /// How long one may be silent.
