@@ -141,10 +141,12 @@ fn turn(point: &Point, wish: &Wish<'_>, spaces: &Spaces) -> Mount {
     }
     let recursive = point.below != Below::Out;
     let mut words = vec![if recursive { "rbind" } else { "bind" }];
-    words.push(match (point.read_only, point.below) {
-        (false, _) => "rw",
-        (true, Below::Along) => "rro",
-        (true, Below::Out | Below::Writable) => "ro",
+    // No word for writable: it would make what the host has mounted read-only
+    // there writable in the copy.
+    words.extend(match (point.read_only, point.below) {
+        (false, _) => None,
+        (true, Below::Along) => Some("rro"),
+        (true, Below::Out | Below::Writable) => Some("ro"),
     });
     // A device node in a volume, or in a directory of the host that is not
     // its /dev, is nothing that was asked for.

@@ -21,7 +21,7 @@ fn a_bind_mount_is_private_without_devices_and_in_the_containers_ids() {
     let sandbox = binds(&["/srv/data:/data"]).sandbox();
     let mount = mount(&sandbox, "/data");
     assert_eq!((mount.kind.as_str(), mount.source.as_str()), ("bind", "/srv/data"));
-    assert_eq!(mount.options.join(","), "rbind,rw,nodev,rprivate");
+    assert_eq!(mount.options.join(","), "rbind,nodev,rprivate");
     assert_eq!(mount.uid_mappings, linux(&sandbox).uid_mappings);
     assert_eq!(mount.gid_mappings, linux(&sandbox).gid_mappings);
     assert_eq!(sandbox.weakened, [""; 0]);
