@@ -154,6 +154,7 @@ impl House {
         if container.state.is_running() {
             return root_of(cell);
         }
+        let _held = self.hold_volumes(&container)?;
         let mount = self.mount(&container)?;
         let ids = container.ids();
         let userns = if ids.is_host() {

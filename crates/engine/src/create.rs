@@ -85,6 +85,10 @@ impl Engine {
         // As long as this is held no volume goes for want of users.
         let using = house.using_volumes();
         house.take_mounts(&mut container, &mut undo)?;
+        let held = house.hold_volumes(&container).map_err(|error| Error::Below {
+            kind: error.kind(),
+            message: format!("failed to populate volume: {error}"),
+        })?;
         let warnings = house.try_out(&mut container, slot)?;
         house.record(&container, slot)?;
         undo.with("take back the record", || {
@@ -93,7 +97,7 @@ impl Engine {
         house.lay_out(&container, image, &mut undo)?;
         let cell = Arc::new(Cell::new(container, slot));
         house.roster.add(Arc::clone(&cell));
-        drop(using);
+        drop((using, held));
         undo.keep();
         house.journal.container(&cell.now(), "create", &[]);
         Ok(Created { id: cell.id.clone(), warnings })

@@ -127,6 +127,8 @@ impl Engine {
         if let Err(error) = house.clear_up(&before) {
             tracing::error!(id = %cell.id, %error, "cannot clear up after a container");
         }
+        house.let_volumes_go(&before);
+        house.volume_events(&before, "unmount");
         if !before.plugs.is_empty() && !house.tidying.swap(true, Ordering::Relaxed) {
             house.watcher.at(crate::clock::now() + SOON, Due::Tidy);
         }

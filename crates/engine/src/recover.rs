@@ -50,6 +50,7 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
         // It ends when the last sender has gone.
         all_done.iter().for_each(drop);
         engine.sweep();
+        engine.0.sweep_volumes();
         engine.find_resolver();
         engine.dawn();
         engine.disk_has_changed();

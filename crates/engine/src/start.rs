@@ -85,8 +85,10 @@ impl Engine {
             State::Created | State::Exited | State::Starting | State::Restarting { .. } => {}
         }
         cell.step(Step::Start, |_| {})?;
-        match self.0.bring_up(cell) {
-            Ok(began) => self.began(cell, began),
+        // Until it is known to run: then they are mounted for it.
+        let held = self.0.hold_volumes(&container);
+        match held.and_then(|held| Ok((self.0.bring_up(cell)?, held))) {
+            Ok((began, _held)) => self.began(cell, began),
             Err(error) => {
                 self.gave_up(cell, &error);
                 Err(error)
@@ -103,6 +105,7 @@ impl Engine {
             container.health = health::at_start(&container.config, container.health.take());
         })?;
         house.leave(&container);
+        house.volume_events(&container, "mount");
         house.network_events(&container, "connect");
         house.journal.container(&container, "start", &[]);
         let mut live = cell.live();

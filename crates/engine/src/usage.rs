@@ -72,7 +72,8 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        for volume in self.volumes() {
+        // What is mounted on others takes no room here, and may be far away.
+        for volume in self.volumes().into_iter().filter(Volume::is_plain) {
             let size = measure(Path::new(&volume.mountpoint))?;
             usage.volumes.push((volume, size));
         }

@@ -3,7 +3,14 @@
 //! A volume is recorded before its directory is made, and its directory is
 //! gone before its record is. A container names its volumes in its mounts;
 //! as long as one does, the volume stays.
+//!
+//! - [`backing`]: what its options have mounted on it.
+//! - [`mounted`]: when that is.
 
+mod backing;
+mod mounted;
+
+use self::{backing::Backing, mounted::Mounted};
 use crate::{
     Container, Engine, Error, Filters, Nanos, Pruned,
     cell::Cell,
@@ -39,6 +46,13 @@ pub struct Volume {
     pub users: u64,
 }
 
+impl Volume {
+    /// Its content is in its directory, and nowhere else.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.options.is_empty()
+    }
+}
+
 /// The body of `POST /volumes/create`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeWish {
@@ -58,6 +72,7 @@ pub(crate) const ANONYMOUS: &str = "com.docker.volume.anonymous";
 /// All volumes.
 pub(crate) struct Volumes {
     all: Mutex<BTreeMap<String, Volume>>,
+    mounted: Mounted,
 }
 
 impl Volumes {
@@ -70,7 +85,8 @@ impl Volumes {
                 None
             }
         };
-        Self { all: Mutex::new(left.iter().filter_map(read).collect()) }
+        let all = Mutex::new(left.iter().filter_map(read).collect());
+        Self { all, mounted: Mounted::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Volume>> {
@@ -122,11 +138,8 @@ impl Volumes {
         if let Some(volume) = all.get(&name) {
             return Ok((volume.clone(), false));
         }
-        if let Some(option) = wish.options.keys().next() {
-            return Err(Error::Unsupported(format!(
-                "volume option {option:?} is not supported: mount it on the host and use a bind mount"
-            )));
-        }
+        Backing::parse(&wish.options)
+            .map_err(|error| Error::Invalid(format!("create {name}: {error}")))?;
         let dir = paths.volume(&name);
         let volume = Volume {
             name: name.clone(),
@@ -207,6 +220,21 @@ impl House {
         self.journal.say("volume", action, name, attributes);
     }
 
+    /// Tells that a container begins or ends to use its volumes.
+    pub fn volume_events(&self, container: &Container, action: &str) {
+        for mount in container.mounts.iter().filter(|mount| mount.kind == "volume") {
+            let mut more = vec![("container", container.id.to_string())];
+            if action == "mount" {
+                more.extend([
+                    ("destination", mount.destination.clone()),
+                    ("propagation", mount.propagation.clone()),
+                    ("read/write", mount.rw.to_string()),
+                ]);
+            }
+            self.volume_event(&mount.name, action, &more);
+        }
+    }
+
     /// Removes a volume that nobody uses.
     pub fn drop_volume(&self, name: &str) -> Result<(), Error> {
         let _alone = self.volume_use.write().expect("no holder panics");
@@ -216,6 +244,7 @@ impl House {
                 user.id
             )));
         }
+        self.bare_volume(name)?;
         self.volumes.remove(name, &self.paths, &self.store)?;
         self.volume_event(name, "destroy", &[]);
         Ok(())
@@ -225,6 +254,7 @@ impl House {
 impl House {
     /// Takes back a volume that was made for a container that is not to be.
     pub fn forget_volume(&self, name: &str) -> Result<(), Error> {
+        self.bare_volume(name)?;
         self.volumes.remove(name, &self.paths, &self.store)
     }
 }
@@ -233,7 +263,7 @@ impl Engine {
     /// Makes a volume, or returns the one that has the name.
     ///
     /// # Errors
-    /// A malformed name, another driver, options that are not carried.
+    /// A malformed name, another driver, options that make no sense.
     pub fn create_volume(&self, wish: VolumeWish) -> Result<Volume, Error> {
         self.0.make_volume(wish).map(|(volume, _)| volume)
     }
@@ -272,6 +302,7 @@ impl Engine {
 
     /// Removes volumes that no container names (anonymous ones, unless the
     /// filter `all` is set), as far as the filters (`label`, `label!`) let.
+    /// As with Docker, not those whose content is elsewhere.
     ///
     /// # Errors
     /// A filter that is not known.
@@ -282,6 +313,7 @@ impl Engine {
         for volume in self.volumes() {
             let wanted = (all || volume.labels.contains_key(ANONYMOUS))
                 && volume.users == 0
+                && volume.is_plain()
                 && filters.labels(&volume.labels);
             if !wanted {
                 continue;
@@ -349,7 +381,8 @@ mod tests {
         let (volumes, paths, store) = open(&dir);
         let options = BTreeMap::from([("type".to_owned(), "nfs".to_owned())]);
         let wish = VolumeWish { options, ..named("nfs") };
-        assert!(volumes.make(wish, &paths, &store).is_err());
+        let error = volumes.make(wish, &paths, &store).expect_err("half of it").to_string();
+        assert_eq!(error, "create nfs: missing required option: \"device\"");
         assert!(volumes.get("nfs").is_none() && !paths.volume("nfs").exists());
         let wish = VolumeWish { driver: "rexray".into(), ..named("other") };
         assert!(volumes.make(wish, &paths, &store).is_err());

@@ -126,17 +126,18 @@ impl House {
     pub fn points(&self, container: &Container) -> Result<Vec<Point>, Error> {
         let mut points = policy::mounts::points(&container.config, &container.host)?;
         for point in &mut points {
-            if let Source::Volume(volume) = &point.source {
+            if let Source::Volume(volume) = &mut point.source {
                 let known = container.mounts.iter().find(|m| m.destination == point.destination);
                 let name = known.map_or(volume.name.as_str(), |mount| &mount.name);
                 point.path = self.volume_path(name, &volume.subpath)?;
+                volume.options = self.volumes.get(name).unwrap_or_default().options;
             }
         }
         let others = container
             .mounts
             .iter()
             .filter(|mount| !points.iter().any(|point| point.destination == mount.destination))
-            .map(inherited)
+            .map(|mount| self.inherited(mount))
             .collect::<Vec<_>>();
         points.extend(others);
         points.sort_by_key(|point| point.destination.matches('/').count());
@@ -175,24 +176,27 @@ fn with_default(host: &HostConfig, no_new_privileges: bool) -> Cow<'_, HostConfi
     Cow::Owned(host)
 }
 
-/// What `--volumes-from` took over at creation.
-fn inherited(mount: &MountPoint) -> Point {
-    let source = match mount.kind.as_str() {
-        "volume" => Source::Volume(policy::mounts::Volume {
-            name: mount.name.clone(),
-            no_copy: true,
-            ..policy::mounts::Volume::default()
-        }),
-        _ => Source::Bind { create: false },
-    };
-    Point {
-        destination: mount.destination.clone(),
-        source,
-        path: mount.source.clone(),
-        read_only: !mount.rw,
-        below: Below::default(),
-        propagation: mount.propagation.clone(),
-        relabel: Relabel::default(),
+impl House {
+    /// What `--volumes-from` took over at creation.
+    fn inherited(&self, mount: &MountPoint) -> Point {
+        let source = match mount.kind.as_str() {
+            "volume" => Source::Volume(policy::mounts::Volume {
+                name: mount.name.clone(),
+                options: self.volumes.get(&mount.name).unwrap_or_default().options,
+                no_copy: true,
+                ..policy::mounts::Volume::default()
+            }),
+            _ => Source::Bind { create: false },
+        };
+        Point {
+            destination: mount.destination.clone(),
+            source,
+            path: mount.source.clone(),
+            read_only: !mount.rw,
+            below: Below::default(),
+            propagation: mount.propagation.clone(),
+            relabel: Relabel::default(),
+        }
     }
 }
 

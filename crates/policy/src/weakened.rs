@@ -152,10 +152,15 @@ fn layers(
 }
 
 fn mount(point: &Point, host: &Host, words: &mut Vec<String>) {
-    if !matches!(point.source, Source::Bind { .. }) {
-        return;
-    }
-    let path = point.path.as_str();
+    let path = match &point.source {
+        Source::Bind { .. } => point.path.as_str(),
+        // Another directory, under a volume's name.
+        Source::Volume(volume) => match volume.bound() {
+            Some(device) => device,
+            None => return,
+        },
+        Source::Tmpfs { .. } => return,
+    };
     let name = path.rsplit('/').next().unwrap_or_default();
     // A read-only mount of a socket does not keep anyone from talking.
     let engine = host.engine_paths.iter().any(|own| within(path, own) || within(own, path));

@@ -175,8 +175,19 @@ impl<'a> Planned<'a> {
                 site.maps.get(site.proc, &self.mount.uid_mappings, &self.mount.gid_mappings)?;
             let change =
                 Change { set: attr::IDMAP, userns: Some(userns.as_fd()), ..Change::default() };
-            attr::change(mount, mapped == Mapped::All, &change)
-                .doing(|| format!("map the ids of {}", self.mount.source))?;
+            let outcome = attr::change(mount, mapped == Mapped::All, &change);
+            // Source: mount_setattr(2), "EINVAL: … does not support idmapped mounts".
+            if outcome
+                .as_ref()
+                .is_err_and(|e| e.raw_os_error() == Some(Errno::INVAL.raw_os_error()))
+            {
+                return Err(refusal(format!(
+                    "the file system of {} cannot map ids for a user namespace: the container \
+                     can use it without one of its own (--userns host)",
+                    self.mount.source
+                )));
+            }
+            outcome.doing(|| format!("map the ids of {}", self.mount.source))?;
         }
         for (flags, all) in [(self.options.recursive, true), (self.options.flags, false)] {
             if flags.set | flags.clear != 0 {

@@ -56,7 +56,7 @@ pub struct Volume {
     pub name: String,
     /// Empty for `local`.
     pub driver: String,
-    /// Of the driver.
+    /// Of the driver: as asked for, or as it was made with if it is there.
     pub options: BTreeMap<String, String>,
     /// Should it be made.
     pub labels: BTreeMap<String, String>,
@@ -64,6 +64,15 @@ pub struct Volume {
     pub no_copy: bool,
     /// Mount this directory of it only.
     pub subpath: String,
+}
+
+impl Volume {
+    /// The directory of the host that it is, if its options say so.
+    pub(crate) fn bound(&self) -> Option<&str> {
+        let words = self.options.get("o")?;
+        let binds = words.split(',').any(|word| matches!(word, "bind" | "rbind"));
+        self.options.get("device").filter(|_| binds).map(String::as_str)
+    }
 }
 
 /// What happens to mounts below a bind mount.

@@ -1,0 +1,222 @@
+//! Volumes with a [`Backing`]: mounted as long as somebody uses them.
+//!
+//! The mount is made on the volume's own directory, in the daemon's mount
+//! namespace, where people and tools of the host find it as with Docker. Who
+//! uses it are containers that run, and verbs that look into one that does
+//! not. The machine itself is asked whether it is mounted, so that a daemon
+//! that was killed leaves nothing that its successor misjudges.
+
+use super::{Volume, backing::Backing};
+use crate::{Container, Error, Kind, State, error::Doing, house::House};
+use rustix::{
+    fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx},
+    io::Errno,
+    mount::{MountFlags, UnmountFlags, mount, mount_change, mount_remount, unmount},
+};
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    net::{IpAddr, ToSocketAddrs},
+    sync::{Arc, Mutex},
+};
+
+/// How many verbs hold each volume; mounting and unmounting is done under it.
+type Holds = Arc<Mutex<u32>>;
+
+/// Which volumes are held.
+#[derive(Default)]
+pub(crate) struct Mounted(Mutex<BTreeMap<String, Holds>>);
+
+impl Mounted {
+    fn of(&self, name: &str) -> Holds {
+        let mut all = self.0.lock().expect("no holder panics");
+        Arc::clone(all.entry(name.to_owned()).or_default())
+    }
+
+    fn forget(&self, name: &str) {
+        self.0.lock().expect("no holder panics").remove(name);
+    }
+}
+
+/// Keeps the volumes of a container mounted.
+pub(crate) struct Held<'a> {
+    house: &'a House,
+    names: Vec<String>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let holds = self.house.volumes.mounted.of(name);
+            let mut holds = holds.lock().expect("no holder panics");
+            *holds -= 1;
+            self.house.unmount_unused(name, *holds);
+        }
+    }
+}
+
+impl House {
+    /// Mounts what backs a container's volumes, and keeps it mounted until the
+    /// answer is dropped; or longer, if the container runs by then.
+    ///
+    /// # Errors
+    /// One that cannot be mounted, in Docker's words.
+    pub fn hold_volumes(&self, container: &Container) -> Result<Held<'_>, Error> {
+        let mut held = Held { house: self, names: Vec::new() };
+        for mount in &container.mounts {
+            let Some((volume, backing)) = self.backed(&mount.name)? else { continue };
+            let holds = self.volumes.mounted.of(&volume.name);
+            let mut holds = holds.lock().expect("no holder panics");
+            if !is_mounted(&volume.mountpoint)? {
+                attach(&backing, &volume.mountpoint)?;
+            }
+            *holds += 1;
+            held.names.push(volume.name);
+        }
+        Ok(held)
+    }
+
+    /// Takes down what backed the volumes of a container that has ended, if
+    /// nobody else uses them.
+    pub fn let_volumes_go(&self, container: &Container) {
+        for mount in &container.mounts {
+            match self.backed(&mount.name) {
+                Ok(Some((volume, _))) => self.unmount_if_unused(&volume.name),
+                Ok(None) => {}
+                Err(error) => tracing::error!(volume = mount.name, %error, "cannot read a volume"),
+            }
+        }
+    }
+
+    /// Takes down whatever an earlier daemon left mounted and nobody uses.
+    pub fn sweep_volumes(&self) {
+        for volume in self.volumes.all() {
+            if !volume.is_plain() {
+                self.unmount_if_unused(&volume.name);
+            }
+        }
+    }
+
+    /// A volume that is to be removed: what is in its directory must be its
+    /// own, and not what is mounted there.
+    ///
+    /// # Errors
+    /// It is in use, or cannot be unmounted.
+    pub(super) fn bare_volume(&self, name: &str) -> Result<(), Error> {
+        let Some(volume) = self.volumes.get(name) else { return Ok(()) };
+        if volume.is_plain() {
+            return Ok(());
+        }
+        let holds = self.volumes.mounted.of(name);
+        let holds = holds.lock().expect("no holder panics");
+        if *holds > 0 {
+            return Err(Error::Conflict(format!("remove {name}: volume is in use")));
+        }
+        detach(&volume.mountpoint)?;
+        self.volumes.mounted.forget(name);
+        Ok(())
+    }
+
+    fn backed(&self, name: &str) -> Result<Option<(Volume, Backing)>, Error> {
+        let Some(volume) = self.volumes.get(name) else { return Ok(None) };
+        Ok(Backing::parse(&volume.options)?.map(|backing| (volume, backing)))
+    }
+
+    fn unmount_if_unused(&self, name: &str) {
+        let holds = self.volumes.mounted.of(name);
+        let holds = holds.lock().expect("no holder panics");
+        self.unmount_unused(name, *holds);
+    }
+
+    fn unmount_unused(&self, name: &str, holds: u32) {
+        let uses = |container: &Container| {
+            let alive = matches!(container.state, State::Running { .. } | State::Paused { .. });
+            alive && container.mounts.iter().any(|mount| mount.name == name)
+        };
+        if holds > 0 || self.roster.all().iter().any(|cell| uses(&cell.now())) {
+            return;
+        }
+        let Some(volume) = self.volumes.get(name) else { return };
+        if let Err(error) = detach(&volume.mountpoint) {
+            tracing::error!(volume = name, %error, "cannot unmount a volume");
+        }
+    }
+}
+
+/// Is something mounted on `path` itself?
+fn is_mounted(path: &str) -> Result<bool, Error> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let found = statx(CWD, path, flags, StatxFlags::empty()).doing("look at", path)?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// As many as are there: one for each time.
+fn detach(path: &str) -> Result<(), Error> {
+    loop {
+        match unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) => {}
+            // Nothing is mounted there (any more), or nothing is there at all.
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error).doing("unmount", path),
+        }
+    }
+}
+
+fn attach(backing: &Backing, path: &str) -> Result<(), Error> {
+    let failed = |words: &str| Error::Below {
+        kind: Kind::Host,
+        message: format!("error while mounting volume '{path}': {words}"),
+    };
+    if backing.device.is_empty() {
+        return Err(failed("missing device in volume options"));
+    }
+    let resolved = resolve(backing).map_err(|words| failed(&words))?;
+    try_attach(&resolved, path).map_err(|error| {
+        // Half of it may be there.
+        let left = detach(path);
+        let error = left.err().map_or_else(|| error.to_string(), |left| format!("{error}; {left}"));
+        failed(&format!("failed to mount local volume: {}: {error}", backing.told(path)))
+    })
+}
+
+fn try_attach(backing: &Backing, path: &str) -> std::io::Result<()> {
+    let data = CString::new(backing.data.as_str())?;
+    let data = (!data.is_empty()).then_some(&*data);
+    mount(&backing.device, path, &backing.kind, backing.flags, data)?;
+    // The first call binds, and no more.
+    let more = backing.flags & !(MountFlags::BIND | MountFlags::REC);
+    if backing.flags.contains(MountFlags::BIND) && !more.is_empty() {
+        mount_remount(path, MountFlags::BIND | more, c"")?;
+    }
+    if !backing.propagation.is_empty() {
+        mount_change(path, backing.propagation)?;
+    }
+    Ok(())
+}
+
+/// The kernel takes a server's address as numbers alone.
+fn resolve(backing: &Backing) -> Result<Backing, String> {
+    let mut resolved = backing.clone();
+    if !matches!(backing.kind.as_str(), "nfs" | "nfs4" | "cifs") {
+        return Ok(resolved);
+    }
+    let Some(name) = backing.data.split(',').find_map(|word| word.strip_prefix("addr=")) else {
+        return Ok(resolved);
+    };
+    if name.parse::<IpAddr>().is_err() {
+        let found = (name, 0).to_socket_addrs().map(|mut found| found.next());
+        let address = match found {
+            Ok(Some(address)) => address.ip(),
+            Ok(None) => {
+                return Err(format!(
+                    "error resolving passed in network volume address: {name} has none"
+                ));
+            }
+            Err(error) => {
+                return Err(format!("error resolving passed in network volume address: {error}"));
+            }
+        };
+        resolved.data = backing.data.replace(&format!("addr={name}"), &format!("addr={address}"));
+    }
+    Ok(resolved)
+}

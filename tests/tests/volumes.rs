@@ -1,0 +1,147 @@
+//! Volumes of the local driver that options back with something else.
+
+use promises::{Cli, Engine, until};
+
+/// What is mounted on a volume's directory, as the host sees it.
+fn mounted(engine: &Engine, volume: &str) -> bool {
+    let place = engine.says(&["volume", "inspect", "-f", "{{.Mountpoint}}", volume]);
+    engine.host().sh(&format!("mountpoint -q {place}")).status.success()
+}
+
+/// A volume that is the directory `elsewhere` of the host.
+fn bound(engine: &Engine, cli: Cli, more: &str) -> std::path::PathBuf {
+    let elsewhere = engine.scratch().join("elsewhere");
+    std::fs::create_dir_all(&elsewhere).expect("scratch");
+    let device = format!("device={}", elsewhere.display());
+    let words = ["volume", "create", "--opt", "type=none", "--opt", &device, "--opt", more, "vol"];
+    assert_eq!(engine.says_as(cli, &words), "vol");
+    elsewhere
+}
+
+#[test]
+fn a_volume_can_be_another_directory_of_the_host() {
+    let engine = Engine::new();
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        let elsewhere = bound(&engine, cli, "o=bind");
+        assert!(!mounted(&engine, "vol"), "nobody uses it");
+        let words = ["run", "-d", "--name", "a", "-v", "vol:/v", "busybox", "sleep", "1000"];
+        engine.says_as(cli, &words);
+        assert!(mounted(&engine, "vol"));
+        engine.says(&["exec", "a", "sh", "-c", "echo from inside > /v/file"]);
+        let text = std::fs::read_to_string(elsewhere.join("file")).expect("it is there");
+        assert_eq!(text, "from inside\n");
+        let refused = engine.run_as(cli, &["volume", "rm", "vol"]);
+        assert!(refused.code != 0 && refused.err.contains("volume is in use"), "{refused:?}");
+        engine.says(&["stop", "-t", "0", "a"]);
+        until("its end", || !mounted(&engine, "vol"));
+        assert_eq!(engine.run(&["cp", "a:/v/file", "-"]).code, 0, "of one that does not run");
+        assert!(!mounted(&engine, "vol"));
+        engine.says(&["rm", "a"]);
+        assert_eq!(engine.says(&["volume", "prune", "-af"]).lines().count(), 1, "not a plain one");
+        engine.says_as(cli, &["volume", "rm", "vol"]);
+        assert!(elsewhere.join("file").exists(), "what is elsewhere stays");
+    }
+    engine.leaves_nothing();
+}
+
+#[test]
+fn a_volume_of_memory_is_shared_bounded_and_gone_with_its_last_user() {
+    let engine = Engine::new();
+    let options = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=1m,mode=1777"];
+    engine.says(&[&["volume", "create"], &options[..], &["vol"]].concat());
+    for name in ["a", "b"] {
+        engine.says(&["run", "-d", "--name", name, "-v", "vol:/v", "busybox", "sleep", "1000"]);
+    }
+    let sh = |name: &str, script: &str| engine.run(&["exec", name, "sh", "-c", script]);
+    assert_eq!(sh("a", "echo hello > /v/file").code, 0);
+    assert_eq!(sh("b", "cat /v/file").out, "hello");
+    let full = sh("b", "dd if=/dev/zero of=/v/big bs=64k count=32");
+    assert!(full.code != 0 && full.err.contains("No space left"), "{full:?}");
+    engine.says(&["rm", "-f", "a"]);
+    assert_eq!(sh("b", "cat /v/file").out, "hello", "b still has it");
+    engine.says(&["rm", "-f", "b"]);
+    let ran = engine.run(&["run", "--rm", "-v", "vol:/v", "busybox", "ls", "/v"]);
+    assert_eq!(ran.out, "");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn a_volume_that_cannot_be_mounted_is_told_and_leaves_nothing() {
+    let engine = Engine::new();
+    let refused = |options: &[&str], because: &str| {
+        let ran = engine.run_as(Cli::Docker, &[&["volume", "create"], options, &["vol"]].concat());
+        assert!(ran.code != 0 && ran.err.contains(because), "{options:?}: {ran:?}");
+    };
+    refused(&["--opt", "colour=red"], "create vol: invalid option: \"colour\"");
+    refused(&["--opt", "type=nfs"], "create vol: missing required option: \"device\"");
+    refused(&["--opt", "size=1g"], "create vol: quota size requested but no quota support");
+    let nowhere = ["--opt", "type=none", "--opt", "device=/nonesuch", "--opt", "o=bind"];
+    engine.says(&[&["volume", "create"], &nowhere[..], &["vol"]].concat());
+    let ran = engine.run(&["run", "--rm", "-v", "vol:/v", "busybox", "true"]);
+    assert_eq!(ran.code, 125, "{ran:?}");
+    let words = "failed to mount local volume: mount /nonesuch:";
+    assert!(ran.err.contains(words) && ran.err.contains("flags: 0x1000"), "{ran:?}");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn fs1_what_the_host_mounts_read_only_is_read_only_inside() {
+    let engine = Engine::new();
+    let elsewhere = bound(&engine, Cli::Docker, "o=bind,ro").display().to_string();
+    let touch = |mount: &str| engine.run(&["run", "--rm", "-v", mount, "busybox", "touch", "/v/f"]);
+    let ran = touch("vol:/v");
+    assert!(ran.code != 0 && ran.err.contains("Read-only file system"), "{ran:?}");
+    let bind = format!("{elsewhere}:/v");
+    assert_eq!(touch(&bind).code, 0, "writable on the host, by this way");
+    let script =
+        format!("mount --bind {elsewhere} {elsewhere}; mount -o remount,bind,ro {elsewhere}");
+    engine.host().says(&script);
+    let ran = touch(&bind);
+    assert!(ran.code != 0 && ran.err.contains("Read-only file system"), "{ran:?}");
+    engine.host().says(&format!("umount {elsewhere}"));
+    engine.leaves_nothing();
+}
+
+#[test]
+fn what_is_mounted_for_a_container_outlives_the_daemon_and_no_more() {
+    let mut engine = Engine::new();
+    bound(&engine, Cli::Docker, "o=bind");
+    engine.says(&["run", "-d", "--name", "a", "-v", "vol:/v", "busybox", "sleep", "1000"]);
+    engine.kill_daemon();
+    engine.start();
+    assert!(mounted(&engine, "vol"));
+    let pid = engine.pid_of("a");
+    engine.kill_daemon();
+    engine.host().says(&format!("kill -KILL {pid}"));
+    engine.start();
+    until("the sweep", || !mounted(&engine, "vol"));
+    engine.leaves_nothing();
+}
+
+#[test]
+fn a_directory_that_rules_the_host_is_a_weakening_by_any_name() {
+    let engine = Engine::new();
+    let words = ["--opt", "type=none", "--opt", "device=/etc", "--opt", "o=bind", "vol"];
+    engine.says(&[&["volume", "create"], &words[..]].concat());
+    engine.says(&["run", "-d", "--name", "a", "-v", "vol:/v", "busybox", "sleep", "1000"]);
+    let audit = engine.says_as(Cli::Cofferdam, &["audit", "a"]);
+    assert!(audit.contains("can write to the host's /etc"), "{audit}");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn what_uses_a_volume_is_told_in_events() {
+    let engine = Engine::new();
+    engine.says(&["run", "--name", "a", "-v", "vol:/v:ro", "busybox", "true"]);
+    let id = engine.inspect("a", "{{.Id}}");
+    let until = engine.host().says("date +%s --date='1 second'");
+    let words = ["events", "--since", "1", "--until", &until, "--filter", "type=volume"];
+    let format = ["--format", "{{.Action}} {{.Actor.ID}} {{json .Actor.Attributes}}"];
+    let told = engine.says_as(Cli::Docker, &[&words[..], &format[..]].concat());
+    let mount = format!(
+        r#"mount vol {{"container":"{id}","destination":"/v","driver":"local","propagation":"","read/write":"false"}}"#
+    );
+    let unmount = format!(r#"unmount vol {{"container":"{id}","driver":"local"}}"#);
+    assert_eq!(told, format!("create vol {{\"driver\":\"local\"}}\n{mount}\n{unmount}"));
+    engine.leaves_nothing();
+}
