@@ -1,5 +1,6 @@
 //! Compressed streams: told by their first bytes, undone as they come.
 
+use crate::xz::Guard;
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
@@ -26,7 +27,7 @@ enum Inner<'a> {
     Gzip(Box<MultiGzDecoder<BufReader<Counted<'a>>>>),
     Zstd(zstd::stream::read::Decoder<'a, BufReader<Counted<'a>>>),
     Bzip2(Box<MultiBzDecoder<BufReader<Counted<'a>>>>),
-    Xz(Box<XzReader<BufReader<Counted<'a>>>>),
+    Xz(Box<XzReader<Guard<BufReader<Counted<'a>>>>>),
 }
 
 /// The source, with a count of what it gave.
@@ -74,6 +75,16 @@ impl<'a> Plain<'a> {
     /// # Errors
     /// What the source said.
     pub fn of(from: &'a mut dyn Read) -> io::Result<Self> {
+        Self::begin(from, |_| true)
+    }
+
+    /// The same of a layer as registries have it: gzip, zstd or plain, the
+    /// forms that media types of layers name.
+    pub(crate) fn of_layer(from: &'a mut dyn Read) -> io::Result<Self> {
+        Self::begin(from, |begins| !matches!(begins, Begins::Bzip2 | Begins::Xz))
+    }
+
+    fn begin(from: &'a mut dyn Read, takes: impl FnOnce(Begins) -> bool) -> io::Result<Self> {
         let mut from = BufReader::with_capacity(BUFFER, Counted { from, count: 0 });
         let begins = loop {
             match from.fill_buf() {
@@ -82,6 +93,10 @@ impl<'a> Plain<'a> {
                 Err(e) => return Err(e),
             }
         };
+        if !takes(begins) {
+            let words = "it is compressed in a form that no layer of a registry has";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+        }
         let inner = match begins {
             Begins::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(from))),
             Begins::Zstd => {
@@ -90,7 +105,7 @@ impl<'a> Plain<'a> {
                 Inner::Zstd(decoder)
             }
             Begins::Bzip2 => Inner::Bzip2(Box::new(MultiBzDecoder::new(from))),
-            Begins::Xz => Inner::Xz(Box::new(XzReader::new(from, true))),
+            Begins::Xz => Inner::Xz(Box::new(XzReader::new(Guard::new(from), true))),
             Begins::Other => Inner::Plain(from),
         };
         Ok(Self { inner, out: 0 })
@@ -102,7 +117,7 @@ impl<'a> Plain<'a> {
             Inner::Gzip(from) => from.get_ref().get_ref().count,
             Inner::Zstd(from) => from.get_ref().get_ref().count,
             Inner::Bzip2(from) => from.get_ref().get_ref().count,
-            Inner::Xz(from) => from.inner().get_ref().count,
+            Inner::Xz(from) => from.inner().inner().get_ref().count,
         }
     }
 }
@@ -217,6 +232,31 @@ mod tests {
         assert_eq!(plain(&bzip2.finish().expect("memory")).expect("bzip2"), text);
         assert_eq!(plain(XZ).expect("xz"), b"xz\n");
         assert!(plain(&XZ[..20]).is_err(), "cut short");
+    }
+
+    #[test]
+    fn a_dictionary_is_no_larger_than_it_may_be() {
+        // The block's header: 128 MiB, 192 MiB, 4 GiB less one byte.
+        for (code, fits) in [(30, true), (31, false), (40, false)] {
+            let mut stream = XZ.to_vec();
+            stream[16] = code;
+            let mut crc = flate2::Crc::new();
+            crc.update(&stream[12..20]);
+            stream[20..24].copy_from_slice(&crc.sum().to_le_bytes());
+            assert_eq!(plain(&stream).is_ok(), fits, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_registrys_layer_has_a_form_that_layers_have() {
+        let mut source = XZ;
+        let error = Plain::of_layer(&mut source).err().expect("refused");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let packed = gzip(b"text");
+        let mut text = Vec::new();
+        let mut source = &packed[..];
+        Plain::of_layer(&mut source).expect("taken").read_to_end(&mut text).expect("read");
+        assert_eq!(text, b"text");
     }
 
     #[test]

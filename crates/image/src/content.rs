@@ -222,10 +222,23 @@ impl Content {
         }
     }
 
-    /// Takes in a layer from a stream (gzip, zstd or plain), under `lease`.
+    /// Takes in a layer from a stream, compressed or plain, under `lease`.
     pub fn take(&self, from: &mut dyn Read, lease: &mut Lease<'_>) -> Result<Taken, Error> {
+        self.take_plain(Plain::of(from), lease)
+    }
+
+    /// The same of what a registry gave: gzip, zstd or plain.
+    pub fn take_layer(&self, from: &mut dyn Read, lease: &mut Lease<'_>) -> Result<Taken, Error> {
+        self.take_plain(Plain::of_layer(from), lease)
+    }
+
+    fn take_plain(
+        &self,
+        plain: io::Result<Plain<'_>>,
+        lease: &mut Lease<'_>,
+    ) -> Result<Taken, Error> {
+        let mut plain = plain.map_err(Error::Input)?;
         self.take_by(lease, |writer, hash, size| {
-            let mut plain = Plain::of(from).map_err(Error::Input)?;
             writer
                 .fill(&mut plain, |bytes| {
                     hash.update(bytes);

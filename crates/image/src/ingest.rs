@@ -112,7 +112,7 @@ impl<'a> Ingest<'a> {
     /// It is another layer; hostile or broken; what the host said.
     pub fn layer(&self, diff_id: &Digest, from: &mut dyn Read) -> Result<(), Error> {
         let mut lease = self.store.content.lease();
-        let took = self.store.content.take(from, &mut lease)?;
+        let took = self.store.content.take_layer(from, &mut lease)?;
         // Kept or not, the end of the ingest knows of it.
         let mut taken = self.taken();
         taken.lease.absorb(lease);

@@ -39,6 +39,7 @@ mod save;
 mod step_records;
 mod steps;
 mod store;
+mod xz;
 
 pub use check::{Check, Checked, Finding, Mend};
 pub use codec::{Plain, digest, is_archive};
