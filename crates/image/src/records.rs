@@ -69,6 +69,8 @@ const STRAY: [(&str, &str, &str); 4] = [
     ("image_stacks", "id", "a stack of layers"),
     ("image_marks", "id", "a mark"),
 ];
+/// Layers that are in nobody's stack.
+const UNSTACKED: &str = "diff_id NOT IN (SELECT diff_id FROM image_stacks)";
 /// How long the engine's own connection may keep us waiting.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -415,6 +417,8 @@ impl Records {
                 );
                 found.push((what, c.query_row(&sql, [], |r| unsigned(r, 0))?));
             }
+            let sql = format!("SELECT count(*) FROM image_layers WHERE {UNSTACKED}");
+            found.push(("a layer", c.query_row(&sql, [], |r| unsigned(r, 0))?));
             found.retain(|(_, count)| *count > 0);
             Ok(found)
         })
@@ -430,6 +434,9 @@ impl Records {
                     ),
                     [],
                 )?;
+            }
+            for table in ["image_layers", "image_blobs"] {
+                t.execute(&format!("DELETE FROM {table} WHERE {UNSTACKED}"), [])?;
             }
             Ok(())
         })

@@ -86,17 +86,25 @@ impl Records {
         })
     }
 
-    /// Writes a build down, in one transaction; names move last.
+    /// Writes a build down, in one transaction; names move last. Says what
+    /// nothing needs any more, for a step may have been there and have come
+    /// to something else.
     pub fn keep_steps(
         &self,
         made: &[(Step, Draft)],
         used: &[String],
         images: &[Kept<'_>],
         now: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<Freed, Error> {
         self.change("write a build down", |t| {
+            let mut before = Vec::new();
             for (step, draft) in made {
                 stack(t, draft)?;
+                let known = t
+                    .prepare_cached("SELECT id FROM image_steps WHERE key = ? AND id <> ?")?
+                    .query_row([&step.key, step.id.as_str()], |r| digest(r, 0))
+                    .optional()?;
+                before.extend(known);
                 t.execute(
                     "INSERT OR REPLACE INTO image_steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     params![
@@ -126,7 +134,7 @@ impl Records {
                 insert_image(t, &new)?;
                 names.iter().try_for_each(|name| set_name(t, name, &new.row))?;
             }
-            Ok(())
+            free(t, before)
         })
     }
 
@@ -134,27 +142,36 @@ impl Records {
     /// any more.
     pub fn forget_steps(&self, keys: &[String]) -> Result<Freed, Error> {
         self.change("forget steps", |t| {
-            let (mut ids, mut freed) = (Vec::new(), Vec::new());
+            let mut forgotten = Vec::new();
             for key in keys {
                 let id = t
                     .prepare_cached("DELETE FROM image_steps WHERE key = ? RETURNING id")?
                     .query_row([key], |r| digest(r, 0))
                     .optional()?;
-                let Some(id) = id else { continue };
-                let named = t
-                    .prepare_cached(
-                        "SELECT 1 FROM image_records WHERE id = ?1
-                         UNION SELECT 1 FROM image_steps WHERE id = ?1",
-                    )?
-                    .exists([id.as_str()])?;
-                if !named {
-                    freed.extend(drop_stack(t, &id)?);
-                    ids.push(id);
-                }
+                forgotten.extend(id);
             }
-            Ok((ids, freed))
+            free(t, forgotten)
         })
     }
+}
+
+/// Takes away the stacks of those configurations that neither an image nor a
+/// step has any more.
+fn free(t: &Transaction<'_>, ids: Vec<Digest>) -> rusqlite::Result<Freed> {
+    let (mut alone, mut freed) = (Vec::new(), Vec::new());
+    for id in ids {
+        let named = t
+            .prepare_cached(
+                "SELECT 1 FROM image_records WHERE id = ?1
+                 UNION SELECT 1 FROM image_steps WHERE id = ?1",
+            )?
+            .exists([id.as_str()])?;
+        if !named {
+            freed.extend(drop_stack(t, &id)?);
+            alone.push(id);
+        }
+    }
+    Ok((alone, freed))
 }
 
 fn stack(t: &Transaction<'_>, draft: &Draft) -> rusqlite::Result<()> {

@@ -118,12 +118,15 @@ impl Store {
     /// The records or files cannot be written.
     pub fn forget_steps(&self, keys: &[String]) -> Result<u64, Error> {
         let (ids, freed) = self.records.forget_steps(keys)?;
+        self.drop_freed(&ids, &freed)?;
+        Ok(freed.iter().map(|(_, size)| size).sum())
+    }
+
+    /// Removes the files of what the records let go.
+    fn drop_freed(&self, ids: &[Digest], freed: &[(Digest, u64)]) -> Result<(), Error> {
         let layers: Vec<Digest> = freed.iter().map(|(diff_id, _)| diff_id.clone()).collect();
         self.content.drop_layers(&layers, |diff_id| self.records.needs(diff_id))?;
-        for id in ids {
-            self.content.drop_blob(&id)?;
-        }
-        Ok(freed.iter().map(|(_, size)| size).sum())
+        ids.iter().try_for_each(|id| self.content.drop_blob(id))
     }
 
     /// The layers of a draft of some build under way.
@@ -241,7 +244,8 @@ impl<'a> Making<'a> {
         if self.fresh.load(std::sync::atomic::Ordering::Relaxed) {
             self.store.content.settle()?;
         }
-        self.store.records.keep_steps(made, used, images, now())
+        let (ids, freed) = self.store.records.keep_steps(made, used, images, now())?;
+        self.store.drop_freed(&ids, &freed)
     }
 
     fn announce(&self, draft: &Draft) {

@@ -150,3 +150,35 @@ fn a_step_that_a_build_relies_on_can_be_forgotten_under_it() {
     assert_eq!(scratch.store.layers(&draft.id).expect("whole").len(), 2);
     scratch.store.inspect(&draft.id).expect("its configuration, too");
 }
+
+fn nobody(_: &Digest) -> Vec<(String, bool)> {
+    Vec::new()
+}
+
+fn findings(scratch: &Scratch, check: image::Check) -> Vec<image::Finding> {
+    scratch.store.check(check, &nobody).expect("looked at").findings
+}
+
+#[test]
+fn a_step_made_anew_leaves_nothing_of_what_it_came_to_before() {
+    let scratch = Scratch::new();
+    let keep = |text: &str, key: &str| {
+        let making = scratch.store.making();
+        let draft = scratch.draft(&making, text);
+        making.keep(&[(step(key, &draft), draft.clone())], &[], &[]).expect("kept");
+        draft
+    };
+    let known = |key: &str| scratch.store.making().recall(key).expect("read");
+    keep("a", "k");
+    let one = (scratch.count("layers"), scratch.count("blobs/sha256"));
+    let second = keep("b", "k");
+    assert_eq!((scratch.count("layers"), scratch.count("blobs/sha256")), one);
+    assert_eq!(findings(&scratch, image::Check::default()), []);
+    // What another key stands for stays.
+    assert_eq!(known("k"), Some(second));
+    let other = keep("b", "other");
+    keep("c", "k");
+    assert_eq!(known("other"), Some(other));
+    let scratch = scratch.again();
+    assert_eq!(findings(&scratch, image::Check::default()), []);
+}
