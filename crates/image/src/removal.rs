@@ -186,7 +186,8 @@ impl<'a> Work<'a> {
         let freed = self.store.records.remove(id)?;
         point(Point::Forgotten);
         let steps = self.store.records.step_ids()?;
-        if !steps.contains(id) {
+        // A build that goes on from it removes it at its end.
+        if !steps.contains(id) && !self.store.is_draft(id) {
             self.store.content.drop_blob(id)?;
         }
         drop((removing, alone));

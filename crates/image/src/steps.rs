@@ -126,7 +126,26 @@ impl Store {
     fn drop_freed(&self, ids: &[Digest], freed: &[(Digest, u64)]) -> Result<(), Error> {
         let layers: Vec<Digest> = freed.iter().map(|(diff_id, _)| diff_id.clone()).collect();
         self.content.drop_layers(&layers, |diff_id| self.records.needs(diff_id))?;
-        ids.iter().try_for_each(|id| self.content.drop_blob(id))
+        self.drop_documents(ids)
+    }
+
+    /// Removes configurations, but for those that a record names by now or a
+    /// build has.
+    fn drop_documents(&self, ids: &[Digest]) -> Result<(), Error> {
+        let _removing = self.content.removing();
+        for id in ids {
+            if !self.is_draft(id) && !self.records.names_document(id)? {
+                self.content.drop_blob(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a build under way has a configuration. It may come to have it
+    /// unless the caller holds [`Content::removing`](crate::content::Content).
+    pub(crate) fn is_draft(&self, id: &Digest) -> bool {
+        let drafts = self.drafts.lock().unwrap_or_else(PoisonError::into_inner);
+        drafts.contains_key(id)
     }
 
     /// The layers of a draft of some build under way.
@@ -148,6 +167,8 @@ impl<'a> Making<'a> {
     /// # Errors
     /// [`Error::Missing`].
     pub fn image(&self, id: &Digest) -> Result<Draft, Error> {
+        // Until it is announced it may not go.
+        let _adding = self.store.content.adding();
         let config = self.store.config(id)?;
         let layers = self.store.records.layers(id)?;
         if layers.is_empty() && !config.rootfs.diff_ids.is_empty() {
@@ -193,6 +214,7 @@ impl<'a> Making<'a> {
     /// What the host said.
     pub fn draft(&self, mut config: ImageConfig, layers: Vec<Layer>) -> Result<Draft, Error> {
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        let _adding = self.store.content.adding();
         let id = self.store.content.put(&json(&config))?;
         self.fresh.store(true, std::sync::atomic::Ordering::Relaxed);
         let draft = Draft { id, config, layers };
@@ -233,18 +255,24 @@ impl<'a> Making<'a> {
         used: &[String],
         images: &[Kept<'_>],
     ) -> Result<(), Error> {
+        // From here to the record no document goes.
+        let adding = self.store.content.adding();
         let drafts = made.iter().map(|(_, draft)| draft).chain(images.iter().map(|k| k.draft));
         for draft in drafts {
-            // It may have been pruned since it was recalled.
-            let bytes = json(&draft.config);
-            if !self.store.content.has(&draft.id) && self.store.content.put(&bytes)? != draft.id {
+            if self.store.content.has(&draft.id) {
+                continue;
+            }
+            // A hand has removed it.
+            if self.store.content.put(&json(&draft.config))? != draft.id {
                 return Err(Error::Missing(draft.id.to_string()));
             }
+            self.fresh.store(true, std::sync::atomic::Ordering::Relaxed);
         }
         if self.fresh.load(std::sync::atomic::Ordering::Relaxed) {
             self.store.content.settle()?;
         }
         let (ids, freed) = self.store.records.keep_steps(made, used, images, now())?;
+        drop(adding);
         self.store.drop_freed(&ids, &freed)
     }
 
@@ -290,10 +318,6 @@ impl Drop for Making<'_> {
         let needs = |diff_id: &Digest| self.store.records.needs(diff_id);
         // What cannot be removed now is swept at the next start.
         let _ = self.store.content.drop_layers(&held, needs);
-        for id in alone {
-            if self.store.records.names_document(&id).is_ok_and(|named| !named) {
-                let _ = self.store.content.drop_blob(&id);
-            }
-        }
+        let _ = self.store.drop_documents(&alone);
     }
 }

@@ -182,3 +182,22 @@ fn a_step_made_anew_leaves_nothing_of_what_it_came_to_before() {
     let scratch = scratch.again();
     assert_eq!(findings(&scratch, image::Check::default()), []);
 }
+
+#[test]
+fn a_document_stays_as_long_as_a_build_has_it() {
+    let scratch = Scratch::new();
+    let making = scratch.store.making();
+    let draft = scratch.draft(&making, "a");
+    let names = [name("made")];
+    let kept = Kept { draft: &draft, parent: None, names: &names };
+    making.keep(&[(step("k", &draft), draft.clone())], &[], &[kept]).expect("kept");
+    drop(making);
+    let document = scratch.data().join("blobs/sha256").join(draft.id.hex());
+    let making = scratch.store.making();
+    making.recall("k").expect("read").expect("known");
+    scratch.store.forget_steps(&["k".into()]).expect("forgotten");
+    scratch.store.remove("made", true, true, &nobody).expect("removed");
+    assert!(document.exists(), "removed under a build that goes on from it");
+    drop(making);
+    assert!(!document.exists(), "nobody has it any more");
+}
