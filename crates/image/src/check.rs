@@ -237,7 +237,9 @@ impl Store {
         let _removing = self.content.removing();
         let (_, needed) = self.records.content()?;
         for name in self.content.listed("blobs/sha256")? {
-            if !needed.contains(&name) {
+            let document = format!("sha256:{name}").parse::<Digest>();
+            let draft = document.is_ok_and(|id| self.is_draft(&id));
+            if !draft && !needed.contains(&name) {
                 let mend = check.mend(GONE, || self.content.clear("blobs/sha256", &name))?;
                 checked.say("document", &name, "nothing names it".into(), mend);
             }

@@ -201,3 +201,18 @@ fn a_document_stays_as_long_as_a_build_has_it() {
     drop(making);
     assert!(!document.exists(), "nobody has it any more");
 }
+
+const MENDING: image::Check = image::Check { repair: true, content: false };
+
+#[test]
+fn what_a_build_under_way_has_is_no_stray() {
+    let scratch = Scratch::new();
+    let making = scratch.store.making();
+    let draft = scratch.draft(&making, "a");
+    assert_eq!(findings(&scratch, MENDING), []);
+    let names = [name("made")];
+    let kept = Kept { draft: &draft, parent: None, names: &names };
+    making.keep(&[], &[], &[kept]).expect("kept");
+    drop(making);
+    assert_eq!(scratch.store.inspect(&draft.id).expect("whole").config, draft.config);
+}

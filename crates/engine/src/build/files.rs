@@ -276,9 +276,11 @@ impl Stage<'_, '_> {
         alone: bool,
         change: impl FnOnce(BorrowedFd<'_>) -> Result<(), Stopped>,
     ) -> Result<Option<Layer>, Stopped> {
-        let data = &self.job.engine.0.paths.data;
+        // In the build's room, and not among the roots of containers: no
+        // record names it.
+        let room = self.job.room.roots();
         let id = crate::random::id();
-        let root = snapshot::Root::prepare(data, id.as_str(), IdRange::HOST)?;
+        let root = snapshot::Root::prepare(room, id.as_str(), IdRange::HOST)?;
         let dirs = if alone { Vec::new() } else { self.job.making.dirs(&self.draft) };
         let changed = (|| {
             let mount = root.mount(&dirs)?;
@@ -286,7 +288,7 @@ impl Stage<'_, '_> {
             drop(mount);
             Ok::<_, Stopped>(self.job.making.pack(&root)?)
         })();
-        let removed = snapshot::Root::remove(data, id.as_str());
+        let removed = snapshot::Root::remove(room, id.as_str());
         let changed = changed?;
         removed?;
         Ok(changed)

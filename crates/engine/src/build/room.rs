@@ -3,6 +3,7 @@
 //! ```text
 //!   DATA/build/rooms/<id>/context    the context
 //!                        /mounts/N   what a RUN sees for its time
+//!                        /containers/N  the root that a COPY writes to
 //!   DATA/build/mounts/<hex>          cache mounts, which stay
 //!   RUN/build/<id>/N                 secrets and sockets: never on a disk
 //! ```
@@ -68,6 +69,11 @@ impl BuildRoom {
     /// The directory for the context.
     pub fn context(&self) -> PathBuf {
         self.dir.join("context")
+    }
+
+    /// Where roots are made that no program runs in.
+    pub(super) fn roots(&self) -> &Path {
+        &self.dir
     }
 
     /// Unpacks the tar of a context.
