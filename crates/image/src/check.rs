@@ -130,7 +130,7 @@ impl Store {
         users: Users<'_>,
         checked: &mut Checked,
     ) -> Result<(), Error> {
-        let mut kept = HashSet::new();
+        let (mut kept, mut told) = (HashSet::new(), HashSet::new());
         for row in self.records.rows()? {
             checked.images += 1;
             let Some(problem) = self.problem_of(&row, damaged)? else { continue };
@@ -139,6 +139,7 @@ impl Store {
                 continue;
             }
             let names = self.records.names(&row.id)?;
+            told.extend(self.records.layers(&row.id)?.into_iter().map(|(id, _)| id));
             let mend = if let Some((container, _)) = users(&row.id).first() {
                 kept.extend(self.records.layers(&row.id)?.into_iter().map(|(id, _)| id));
                 let words = "and the others of it, then repair";
@@ -153,12 +154,35 @@ impl Store {
             );
             checked.say("image", &name, problem, mend);
         }
-        // A layer that images no longer name went with them.
         for (diff_id, problem) in damaged {
-            if !kept.contains(diff_id) && self.records.needs(diff_id)? && check.repair {
+            self.check_steps_on(check, diff_id, problem, told.contains(diff_id), checked)?;
+            // What neither images nor steps name any more went with them.
+            if check.repair && !kept.contains(diff_id) && self.records.needs(diff_id)? {
                 let mend = Mend::Cannot("remove its images".into());
                 checked.say("layer", diff_id.short(), problem.clone(), mend);
             }
+        }
+        Ok(())
+    }
+
+    /// The build cache must not be gone on from a damaged layer. If images
+    /// have it, too, that was `told`.
+    fn check_steps_on(
+        &self,
+        check: Check,
+        diff_id: &Digest,
+        problem: &str,
+        told: bool,
+        checked: &mut Checked,
+    ) -> Result<(), Error> {
+        let steps = self.records.steps_on(diff_id)?;
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let words = "forget what builds came to on it: they come to it again";
+        let mend = check.mend(words, || self.forget_steps(&steps).map(drop))?;
+        if !told {
+            checked.say("layer", diff_id.short(), problem.to_owned(), mend);
         }
         Ok(())
     }

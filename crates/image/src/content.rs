@@ -409,7 +409,7 @@ impl Content {
         }
         match self.repack(diff_id, &mut io::sink()) {
             Ok(()) => Ok(None),
-            Err(error @ (Error::Digest { .. } | Error::Snapshot { .. })) => {
+            Err(error) if is_damage(&error) => {
                 let cause = std::error::Error::source(&error).map(|e| format!(": {e}"));
                 Ok(Some(format!("its files are damaged: {error}{}", cause.unwrap_or_default())))
             }
@@ -460,6 +460,33 @@ impl Content {
 
     fn new_name(&self) -> String {
         format!("{NEW}{}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Whether a layer that could not be written out is itself to blame, and not
+/// a host that had no memory or descriptors left, say.
+fn is_damage(error: &Error) -> bool {
+    use rustix::io::Errno;
+    match error {
+        Error::Digest { .. } => true,
+        Error::Snapshot { source: snapshot::Error::Host { source, .. }, .. } => {
+            match source.raw_os_error().map(Errno::from_raw_os_error) {
+                // What was read makes no sense.
+                None => source.kind() != io::ErrorKind::OutOfMemory,
+                Some(errno) => matches!(
+                    errno,
+                    Errno::NOENT
+                        | Errno::NOTDIR
+                        | Errno::ISDIR
+                        | Errno::LOOP
+                        | Errno::IO
+                        | Errno::UCLEAN
+                        | Errno::BADMSG
+                ),
+            }
+        }
+        Error::Snapshot { .. } => true,
+        _ => false,
     }
 }
 
@@ -528,5 +555,29 @@ impl Write for Tee<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn a_host_without_room_is_no_damage_of_a_layer() {
+        let host = |source: io::Error| Error::Snapshot {
+            doing: "write out a layer",
+            source: snapshot::Error::Host { doing: "open", path: "x".into(), source },
+        };
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::AGAIN] {
+            assert!(!is_damage(&host(errno.into())), "{errno:?}");
+        }
+        for errno in [Errno::NOENT, Errno::IO, Errno::UCLEAN] {
+            assert!(is_damage(&host(errno.into())), "{errno:?}");
+        }
+        assert!(is_damage(&host(io::ErrorKind::InvalidData.into())));
+        let malformed = snapshot::Error::Malformed("x".into());
+        assert!(is_damage(&Error::Snapshot { doing: "write out a layer", source: malformed }));
+        assert!(!is_damage(&Error::Output(io::ErrorKind::BrokenPipe.into())));
     }
 }

@@ -74,6 +74,18 @@ impl Records {
         })
     }
 
+    /// Keys of the steps whose stack has a layer.
+    pub fn steps_on(&self, diff_id: &Digest) -> Result<Vec<String>, Error> {
+        self.read("list the steps on a layer", |c| {
+            c.prepare(
+                "SELECT key FROM image_steps WHERE id IN (
+                     SELECT id FROM image_stacks WHERE diff_id = ?)",
+            )?
+            .query_map([diff_id.as_str()], |r| r.get(0))?
+            .collect()
+        })
+    }
+
     /// Whether some record names a configuration.
     pub fn names_document(&self, id: &Digest) -> Result<bool, Error> {
         self.read("find a document", |c| {

@@ -216,3 +216,31 @@ fn what_a_build_under_way_has_is_no_stray() {
     drop(making);
     assert_eq!(scratch.store.inspect(&draft.id).expect("whole").config, draft.config);
 }
+
+#[test]
+fn a_step_on_a_damaged_layer_is_told_and_not_gone_on_from() {
+    let scratch = Scratch::new();
+    let keep = |text: &str, named: bool| {
+        let making = scratch.store.making();
+        let draft = scratch.draft(&making, text);
+        let names = [name(text)];
+        let kept = Kept { draft: &draft, parent: None, names: &names };
+        let images = if named { vec![kept] } else { Vec::new() };
+        making.keep(&[(step(text, &draft), draft.clone())], &[], &images).expect("kept");
+        draft.layers.last().expect("its own").diff_id().clone()
+    };
+    for (text, named) in [("alone", false), ("shared", true)] {
+        let layer = keep(text, named);
+        let dir = scratch.data().join("layers").join(layer.hex());
+        std::fs::remove_file(dir.join("recipe.zst")).expect("damaged");
+        let told = findings(&scratch, image::Check::default());
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].kind, if named { "image" } else { "layer" });
+        assert!(matches!(told[0].mend, image::Mend::Would(_)), "{told:?}");
+        let mended = findings(&scratch, MENDING);
+        assert!(matches!(mended[0].mend, image::Mend::Done(_)), "{mended:?}");
+        assert_eq!(scratch.store.making().recall(text).expect("read"), None, "{text}");
+        assert!(!dir.exists(), "{text}");
+        assert_eq!(findings(&scratch, image::Check::default()), []);
+    }
+}
