@@ -75,6 +75,10 @@ impl Store {
                 Ok(config) => list.push(self.summary(&row, &names, &config)?),
                 // Removed since the rows were read.
                 Err(Error::Missing(_)) => {}
+                // One that is damaged hides no other: `check` tells of it.
+                Err(error) if is_damage(&error) => {
+                    tracing::warn!(id = %row.id, %error, "an image cannot be listed");
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -336,6 +340,15 @@ impl Store {
         let new = New { row, layers, names, manifest: None, blobs: &[] };
         let added = self.records.add(&new)?;
         Ok((id, added))
+    }
+}
+
+/// Whether a configuration is itself to blame, and not the host.
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Digest { .. } => true,
+        Error::Host { source, .. } => source.raw_os_error().is_none(),
+        _ => false,
     }
 }
 

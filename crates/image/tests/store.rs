@@ -671,3 +671,20 @@ fn on_a_small_disk() {
     let small = layer(&[("small", "x")]);
     store.import(&Import::default(), &mut &small[..]).expect("the space was given back");
 }
+
+#[test]
+fn a_damaged_configuration_hides_no_other_image() {
+    let scratch = scratch();
+    let import = |name: &str| {
+        let wish = Import { reference: Some(name.parse().expect(name)), ..Import::default() };
+        scratch.store.import(&wish, &mut &layer(&[(name, "text")])[..]).expect("import")
+    };
+    let (whole, damaged) = (import("whole"), import("damaged"));
+    let document = scratch.data().join("blobs/sha256").join(damaged.hex());
+    for text in ["{}", ""] {
+        std::fs::write(&document, text).expect("damaged");
+        let listed = scratch.store.list(true).expect("listed");
+        assert_eq!(listed.iter().map(|image| &image.id).collect::<Vec<_>>(), [&whole]);
+        assert_eq!(scratch.store.usage().expect("measured").images.len(), 1);
+    }
+}
