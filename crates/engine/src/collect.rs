@@ -168,7 +168,15 @@ impl Engine {
         if !dry_run {
             collected.reclaimed = house.images.drop_partials(true)?;
         }
-        for candidate in house.images.candidates(marks.young, &users)? {
+        let candidates = house.images.candidates(marks.young, &users)?;
+        let all: Vec<Digest> = candidates.iter().map(|c| c.image.id.clone()).collect();
+        // An image whose layers all stay with others, or with the build
+        // cache, is no help.
+        let useful = house.images.that_free(&all)?;
+        for candidate in candidates {
+            if !useful.contains(&candidate.image.id) {
+                continue;
+            }
             let image = house.summary(candidate.image);
             let Ok(id) = image.id.parse::<Digest>() else { continue };
             if dry_run {

@@ -2,13 +2,14 @@
 //!
 //! Nobody's image goes that a container has, in whatever state it is, nor one
 //! that is pinned, nor one that came a moment ago and may be about to be used,
-//! nor one with a name that no registry is known to have: it could not be had
-//! again.
+//! nor one that could not be had again: each name must be of a repository that
+//! is known to have it, and one without names must be what a registry has or
+//! the build cache still knows.
 //! Of the others those go first that have not been used for longest.
 
-use crate::{Error, Pruned, Store, Summary, removal::Users, store::now};
+use crate::{Error, Pruned, Store, Summary, records::Name, removal::Users, store::now};
 use spec::Digest;
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 /// An image that may go.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,12 +56,13 @@ impl Store {
         let marks = self.records.marks()?;
         let young = u64::try_from(young.as_nanos()).unwrap_or(u64::MAX);
         let before = now().saturating_sub(young);
+        let steps = self.records.step_ids()?;
         let mut found = Vec::new();
         for image in self.list(true)? {
             let mark = marks.get(&image.id).copied().unwrap_or_default();
             let used = mark.used.max(image.tagged);
-            let only_here = !image.repo_tags.is_empty() && image.repo_digests.is_empty();
-            if !mark.pinned && !only_here && used <= before && users(&image.id).is_empty() {
+            let again = can_be_had(&self.records.names(&image.id)?, steps.contains(&image.id));
+            if !mark.pinned && again && used <= before && users(&image.id).is_empty() {
                 found.push(Candidate { image, used });
             }
         }
@@ -74,6 +76,15 @@ impl Store {
             sorted.push(found.remove(at));
         }
         Ok(sorted)
+    }
+
+    /// Those of the images without which more of the disk stays taken when
+    /// all the others have gone.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn that_free(&self, ids: &[Digest]) -> Result<HashSet<Digest>, Error> {
+        self.records.that_free(ids)
     }
 
     /// Bytes that are free when all of these images have gone.
@@ -93,5 +104,41 @@ impl Store {
             return Ok(Pruned::default());
         }
         self.take_out(id, users)
+    }
+}
+
+/// Whether an image of these names would come again under each of them; one
+/// without any, whether the build cache knows it.
+fn can_be_had(names: &[Name], cached: bool) -> bool {
+    let known: HashSet<String> = names
+        .iter()
+        .filter(|name| !name.is_tag())
+        .map(|name| name.reference().repository())
+        .collect();
+    match names {
+        [] => cached,
+        names => names.iter().all(|name| known.contains(&name.reference().repository())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_goes_only_if_it_comes_again_under_all_its_names() {
+        let digest = Digest::from_sha256([7; 32]);
+        let tag = |name: &str| Name::Tag(name.parse().expect(name));
+        let known = |name: &str| {
+            let name: spec::Reference = name.parse().expect(name);
+            Name::Manifest(name.with_digest(digest.clone()))
+        };
+        assert!(can_be_had(&[tag("alpine:3"), known("alpine")], false));
+        assert!(can_be_had(&[known("alpine")], false));
+        assert!(!can_be_had(&[tag("alpine:3"), tag("corp/base:1"), known("alpine")], true));
+        assert!(!can_be_had(&[tag("made:1")], true));
+        // Without a name: made here, and nobody has it.
+        assert!(!can_be_had(&[], false));
+        assert!(can_be_had(&[], true));
     }
 }

@@ -482,19 +482,44 @@ impl Records {
 
     /// Bytes of the layers that nothing but these images has.
     pub fn freed_with(&self, ids: &[Digest]) -> Result<u64, Error> {
-        let hold: HashSet<&str> = ids.iter().map(Digest::as_str).collect();
+        let alone = self.layers_alone_of(ids)?;
+        Ok(alone.values().map(|(size, _)| size).sum())
+    }
+
+    /// Those of the images that have such a layer.
+    pub fn that_free(&self, ids: &[Digest]) -> Result<HashSet<Digest>, Error> {
+        let alone = self.layers_alone_of(ids)?;
+        Ok(alone.into_values().filter(|(size, _)| *size > 0).flat_map(|(_, ids)| ids).collect())
+    }
+
+    /// Layers that nothing but these images has: bytes, and which of them. A
+    /// step of the build cache has the layers of its image, too, and stays.
+    fn layers_alone_of(
+        &self,
+        ids: &[Digest],
+    ) -> Result<HashMap<String, (u64, Vec<Digest>)>, Error> {
+        let hold: HashSet<&Digest> = ids.iter().collect();
         self.read("add up the layers", |c| {
-            let mut users: HashMap<String, (u64, bool)> = HashMap::new();
+            let mut users: HashMap<String, (u64, Option<Vec<Digest>>)> = HashMap::new();
             let mut rows = c.prepare(
-                "SELECT id, diff_id, size FROM image_stacks JOIN image_layers USING (diff_id)",
+                "SELECT id, diff_id, size, id IN (SELECT id FROM image_steps)
+                 FROM image_stacks JOIN image_layers USING (diff_id)",
             )?;
             let mut rows = rows.query([])?;
             while let Some(r) = rows.next()? {
-                let goes = hold.contains(r.get_ref(0)?.as_str()?);
-                let layer = users.entry(r.get(1)?).or_insert((unsigned(r, 2)?, true));
-                layer.1 &= goes;
+                let (id, is_step) = (digest(r, 0)?, r.get::<_, bool>(3)?);
+                let size = unsigned(r, 2)?;
+                let layer = users.entry(r.get(1)?).or_insert_with(|| (size, Some(Vec::new())));
+                if is_step || !hold.contains(&id) {
+                    layer.1 = None;
+                } else if let Some(users) = &mut layer.1 {
+                    users.push(id);
+                }
             }
-            Ok(users.values().filter(|(_, all)| *all).map(|(size, _)| size).sum())
+            Ok(users
+                .into_iter()
+                .filter_map(|(diff_id, (size, users))| Some((diff_id, (size, users?))))
+                .collect())
         })
     }
 

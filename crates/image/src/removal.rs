@@ -29,6 +29,10 @@ struct Mind {
     names: bool,
 }
 
+/// Names go with the image, in the same moment or not at all; a container
+/// keeps it.
+const NAMES_GO: Mind = Mind { stopped: true, names: false };
+
 /// One removal: what was done, and what was freed.
 struct Work<'a> {
     store: &'a Store,
@@ -78,9 +82,7 @@ impl Store {
             if needed || !go(&image) || self.records.row(&image.id)?.is_none() {
                 continue;
             }
-            let names = self.records.names(&image.id)?;
-            work.untag(&names)?;
-            work.end(&image.id, false, true, true)?;
+            work.end(&image.id, NAMES_GO, true, true)?;
         }
         let pruned = work.finish()?;
         Ok(Pruned { reclaimed: pruned.reclaimed + parts, ..pruned })
@@ -93,9 +95,7 @@ impl Store {
     pub(crate) fn take_out(&self, id: &Digest, users: Users<'_>) -> Result<Pruned, Error> {
         let mut work = Work::new(self, users);
         if users(id).is_empty() && self.records.children(id)?.is_empty() {
-            let names = self.records.names(id)?;
-            work.untag(&names)?;
-            work.end(id, false, false, true)?;
+            work.end(id, NAMES_GO, false, true)?;
         }
         work.finish()
     }
@@ -124,14 +124,8 @@ impl<'a> Work<'a> {
     fn remove(&mut self, id: &Digest, text: &str, force: bool, prune: bool) -> Result<(), Error> {
         let names = self.store.records.names(id)?;
         if is_id(id, text) {
-            if is_single(&names) {
-                let mind = Mind { stopped: !force, names: false };
-                if let Some(objection) = self.objection(id, mind)? {
-                    return Err(objection.about(id));
-                }
-                self.untag(&names)?;
-            }
-            return self.end(id, force, prune, false);
+            let names = !force && !is_single(&names);
+            return self.end(id, Mind { stopped: !force, names }, prune, false);
         }
         if !force
             && is_single(&names)
@@ -159,13 +153,13 @@ impl<'a> Work<'a> {
             self.untag(&digests)?;
             left = rest;
         }
-        if left.is_empty() { self.end(id, force, prune, true) } else { Ok(()) }
+        let mind = Mind { stopped: !force, names: !force };
+        if left.is_empty() { self.end(id, mind, prune, true) } else { Ok(()) }
     }
 
     /// Removes the image itself. With `quiet`, what stands against it is no
     /// error while something still has a use for it.
-    fn end(&mut self, id: &Digest, force: bool, prune: bool, quiet: bool) -> Result<(), Error> {
-        let mind = Mind { stopped: !force, names: !force };
+    fn end(&mut self, id: &Digest, mind: Mind, prune: bool, quiet: bool) -> Result<(), Error> {
         // Whoever adds the same image meanwhile finds all of it or nothing,
         // and who makes a container of it finds the image or that it is gone.
         let store = self.store;
@@ -205,7 +199,7 @@ impl<'a> Work<'a> {
         self.freed.extend(freed);
         match row.parent {
             Some(parent) if prune && self.store.records.row(&parent)?.is_some() => {
-                self.end(&parent, false, true, true)
+                self.end(&parent, Mind { stopped: true, names: true }, true, true)
             }
             _ => Ok(()),
         }

@@ -688,3 +688,25 @@ fn a_damaged_configuration_hides_no_other_image() {
         assert_eq!(scratch.store.usage().expect("measured").images.len(), 1);
     }
 }
+
+#[test]
+fn a_name_stays_with_an_image_that_comes_into_use_just_now() {
+    let scratch = scratch();
+    let wish = Import { reference: Some("a:1".parse().expect("a name")), ..Import::default() };
+    let id = scratch.store.import(&wish, &mut &layer(&[("f", "text")])[..]).expect("import");
+    let asked = std::cell::Cell::new(0);
+    // Nobody has it when it is chosen; somebody has when it is to go.
+    let users = |_: &Digest| {
+        asked.set(asked.get() + 1);
+        if asked.get() > 1 { vec![("c".repeat(64), false)] } else { Vec::new() }
+    };
+    scratch.store.prune(&|_| true, &users).expect("pruned");
+    assert_eq!(asked.get(), 2);
+    assert_eq!(scratch.store.lookup("a:1").expect("still named"), id);
+    asked.set(0);
+    scratch.store.collect(&id, &users).expect("collected");
+    assert_eq!(scratch.store.lookup("a:1").expect("still named"), id);
+    // And with nobody both go at once.
+    scratch.store.prune(&|_| true, &|_| Vec::new()).expect("pruned");
+    assert!(scratch.store.lookup("a:1").is_err());
+}
