@@ -81,8 +81,7 @@ fn build_in(
     let quiet = query.flag("q");
     let (sender, receiver) = mpsc::sync_channel(AHEAD);
     let client: Arc<dyn BuildClient> = Arc::new(Client::new(sender, known, secrets));
-    let mut told = Told::default();
-    let mut kept = Vec::new();
+    let mut told = if quiet { Told::quiet() } else { Told::default() };
     let engine = &call.engine;
     let built = std::thread::scope(|scope| {
         let building = scope.spawn(move || {
@@ -92,9 +91,7 @@ fn build_in(
         });
         for said in receiver {
             for line in told.take(said) {
-                if quiet {
-                    kept.push(line);
-                } else if out.say(&line).is_err() {
+                if out.say(&line).is_err() {
                     cancel.cancel();
                 }
             }
@@ -107,16 +104,16 @@ fn build_in(
         // One that has left needs no telling.
         let _ = out.say(&line);
     };
-    kept.extend(told.rest());
+    let rest = told.rest();
     match built {
         Ok(built) if quiet => say(out, told.stream(format!("{}\n", built.id))),
         Ok(built) => {
-            for line in kept.into_iter().chain(told.done(&built)) {
+            for line in rest.into_iter().chain(told.done(&built)) {
                 say(out, line);
             }
         }
         Err(error) => {
-            for line in kept {
+            for line in rest {
                 say(out, line);
             }
             if error.line.is_none() && error.code.is_none() {

@@ -89,6 +89,78 @@ impl BuildClient for Client {
     }
 }
 
+/// Bytes of one step's output that may wait, as BuildKit has it …
+const STEP: usize = 2 << 20;
+/// … and of all that waits of a build.
+const BUILD: usize = 32 << 20;
+/// What is counted for each piece beside its bytes.
+const PIECE: usize = 128;
+const CLIPPED: &str = "\n[output clipped, log limit 2MiB reached]\n";
+
+/// What is kept back, within a bound: programs say as much as they like.
+#[derive(Default)]
+struct Held {
+    said: Vec<BuildSaid>,
+}
+
+/// How much is kept back of a build.
+#[derive(Default)]
+struct Room {
+    all: usize,
+    steps: BTreeMap<(usize, usize), usize>,
+}
+
+impl Held {
+    /// Keeps what fits.
+    fn push(&mut self, said: BuildSaid, room: &mut Room) {
+        match said {
+            BuildSaid::Output { stage, step, stderr, bytes } => {
+                let Some(bytes) = room.take((stage, step), bytes) else { return };
+                if let Some(BuildSaid::Output { stderr: same, step: last, bytes: before, .. }) =
+                    self.said.last_mut()
+                    && (*same, *last) == (stderr, step)
+                {
+                    before.extend(bytes);
+                    return;
+                }
+                self.said.push(BuildSaid::Output { stage, step, stderr, bytes });
+            }
+            // How far a download has come is no news any more.
+            said @ BuildSaid::Pull { .. } => {
+                if room.all + PIECE <= BUILD {
+                    room.all += PIECE;
+                    self.said.push(said);
+                }
+            }
+            // A few for each step, and these have a bound.
+            said => self.said.push(said),
+        }
+    }
+}
+
+impl Room {
+    /// What of a step's output may be kept; of the first that does not fit,
+    /// words in its place.
+    fn take(&mut self, step: (usize, usize), mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let taken = self.steps.entry(step).or_default();
+        if *taken > STEP {
+            return None;
+        }
+        let room = (STEP - *taken).min(BUILD.saturating_sub(self.all));
+        let wanted = bytes.len() + PIECE;
+        if wanted <= room {
+            *taken += wanted;
+            self.all += wanted;
+            return Some(bytes);
+        }
+        self.all += room;
+        *taken = STEP + 1;
+        bytes.truncate(room.saturating_sub(PIECE));
+        bytes.extend_from_slice(CLIPPED.as_bytes());
+        Some(bytes)
+    }
+}
+
 /// How far the telling has come.
 #[derive(Default)]
 pub struct Told {
@@ -97,7 +169,11 @@ pub struct Told {
     args: usize,
     /// The stage that is being told.
     front: usize,
-    waiting: BTreeMap<usize, Vec<BuildSaid>>,
+    waiting: BTreeMap<usize, Held>,
+    room: Room,
+    /// Nothing is told before the end.
+    quiet: bool,
+    kept: Held,
     ended: Vec<usize>,
     last: String,
     tags: Vec<String>,
@@ -105,8 +181,22 @@ pub struct Told {
 }
 
 impl Told {
+    /// One that tells everything at the end, and only what has failed.
+    pub fn quiet() -> Self {
+        Self { quiet: true, ..Self::default() }
+    }
+
     /// Takes in what happened; gives what is to be said now.
     pub fn take(&mut self, said: BuildSaid) -> Vec<Line> {
+        if self.quiet {
+            self.begun = true;
+            self.kept.push(said, &mut self.room);
+            return Vec::new();
+        }
+        self.told(said)
+    }
+
+    fn told(&mut self, said: BuildSaid) -> Vec<Line> {
         self.begun = true;
         let stage = match &said {
             BuildSaid::Plan { .. } | BuildSaid::Warning { .. } | BuildSaid::Tagged { .. } => {
@@ -135,7 +225,7 @@ impl Told {
         if stage == self.front {
             return self.tell(said);
         }
-        self.waiting.entry(stage).or_default().push(said);
+        self.waiting.entry(stage).or_default().push(said, &mut self.room);
         Vec::new()
     }
 
@@ -144,7 +234,7 @@ impl Told {
         let mut lines = Vec::new();
         loop {
             self.front += 1;
-            for said in self.waiting.remove(&self.front).unwrap_or_default() {
+            for said in self.waiting.remove(&self.front).unwrap_or_default().said {
                 lines.extend(self.tell(said));
             }
             if !self.ended.contains(&self.front) {
@@ -156,8 +246,12 @@ impl Told {
 
     /// What still waits when the build has ended.
     pub fn rest(&mut self) -> Vec<Line> {
+        let kept = std::mem::take(&mut self.kept).said;
+        let mut lines: Vec<Line> = kept.into_iter().flat_map(|said| self.told(said)).collect();
         let waiting = std::mem::take(&mut self.waiting);
-        waiting.into_values().flatten().flat_map(|said| self.tell(said)).collect()
+        let waiting = waiting.into_values().flat_map(|held| held.said);
+        lines.extend(waiting.flat_map(|said| self.tell(said)));
+        lines
     }
 
     /// Whether anything was said.
@@ -302,6 +396,37 @@ mod tests {
             "Step 1/5 : ARG x\nStep 2/5 : FROM a\n ---> aa\n[sha256:aa]\n\
              Step 4/5 : FROM a\n ---> bb\n[sha256:bb]\n"
         );
+    }
+
+    #[test]
+    fn what_waits_has_a_bound_however_much_a_program_says() {
+        let output = |stage, step, stderr, len| BuildSaid::Output {
+            stage,
+            step,
+            stderr,
+            bytes: vec![b'x'; len],
+        };
+        for mut told in [Told::default(), Told::quiet()] {
+            told.take(plan(40));
+            told.take(BuildSaid::Began { stage: 1, step: 1 });
+            for _ in 0..5000 {
+                assert_eq!(text(told.take(output(1, 1, false, 1024))), "");
+            }
+            // Single bytes, each on the other stream, cost more than a byte.
+            for n in 0..200_000 {
+                told.take(output(2, 1, n % 2 == 0, 1));
+            }
+            let pieces = |held: &Held| held.said.len();
+            let held = told.waiting.values().map(pieces).sum::<usize>() + pieces(&told.kept);
+            assert!(held < 20_000, "{held} pieces");
+            for stage in 3..40 {
+                told.take(output(stage, 1, false, 4 << 20));
+            }
+            let said = text(told.rest());
+            assert!(said.len() < BUILD + (1 << 20), "{} bytes", said.len());
+            assert!(said.len() > BUILD / 2, "{} bytes", said.len());
+            assert!(said.contains(CLIPPED), "it is told");
+        }
     }
 
     #[test]
