@@ -135,3 +135,33 @@ fn a_heredocs_name_leads_to_no_file_of_the_host() {
     yard.engine.says(&["builder", "prune", "-a", "-f"]);
     yard.engine.leaves_nothing();
 }
+
+#[test]
+fn a_build_has_a_bound_in_steps_stages_and_configurations() {
+    let yard = Yard::new();
+    let instructions = format!("FROM scratch\n{}", "ARG a\n".repeat(2001));
+    let stage = |n: usize| match n {
+        0 => "FROM scratch AS s0\nENV n=0\n".to_owned(),
+        n => format!("FROM s{} AS s{n}\nENV n={n}\n", n - 1),
+    };
+    let stages = |count| (0..count).map(stage).collect::<String>();
+    let large = format!("FROM scratch\nENV a={}\n{}", "x".repeat(64 << 10), "ARG b\n".repeat(700));
+    for door in DOORS {
+        for (text, words) in [
+            (&instructions, "too many instructions"),
+            (&stages(201), "200 are the most"),
+            (&large, "64 MiB together"),
+        ] {
+            let ran = yard.build(door, text, &[]);
+            assert!(ran.code != 0, "{door:?} {words}");
+            assert!((ran.out + &ran.err).contains(words), "{door:?} {words}");
+        }
+        // More stages than are built at a time, each of which waits.
+        yard.builds(door, &stages(60), &["-t", "made"]);
+        let env =
+            yard.engine.says(&["image", "inspect", "--format", "{{json .Config.Env}}", "made"]);
+        assert!(env.contains("\"n=59\""), "{env}");
+    }
+    yard.engine.says(&["builder", "prune", "-a", "-f"]);
+    yard.engine.leaves_nothing();
+}

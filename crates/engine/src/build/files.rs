@@ -231,7 +231,7 @@ impl Stage<'_, '_> {
         })?;
         if let Some(quick) = quick {
             // The same again, by what it was copied from.
-            self.also(quick);
+            self.also(quick)?;
         }
         Ok(())
     }

@@ -13,8 +13,20 @@ use spec::{Digest, Reference};
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+
+/// Most stages that a build needs.
+const STAGES: usize = 200;
+/// Most instructions of all of them.
+const STEPS: usize = 2000;
+/// Bytes of all configurations that a build comes to: each step writes one.
+const CONFIGURATIONS: usize = 64 << 20;
+/// Stages that are built at the same time.
+const AT_A_TIME: usize = 16;
 
 /// What all stages of a build share.
 pub(super) struct Job<'a> {
@@ -45,6 +57,10 @@ struct Notes {
     states: Vec<(Draft, Option<Digest>)>,
     scopes: Vec<Scope>,
     failure: Option<BuildError>,
+    /// Instructions that were begun, those of bases included.
+    steps: usize,
+    /// Bytes of the configurations in `made`.
+    configurations: usize,
 }
 
 impl Engine {
@@ -70,6 +86,10 @@ impl Engine {
         let target = crate::registries::platform(&wish.platform)?.unwrap_or_else(|| own.clone());
         let mut globals = Globals::new(wish.args.clone(), &target, &own);
         let plan = build::plan(&file, &wish.target, &mut globals)?;
+        if plan.len() > STAGES {
+            let words = format!("the build needs {} stages: {STAGES} are the most", plan.len());
+            return Err(BuildError::invalid(words));
+        }
         if wish.manner == BuildManner::Classic {
             unique_names(&file)?;
         }
@@ -159,10 +179,26 @@ fn quote(text: &str) -> String {
 impl Job<'_> {
     fn run(&self, names: &[Reference]) -> Result<Built, BuildError> {
         self.tell_plan();
-        std::thread::scope(|scope| {
-            for (place, planned) in self.plan.iter().enumerate() {
-                scope.spawn(move || self.stage(place, planned));
+        // Taken in the order of the plan: whichever a stage waits for has
+        // somebody who builds it, or is done.
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(planned) = self.plan.get(place) else { return };
+                self.stage(place, planned);
             }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.plan.len().min(AT_A_TIME) {
+                let thread = std::thread::Builder::new().name("build".into());
+                // With fewer it takes longer.
+                if let Err(error) = thread.spawn_scoped(scope, work) {
+                    tracing::warn!(%error, "no thread for a stage of a build");
+                    break;
+                }
+            }
+            work();
         });
         let mut notes = std::mem::take(&mut *self.notes());
         if self.cancel.is_cancelled() {
@@ -204,9 +240,8 @@ impl Job<'_> {
         last: Option<&Draft>,
         names: &[Reference],
     ) -> Result<(), BuildError> {
-        let classic = self.wish.manner == BuildManner::Classic;
         let mut images = Vec::new();
-        for (draft, parent) in states.iter().filter(|_| classic) {
+        for (draft, parent) in states {
             images.push(Kept { draft, parent: parent.clone(), names: &[] });
         }
         if let Some(draft) = last {
@@ -276,9 +311,32 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// An instruction begins.
+    pub fn counts(&self) -> Result<(), Stopped> {
+        let mut notes = self.notes();
+        notes.steps += 1;
+        if notes.steps > STEPS {
+            let words = format!("the build has too many instructions: {STEPS} are the most");
+            return Err(BuildError::invalid(words).into());
+        }
+        Ok(())
+    }
+
     /// A step has come to something new.
-    pub fn made(&self, step: image::Step, draft: &Draft) {
-        self.notes().made.push((step, draft.clone()));
+    pub fn made(&self, step: image::Step, draft: &Draft) -> Result<(), Stopped> {
+        let size = serde_json::to_vec(&draft.config).map_err(|e| Error::records(&e))?.len();
+        let mut notes = self.notes();
+        notes.configurations += size;
+        if notes.configurations > CONFIGURATIONS {
+            let words = format!(
+                "the configurations of the build's steps take more than {} MiB together: \
+                 have fewer instructions, or a base with less in its configuration",
+                CONFIGURATIONS >> 20
+            );
+            return Err(BuildError::invalid(words).into());
+        }
+        notes.made.push((step, draft.clone()));
+        Ok(())
     }
 
     /// A step's result was known.
@@ -287,8 +345,11 @@ impl Job<'_> {
     }
 
     /// A stage has gone on from one state to the next.
+    /// Only Docker's classic builder has images of them.
     pub fn state(&self, draft: &Draft, before: Option<&Digest>) {
-        self.notes().states.push((draft.clone(), before.cloned()));
+        if self.wish.manner == BuildManner::Classic {
+            self.notes().states.push((draft.clone(), before.cloned()));
+        }
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {

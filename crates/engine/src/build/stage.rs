@@ -191,6 +191,7 @@ impl Stage<'_, '_> {
 
     /// Carries out an instruction.
     fn step(&mut self, step: &Step) -> Result<(), Stopped> {
+        self.job.counts()?;
         let env = self.env().to_vec();
         let scope = self.scope.clone();
         let lookup = move |name: &str| scope.value(&env, name);
@@ -325,7 +326,7 @@ impl Stage<'_, '_> {
             used: now,
             uses: 0,
         };
-        self.job.made(step, &draft);
+        self.job.made(step, &draft)?;
         self.go_on(draft, key);
         Ok(())
     }
@@ -355,7 +356,7 @@ impl Stage<'_, '_> {
     }
 
     /// What was come to is known by one more key.
-    pub fn also(&self, key: String) {
+    pub fn also(&self, key: String) -> Result<(), Stopped> {
         let step = image::Step {
             key,
             parent: self.before.clone(),
@@ -372,7 +373,7 @@ impl Stage<'_, '_> {
             used: crate::clock::now(),
             uses: 0,
         };
-        self.job.made(step, &self.draft);
+        self.job.made(step, &self.draft)
     }
 
     pub fn go_on(&mut self, draft: Draft, key: String) {
