@@ -165,3 +165,33 @@ fn a_build_has_a_bound_in_steps_stages_and_configurations() {
     yard.engine.says(&["builder", "prune", "-a", "-f"]);
     yard.engine.leaves_nothing();
 }
+
+#[test]
+fn a_secret_in_the_environment_goes_with_its_step() {
+    const SECRET: &str = "xyzzy-plugh-9417";
+    let yard = Yard::new();
+    let file = yard.engine.scratch().join("secret");
+    fs::write(&file, SECRET).expect("scratch");
+    let secret = format!("id=t,src={}", file.display());
+    let context = yard.context.display().to_string();
+    for (script, words, code) in
+        [("exit 3", &[][..], 1), ("test \"$T\" = xyzzy-plugh-9417", &["--rm=false"], 0)]
+    {
+        let text = format!("FROM busybox\nRUN --mount=type=secret,id=t,env=T {script}\n");
+        fs::write(yard.context.join("Dockerfile"), text).expect("scratch");
+        let build = [&["build", "--secret", &secret], words, &[&context]].concat();
+        let ran = yard.engine.run(&build);
+        assert_eq!(ran.code.min(1), code, "{ran:?}");
+        let left = yard.engine.says(&["ps", "-aq"]);
+        for container in left.lines() {
+            let told = yard.engine.says(&["inspect", container]);
+            assert!(!told.contains(SECRET), "{words:?}: {told}");
+        }
+    }
+    // One without a secret stays, as Docker has it.
+    fs::write(yard.context.join("Dockerfile"), "FROM busybox\nRUN exit 4\n").expect("scratch");
+    yard.engine.run(&["build", &context]);
+    let left = yard.engine.says(&["ps", "-aq"]);
+    assert_eq!(left.lines().count(), 1, "{left}");
+    yard.engine.says(&["rm", &left]);
+}

@@ -68,6 +68,8 @@ enum Found<'a> {
 #[derive(Default)]
 pub(super) struct Live {
     pub stubs: Vec<stubs::Stub>,
+    /// A secret is in the step's environment: its container must go.
+    pub secret: bool,
     locked: Vec<PathBuf>,
     shared: Vec<PathBuf>,
     agents: Vec<Agent>,
@@ -187,7 +189,10 @@ impl Prepared<'_> {
                     });
                     None
                 }
-                Found::Secret(held, id) => secret(stage, config, held, id, target)?,
+                Found::Secret(held, id) => {
+                    live.secret |= held.env.is_some();
+                    secret(stage, config, held, id, target)?
+                }
                 Found::Ssh(held) => agent(stage, config, &mut live, held, target)?,
             };
             if let Some((path, read_only)) = bind {

@@ -103,7 +103,7 @@ impl Stage<'_, '_> {
                 host.privileged = true;
             }
             let live = prepared.begin(stage, &mut image, &mut host)?;
-            let layer = stage.in_container(image, host, &words, &live.stubs)?;
+            let layer = stage.in_container(image, host, &words, &live)?;
             drop(live);
             Ok(layer)
         })
@@ -115,9 +115,12 @@ impl Stage<'_, '_> {
         config: Config,
         host: HostConfig,
         words: &[String],
-        stubs: &[super::stubs::Stub],
+        live: &super::mounts::Live,
     ) -> Result<Option<Layer>, Stopped> {
         let engine = self.job.engine;
+        // A container that stays has its environment in its record, and in
+        // each image that somebody commits of it.
+        let may_stay = !live.secret;
         let (stage, step) = self.at;
         let body = CreateBody { host_config: host, ..CreateBody::default() };
         // It builds on what `Making` has announced under this name.
@@ -151,7 +154,8 @@ impl Stage<'_, '_> {
         }
         if code.code != 0 {
             // Docker's classic builder leaves it for its author to look at.
-            if self.job.wish.manner == BuildManner::Classic && !self.job.wish.force_rm {
+            let classic = self.job.wish.manner == BuildManner::Classic;
+            if classic && !self.job.wish.force_rm && may_stay {
                 engine.keep_step(&id)?;
                 self.job.state(&draft, None);
             } else {
@@ -170,8 +174,8 @@ impl Stage<'_, '_> {
             return Err(error.into());
         }
         let container = engine.container(id.as_str())?;
-        let packed = self.pack(&container, stubs);
-        if self.job.wish.keep_containers {
+        let packed = self.pack(&container, &live.stubs);
+        if self.job.wish.keep_containers && may_stay {
             engine.keep_step(&id)?;
             self.job.state(&draft, None);
             packed
