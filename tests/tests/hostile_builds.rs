@@ -195,3 +195,47 @@ fn a_secret_in_the_environment_goes_with_its_step() {
     assert_eq!(left.lines().count(), 1, "{left}");
     yard.engine.says(&["rm", &left]);
 }
+
+#[test]
+fn an_ssh_mount_serves_a_few_at_a_time() {
+    let yard = Yard::new();
+    let tar = std::env::var("COFFERDAM_DEBIAN").expect("run `cargo xtask test`, which makes it");
+    yard.engine.says(&["import", &tar, "debian"]);
+    let socket = yard.engine.scratch().join("agent.sock");
+    let mut agent = std::process::Command::new("ssh-agent")
+        .args(["-D", "-a", &socket.display().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("ssh-agent(1) starts");
+    promises::until("the agent's socket", || socket.exists());
+    // Asks for the keys, and holds the connections that were answered; then
+    // lets go of them, and is served again.
+    let script = "import os, socket, time
+def ask():
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(30)
+    try:
+        s.connect(os.environ['SSH_AUTH_SOCK'])
+        s.sendall(b'\\0\\0\\0\\1\\x0b')
+        return s if len(s.recv(4)) == 4 else None
+    except OSError:
+        return None
+held = [s for s in (ask() for _ in range(64)) if s]
+print('answered', len(held), flush=True)
+for s in held:
+    s.close()
+end = time.monotonic() + 30
+while time.monotonic() < end and not ask():
+    pass
+assert time.monotonic() < end
+";
+    fs::write(yard.context.join("ask.py"), script).expect("scratch");
+    let text = "FROM debian\nCOPY ask.py /\nRUN --mount=type=ssh,required python3 /ask.py\n";
+    let ran =
+        yard.build(Door::BuildKit, text, &["--ssh", &format!("default={}", socket.display())]);
+    agent.kill().expect("our child");
+    agent.wait().expect("our child");
+    assert_eq!(ran.code, 0, "{ran:?}\ndaemon: {}", yard.engine.logged());
+    assert!(ran.err.contains("answered 16\n"), "{ran:?}");
+}

@@ -17,6 +17,7 @@
 //! remove it, so it is confined as any other. What the plan and the files
 //! are is decided in the room `build`; here it is done.
 
+mod agent;
 mod bases;
 mod cache;
 mod error;

@@ -5,7 +5,9 @@
 //! mount does. Where one needs a place in the root file system, that goes
 //! again: [stubs](super::stubs).
 
-use super::{bases::Origin, error::BuildError, job::Stopped, run::script, stage::Stage, stubs};
+use super::{
+    agent::Agent, bases::Origin, error::BuildError, job::Stopped, run::script, stage::Stage, stubs,
+};
 use crate::error::Doing;
 use build::{Counts, Manner, Target, clean, config::absolute};
 use dockerfile::{Command, Held, Mount, MountKind, Sharing};
@@ -17,7 +19,7 @@ use std::{
         fd::{AsFd as _, AsRawFd as _},
         unix::{
             fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
-            net::{UnixListener, UnixStream},
+            net::UnixListener,
         },
     },
     path::{Path, PathBuf},
@@ -343,21 +345,6 @@ fn secret(
     Ok(Some((path, true)))
 }
 
-/// A socket whose connections end at the client's agent.
-struct Agent {
-    path: PathBuf,
-    stop: Arc<std::sync::atomic::AtomicBool>,
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        self.stop.store(true, std::sync::atomic::Ordering::SeqCst);
-        // Wakes the one that waits for callers.
-        let _ = UnixStream::connect(&self.path);
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 fn agent(
     stage: &Stage<'_, '_>,
     config: &mut Config,
@@ -380,34 +367,10 @@ fn agent(
     std::os::unix::fs::chown(&path, Some(uid), Some(gid)).doing("change the owner of", &path)?;
     let mode = fs::Permissions::from_mode(held.mode.unwrap_or(0o600));
     fs::set_permissions(&path, mode).doing("change the mode of", &path)?;
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    live.agents.push(Agent { path: path.clone(), stop: Arc::clone(&stop) });
     let client = Arc::clone(&stage.job.shared_client);
-    std::thread::spawn(move || {
-        for caller in listener.incoming() {
-            if stop.load(std::sync::atomic::Ordering::SeqCst) {
-                return;
-            }
-            let (Ok(caller), Ok(Some(agent))) = (caller, client.ssh(&id)) else { continue };
-            std::thread::spawn(move || relay(&caller, &agent));
-        }
-    });
+    live.agents.push(Agent::serve(listener, path.clone(), client, id)?);
     config.env.push(format!("SSH_AUTH_SOCK={target}"));
     Ok(Some((path, false)))
-}
-
-/// Both ways, until either end closes.
-fn relay(caller: &UnixStream, agent: &UnixStream) {
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let (mut from, mut to) = (caller, agent);
-            let _ = std::io::copy(&mut from, &mut to);
-            let _ = agent.shutdown(std::net::Shutdown::Write);
-        });
-        let (mut from, mut to) = (agent, caller);
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = caller.shutdown(std::net::Shutdown::Both);
-    });
 }
 
 impl Live {
