@@ -43,7 +43,8 @@ pub struct Arrived<'a> {
     pub manifest: &'a [u8],
     /// Where it came from; it names the image, too, if it has a tag.
     pub reference: &'a Reference,
-    /// The layers as the registry holds them.
+    /// The layers as the registry holds them, of those that are known to be
+    /// what it says.
     pub blobs: &'a [Blob],
 }
 
@@ -86,6 +87,15 @@ impl<'a> Ingest<'a> {
             taken.layers.insert(diff_id.clone(), figures);
         }
         Ok(figures.is_some())
+    }
+
+    /// Whether a blob is known to be the layer: it was read and compared
+    /// before, wherever it came from.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn is_blob(&self, diff_id: &Digest, blob: &Digest) -> Result<bool, Error> {
+        Ok(self.store.records.blobs(diff_id)?.iter().any(|known| known.digest == *blob))
     }
 
     /// An image's configuration, if the image is here.

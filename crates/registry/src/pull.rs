@@ -13,7 +13,11 @@ use spec::{
     Digest, Reference,
     image::{Descriptor, ImageConfig, Manifest, Platform, media},
 };
-use std::{io, sync::atomic::AtomicBool};
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
+};
 
 /// What of a blob of fewer bytes has come is not kept: it comes again as soon.
 const SMALL: u64 = 1 << 20;
@@ -88,7 +92,9 @@ impl Registry {
         let stop = AtomicBool::new(false);
         let (id, new) = store.ingest(|ingest| {
             let teller = &teller.of_attempt(&stop);
-            let operation = Operation { registry: self, session, ingest, teller, stop: &stop };
+            let fetched = Mutex::default();
+            let operation =
+                Operation { registry: self, session, ingest, teller, stop: &stop, fetched };
             operation.image(wish, &resolved)
         })?;
         let digest = resolved.top.digest;
@@ -138,6 +144,8 @@ struct Operation<'a, 'i> {
     ingest: &'a Ingest<'i>,
     teller: &'a Teller<'a>,
     stop: &'a AtomicBool,
+    /// Layers and the blobs that they were found in.
+    fetched: Mutex<BTreeSet<(Digest, Digest)>>,
 }
 
 impl Operation<'_, '_> {
@@ -171,7 +179,17 @@ impl Operation<'_, '_> {
             size: blob.size,
             media_type: blob.media_type.clone(),
         };
-        let blobs: Vec<_> = manifest.layers.iter().zip(diff_ids).map(blob).collect();
+        // A manifest may call any blob a layer that is here already, and what
+        // is believed here is what a push asks another registry for: only
+        // where the blob was read, now or before, is it known to be that layer.
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut blobs = Vec::new();
+        for one in manifest.layers.iter().zip(diff_ids).map(blob) {
+            let read = fetched.contains(&(one.diff_id.clone(), one.digest.clone()));
+            if read || self.ingest.is_blob(&one.diff_id, &one.digest)? {
+                blobs.push(one);
+            }
+        }
         let done = self.ingest.finish(Arrived {
             config: &config,
             manifest: &resolved.top.bytes,
@@ -230,6 +248,10 @@ impl Operation<'_, '_> {
                     };
                     self.fetch(layer, &mut seen)?;
                     drop(slot);
+                    self.fetched
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert((layer.diff_id.clone(), layer.blob.digest.clone()));
                     self.teller.blob(layer.id, "Download complete")?;
                     let bytes = Some((layer.blob.size, layer.blob.size));
                     let said = Said::about(layer.id, "Extracting");

@@ -38,6 +38,35 @@ fn a_configuration_is_of_bounded_size_even_to_be_looked_at() {
 }
 
 #[test]
+fn a_registry_cannot_call_another_blob_a_layer_that_is_here() {
+    let s = scratch();
+    let plain = tar(&[("secret", &noise(1000))]);
+    let mine = s.store.import(&image::Import::default(), &mut &plain[..]).expect("import");
+    let layer = digest(&plain);
+    // Its image has that layer, it says, and holds it as something else.
+    let evil = gzip(&tar(&[("evil", b"x")]));
+    let layers = [(&*plain, media::OCI_LAYER_GZIP, evil.clone())];
+    s.fake.document("1", media::OCI_MANIFEST, &manifest(&s.fake, "amd64", &layers));
+    s.pulled("evil:1");
+    assert_eq!(s.store.blobs(&layer).expect("read"), [], "nobody has read that blob");
+    // What is pushed is the layer, and what comes back.
+    let reference = s.fake.name("app:2");
+    let wish = registry::Push { reference, id: mine.clone(), credentials: None };
+    s.registry.push(&s.store, &wish, &mut |_| Ok(())).expect("push");
+    let asked = s.fake.seen(digest(&evil).as_str());
+    assert!(asked.is_empty(), "it was asked for: {asked:?}");
+    assert_eq!(s.pulled("app:2").id, mine);
+    // A blob that was read is known, in whichever repository it is.
+    let other = tar(&[("other", b"x")]);
+    let layers = [(&*other, media::OCI_LAYER_GZIP, gzip(&other))];
+    s.fake.document("3", media::OCI_MANIFEST, &manifest(&s.fake, "amd64", &layers));
+    for (name, known) in [("one:3", 1), ("two:3", 2)] {
+        s.pulled(name);
+        assert_eq!(s.store.blobs(&digest(&other)).expect("read").len(), known);
+    }
+}
+
+#[test]
 fn a_length_beyond_all_numbers_is_refused() {
     let s = scratch();
     let packed = app(&s.fake);
