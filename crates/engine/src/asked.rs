@@ -9,6 +9,8 @@ use spec::docker::{Config, Healthcheck, HostConfig};
 const RUNTIMES: [&str; 4] = ["cofferdam-run", "cofferdam", "runc", "io.containerd.runc.v2"];
 /// Shortest pause of a health check, in nanoseconds.
 const SHORTEST: i64 = 1_000_000;
+/// Longest command of a health check, in bytes: it is spelt anew each time.
+const LONGEST: usize = 64 << 10;
 
 /// # Errors
 /// What makes no sense, or is not carried.
@@ -36,6 +38,13 @@ pub(crate) fn check(config: &Config, host: &HostConfig) -> Result<(), Error> {
             "the link {link:?} is not carried: give the name with --add-host, or share a network \
              with --network container:NAME"
         )));
+    }
+    let length = crate::health::length(config);
+    if length > LONGEST {
+        return invalid(format!(
+            "the health check's command takes {length} bytes and {LONGEST} are carried: put it \
+             into a file of the image, or leave it out with --no-healthcheck"
+        ));
     }
     config.healthcheck.as_ref().map_or(Ok(()), health)
 }
@@ -100,5 +109,20 @@ mod tests {
         let words = |interval| words(|config, _| config.healthcheck = Some(check(interval)));
         assert_eq!(words(1), "Interval in Healthcheck cannot be less than 1ms");
         assert_eq!((words(0), words(SHORTEST)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn a_health_check_is_no_ballast() {
+        let words = |length: usize, shell: &str| {
+            words(|config, _| {
+                config.shell = Some(vec![shell.into()]);
+                let test = vec!["CMD-SHELL".into(), "x".repeat(length)];
+                config.healthcheck = Some(Healthcheck { test, ..Healthcheck::default() });
+            })
+        };
+        assert_eq!(words(LONGEST - 8, "sh"), "");
+        let refused = words(LONGEST, "sh");
+        assert!(refused.contains("takes 65540 bytes and 65536 are carried"), "{refused}");
+        assert_ne!(words(1, &"x".repeat(LONGEST)), "", "the image's shell is of the command");
     }
 }

@@ -89,6 +89,11 @@ impl Execs {
         self.lock().retain(|_, session| !old(session.ended));
     }
 
+    /// Forgets one of the daemon's own, which nobody asks about.
+    pub fn forget(&self, id: &Id) {
+        self.lock().remove(id);
+    }
+
     /// Forgets those that were never started in a container that has ended.
     pub fn forget_unused(&self, container: &Id) {
         self.lock().retain(|_, s| s.started || s.exec.container != *container);

@@ -157,6 +157,11 @@ impl HealthStatus {
     }
 }
 
+/// How long a check's command is, in bytes.
+pub(crate) fn length(config: &Config) -> usize {
+    Check::of(config).map_or(0, |check| check.command.iter().map(|word| word.len() + 1).sum())
+}
+
 /// The health of a program that begins, if it has a check.
 pub(crate) fn at_start(config: &Config, before: Option<Health>) -> Option<Health> {
     Check::of(config).map(|_| Health::starting(before))
@@ -238,7 +243,6 @@ impl Engine {
 
     /// Runs the check once. Without an exit, it took too long and was killed.
     fn run_probe(&self, cell: &Cell, check: &Check) -> Result<(Option<Exit>, Output), Error> {
-        let deadline = Instant::now() + Duration::from_nanos(check.timeout);
         let wish = ExecWish {
             cmd: check.command.clone(),
             attach_stdout: true,
@@ -246,6 +250,20 @@ impl Engine {
             ..ExecWish::default()
         };
         let id = self.exec_create(cell.id.as_str(), wish)?;
+        let outcome = self.hear_probe(cell, check, &id);
+        // A thousand a second may come, each with its command.
+        self.0.execs.forget(&id);
+        outcome
+    }
+
+    /// Starts a probe and listens to it until its end.
+    fn hear_probe(
+        &self,
+        cell: &Cell,
+        check: &Check,
+        id: &spec::Id,
+    ) -> Result<(Option<Exit>, Output), Error> {
+        let deadline = Instant::now() + Duration::from_nanos(check.timeout);
         let mut receiver = self.exec_watched(id.as_str())?;
         receiver.not_after(deadline);
         let mut output = Output::default();
@@ -255,23 +273,23 @@ impl Engine {
                     output.add(&bytes);
                 }
                 Some(Ok(watch::Message::Reply(Reply::Ended(exit)))) => {
-                    self.exec_ended(&id, Some(&exit));
+                    self.exec_ended(id, Some(&exit));
                     return Ok((Some(exit), output));
                 }
                 Some(Ok(watch::Message::Reply(_))) => {}
                 Some(Err(watch::Error::Late)) => {
                     let request = Request::Signal { signal: 9, exec: Some(id.to_string()) };
                     let killed = watch::ask(&self.0.paths.run(&cell.id), &request);
-                    self.exec_ended(&id, None);
+                    self.exec_ended(id, None);
                     killed?;
                     return Ok((None, output));
                 }
                 Some(Err(error)) => {
-                    self.exec_ended(&id, None);
+                    self.exec_ended(id, None);
                     return Err(error.into());
                 }
                 None => {
-                    self.exec_ended(&id, None);
+                    self.exec_ended(id, None);
                     return Err(watch::Error::Gone.into());
                 }
             }

@@ -103,6 +103,8 @@ impl Pending {
 
 /// How many events are kept.
 pub(crate) const EVENTS_KEPT: u32 = 1024;
+/// And of how many bytes in all.
+pub(crate) const EVENT_BYTES: usize = 8 << 20;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS container (
@@ -210,13 +212,18 @@ fn read(db: &Connection) -> rusqlite::Result<Left> {
 /// The thread: one transaction for all that has arrived meanwhile.
 fn keep(mut db: Connection, jobs: &Receiver<Job>) {
     let mut owed: Vec<Job> = Vec::new();
-    let mut events = 0;
+    let (mut events, mut bytes) = (0, 0);
     while let Ok(first) = jobs.recv() {
         let mut batch = std::mem::take(&mut owed);
         batch.push(first);
         batch.extend(jobs.try_iter().take(255));
         if put(&mut db, &batch).is_ok() {
-            events += batch.iter().filter(|job| matches!(job.write, Write::Event { .. })).count();
+            for job in &batch {
+                if let Write::Event { json, .. } = &job.write {
+                    events += 1;
+                    bytes += json.len();
+                }
+            }
             batch.into_iter().filter_map(|job| job.done).for_each(|done| answer(&done, Ok(())));
         } else {
             // One of them is at fault, or the disk is: find out which.
@@ -234,8 +241,8 @@ fn keep(mut db: Connection, jobs: &Receiver<Job>) {
                 }
             }
         }
-        if events > EVENTS_KEPT as usize {
-            events = 0;
+        if events > EVENTS_KEPT as usize || bytes > EVENT_BYTES {
+            (events, bytes) = (0, 0);
             if let Err(error) = trim(&db) {
                 tracing::warn!(%error, "cannot forget old events");
             }
@@ -312,7 +319,11 @@ fn put_one(db: &Connection, write: &Write) -> rusqlite::Result<()> {
 
 fn trim(db: &Connection) -> rusqlite::Result<()> {
     let oldest = "DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?1";
-    db.execute(oldest, [EVENTS_KEPT]).map(drop)
+    db.execute(oldest, [EVENTS_KEPT])?;
+    let longest = "DELETE FROM event WHERE seq <= (SELECT max(seq) FROM (SELECT seq, \
+                   sum(length(CAST(json AS BLOB))) OVER (ORDER BY seq DESC) AS bytes FROM event) \
+                   WHERE bytes > ?1)";
+    db.execute(longest, [i64::try_from(EVENT_BYTES).unwrap_or(i64::MAX)]).map(drop)
 }
 
 #[cfg(test)]
@@ -375,5 +386,21 @@ mod tests {
         let (_store, left) = Store::open(&path).expect("again");
         assert_eq!(left.events.len(), EVENTS_KEPT as usize);
         assert_eq!(left.events.last().map(String::as_str), Some("2999"));
+    }
+
+    #[test]
+    fn events_take_no_more_than_so_many_bytes() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let path = dir.path().join("state.db");
+        let (store, _) = Store::open(&path).expect("new");
+        for at in 0..100 {
+            store.leave(Write::Event { at, json: "x".repeat(EVENT_BYTES / 10) });
+        }
+        drop(store);
+        let db = Connection::open(&path).expect("opened");
+        let count = |row: &rusqlite::Row<'_>| row.get(0);
+        let left: i64 = db.query_row("SELECT count(*) FROM event", (), count).expect("read");
+        // They are forgotten when as many have come again.
+        assert!((10..=21).contains(&left), "{left} of 100");
     }
 }
