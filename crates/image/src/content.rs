@@ -468,7 +468,6 @@ impl Content {
 fn is_damage(error: &Error) -> bool {
     use rustix::io::Errno;
     match error {
-        Error::Digest { .. } => true,
         Error::Snapshot { source: snapshot::Error::Host { source, .. }, .. } => {
             match source.raw_os_error().map(Errno::from_raw_os_error) {
                 // What was read makes no sense.
@@ -485,7 +484,7 @@ fn is_damage(error: &Error) -> bool {
                 ),
             }
         }
-        Error::Snapshot { .. } => true,
+        Error::Digest { .. } | Error::Snapshot { .. } => true,
         _ => false,
     }
 }

@@ -66,13 +66,10 @@ impl<R> Guard<R> {
 
     fn walk(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let Some((&byte, rest)) = bytes.split_first() {
-            let left = match self.at {
-                At::Data(left) | At::Check(left) | At::Foot(left) => left,
-                _ => {
-                    self.at = self.step(byte)?;
-                    bytes = rest;
-                    continue;
-                }
+            let (At::Data(left) | At::Check(left) | At::Foot(left)) = self.at else {
+                self.at = self.step(byte)?;
+                bytes = rest;
+                continue;
             };
             let skipped = left.min(bytes.len() as u64);
             bytes = &bytes[usize::try_from(skipped).unwrap_or(bytes.len())..];
@@ -250,7 +247,7 @@ mod tests {
         let text: Vec<u8> =
             (0..30_000u32).flat_map(|n| (n.wrapping_mul(n) / 7).to_le_bytes()).collect();
         let noise: Vec<u8> = (0..70_000u64)
-            .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8 ^ (n >> 3) as u8)
+            .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n << 53)).to_be_bytes()[0])
             .collect();
         let ways: [&[&str]; 6] = [
             &["-6"],

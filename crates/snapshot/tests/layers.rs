@@ -754,12 +754,11 @@ proptest! {
         let census = |root: &Path| {
             let mut census = census(root);
             census.remove(Path::new(""));
-            hidden.iter().for_each(|name| {
-                census.insert(name.into(), {
-                    let stat = fs::symlink_metadata(root.join(name)).expect("there");
-                    format!("{:o} {}", stat.mode() & 0o170_000, stat.rdev())
-                });
-            });
+            for name in &hidden {
+                let stat = fs::symlink_metadata(root.join(name)).expect("there");
+                let kind = format!("{:o} {}", stat.mode() & 0o170_000, stat.rdev());
+                census.insert(name.into(), kind);
+            }
             census
         };
         prop_assert_eq!(census(&scratch.root()), census(&upper));
