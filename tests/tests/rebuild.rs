@@ -134,3 +134,50 @@ fn build17_a_cache_begins_anew_where_what_it_is_filled_with_is_new() {
     }
     kitchen.engine.leaves_nothing();
 }
+
+#[test]
+fn build18_arguments_are_handed_on_to_stages_as_docker_does() {
+    let kitchen = Kitchen::new();
+    let dockerfile = "ARG G=global
+FROM busybox AS a
+ARG X=def
+ARG Y
+ARG G
+ENV E=env
+ARG Z=one
+ARG Z
+RUN echo \"a: $X $Y $G $E $Z\" > /o
+FROM a AS b
+RUN echo \"b: $X $Y $G $E $Z\" >> /o
+ENV X=now
+RUN echo \"b2: $X\" >> /o
+ARG X
+ARG G
+ARG Y=ydef
+RUN echo \"b3: $X $Y $G\" >> /o
+FROM b
+ARG Y
+LABEL l=\"$Y\"
+RUN echo \"c: $X $Y $G $E $Z\" >> /o
+FROM busybox
+COPY --from=2 /o /o
+RUN echo \"d: $X $Y $G $E $Z\" >> /o
+";
+    // As dockerd 28.5.2 answers, with either builder.
+    let made = |builder, words: &[&str]| kitchen.makes(builder, dockerfile, words, "cat /o");
+    assert_eq!(
+        made(Builder::BuildKit, &[]),
+        "a: def  global env one\nb: def  global env one\nb2: now\nb3: now ydef global\n\
+         c: now ydef global env one\nd:     "
+    );
+    assert_eq!(
+        made(Builder::BuildKit, &["--build-arg", "X=given"]),
+        "a: given  global env one\nb: given  global env one\nb2: now\nb3: given ydef global\n\
+         c: now ydef global env one\nd:     "
+    );
+    assert_eq!(
+        made(Builder::Classic, &[]),
+        "a: def  global env \nb:    env \nb2: now\nb3: now ydef global\nc: now   env \nd:     "
+    );
+    kitchen.engine.leaves_nothing();
+}

@@ -6,7 +6,7 @@
 //! the cache: that is for values which differ from host to host.
 
 use spec::image::Platform;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Known without an `ARG`.
 const PROXIES: [&str; 10] = [
@@ -74,7 +74,7 @@ pub struct Scope {
     /// Declared so far, with their values.
     args: BTreeMap<String, Option<String>>,
     /// Of these, the ones that outrank the environment.
-    above: std::collections::BTreeSet<String>,
+    above: BTreeSet<String>,
 }
 
 impl Scope {
@@ -88,12 +88,22 @@ impl Scope {
         }
     }
 
-    /// Takes in an `ARG`; says its value.
+    /// What a stage that begins with this one has of it, as BuildKit has it:
+    /// the arguments, and no more of their outranking the environment, which
+    /// is the image's own now.
+    #[must_use]
+    pub fn handed_on(&self) -> Self {
+        Self { args: self.args.clone(), above: BTreeSet::new() }
+    }
+
+    /// Takes in an `ARG`; says its new value. One that gets none loses the
+    /// old one, or (`keeps`, as BuildKit has it) has it still.
     pub fn declare(
         &mut self,
         globals: &Globals,
         name: &str,
         default: Option<String>,
+        keeps: bool,
     ) -> Option<String> {
         let value = globals
             .given
@@ -102,7 +112,11 @@ impl Scope {
             .or(default)
             .or_else(|| globals.before.get(name).cloned())
             .or_else(|| globals.platform.get(name).cloned());
-        self.args.insert(name.to_owned(), value.clone());
+        if value.is_none() && keeps {
+            self.args.entry(name.to_owned()).or_default();
+        } else {
+            self.args.insert(name.to_owned(), value.clone());
+        }
         value
     }
 
@@ -171,10 +185,10 @@ mod tests {
         globals.declare("G", Some("before".into()));
         let mut scope = Scope::default();
         assert_eq!(scope.value(&[], "A"), None, "not declared yet");
-        scope.declare(&globals, "A", Some("default".into()));
-        scope.declare(&globals, "B", Some("default".into()));
-        scope.declare(&globals, "G", None);
-        scope.declare(&globals, "N", None);
+        scope.declare(&globals, "A", Some("default".into()), false);
+        scope.declare(&globals, "B", Some("default".into()), false);
+        scope.declare(&globals, "G", None, false);
+        scope.declare(&globals, "N", None, false);
         let env = ["B=env".to_owned()];
         let value = |name| scope.value(&env, name);
         assert_eq!(value("A").as_deref(), Some("client"));
@@ -182,6 +196,22 @@ mod tests {
         assert_eq!(value("G").as_deref(), Some("before"));
         assert_eq!(value("N"), None);
         assert_eq!(scope.args(&env), ["A=client", "G=before"]);
+    }
+
+    #[test]
+    fn a_stage_hands_its_arguments_on_but_not_their_rank() {
+        let globals = Globals::default();
+        let mut scope = Scope::default();
+        scope.declare(&globals, "A", Some("old".into()), true);
+        scope.raise("A", true);
+        assert_eq!(scope.declare(&globals, "A", None, true), None, "nothing new");
+        let env = ["A=env".to_owned()];
+        assert_eq!(scope.value(&env, "A").as_deref(), Some("old"));
+        let mut next = scope.handed_on();
+        assert_eq!(next.value(&env, "A").as_deref(), Some("env"));
+        assert_eq!(next.value(&[], "A").as_deref(), Some("old"));
+        next.declare(&globals, "A", None, false);
+        assert_eq!(next.value(&[], "A"), None, "the classic builder forgets");
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Job<'_> {
             return Ok(Origin::Context(self.context.as_ref().ok_or_else(none)?));
         };
         let draft = match stage_named(&self.file, index, name) {
-            Some(earlier) => self.result(earlier)?,
+            Some(earlier) => self.result(earlier)?.0,
             None => match self.wish.contexts.get(name) {
                 Some(BuildContext::Dir(dir)) => return Ok(Origin::Named(tree(dir)?)),
                 Some(BuildContext::Image(image)) => self.image(image, "", at)?,

@@ -43,10 +43,13 @@ pub(super) struct Job<'a> {
     pub context: Option<Tree>,
     /// Images whose steps may be taken over.
     pub lenders: Vec<Draft>,
-    ends: Mutex<BTreeMap<usize, Option<Draft>>>,
+    ends: Mutex<Ends>,
     turned: Condvar,
     notes: Mutex<Notes>,
 }
+
+/// What each stage has come to; none if to nothing.
+type Ends = BTreeMap<usize, Option<(Draft, Scope)>>;
 
 /// What is to be written down.
 #[derive(Default)]
@@ -206,6 +209,7 @@ impl Job<'_> {
         }
         let last = self.plan.last().map(|planned| planned.index);
         let draft = last.and_then(|index| self.ends().get(&index).cloned().flatten());
+        let draft = draft.map(|(draft, _)| draft);
         if let Some(failure) = notes.failure {
             // What came before the failure is worth keeping, and the next
             // build begins there.
@@ -269,11 +273,11 @@ impl Job<'_> {
     /// The life of a stage's thread.
     fn stage(&self, place: usize, planned: &Planned) {
         let built = stage::build(self, place, planned);
-        let draft = match built {
+        let end = match built {
             Ok((draft, scope)) => {
-                self.notes().scopes.push(scope);
+                self.notes().scopes.push(scope.clone());
                 self.client.said(BuildSaid::StageEnded { stage: place });
-                Some(draft)
+                Some((draft, scope))
             }
             Err(Stopped::Failed(error)) => {
                 self.notes().failure.get_or_insert(error);
@@ -281,16 +285,16 @@ impl Job<'_> {
             }
             Err(Stopped::Elsewhere) => None,
         };
-        self.ends().insert(planned.index, draft);
+        self.ends().insert(planned.index, end);
         self.turned.notify_all();
     }
 
-    /// What an earlier stage came to; waits for it.
-    pub fn result(&self, index: usize) -> Result<Draft, Stopped> {
+    /// What an earlier stage came to, and its arguments; waits for it.
+    pub fn result(&self, index: usize) -> Result<(Draft, Scope), Stopped> {
         let mut ends = self.ends();
         loop {
             match ends.get(&index) {
-                Some(Some(draft)) => return Ok(draft.clone()),
+                Some(Some(end)) => return Ok(end.clone()),
                 Some(None) => return Err(Stopped::Elsewhere),
                 None if !self.plan.iter().any(|planned| planned.index == index) => {
                     let words = format!("stage {index} is not built for this target");
@@ -356,7 +360,7 @@ impl Job<'_> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ends(&self) -> MutexGuard<'_, BTreeMap<usize, Option<Draft>>> {
+    fn ends(&self) -> MutexGuard<'_, Ends> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -89,9 +89,16 @@ fn begin<'j, 'a>(
     place: usize,
     planned: &Planned,
 ) -> Result<Stage<'j, 'a>, Stopped> {
+    let mut scope = Scope::default();
     let draft = match &planned.base {
         Base::Scratch => scratch(job),
-        Base::Stage(earlier) => job.result(*earlier)?,
+        Base::Stage(earlier) => {
+            let (draft, of) = job.result(*earlier)?;
+            if job.wish.manner == BuildManner::BuildKit {
+                scope = of.handed_on();
+            }
+            draft
+        }
         Base::Image(name) => match job.wish.contexts.get(name) {
             Some(super::BuildContext::Image(name)) => {
                 job.image(name, &planned.platform, (place, 0))?
@@ -114,7 +121,7 @@ fn begin<'j, 'a>(
         key: begins(&draft),
         before: String::new(),
         draft,
-        scope: Scope::default(),
+        scope,
         has_cmd: false,
         fresh: job.wish.no_cache || (filtered && !name.is_empty()),
         lends: false,
@@ -209,9 +216,12 @@ impl Stage<'_, '_> {
                         told += "=";
                         told += value;
                     }
-                    let value = self.scope.declare(&self.job.globals, &arg.name, default);
-                    let above = self.job.wish.manner == BuildManner::BuildKit && value.is_some();
-                    self.scope.raise(&arg.name, above);
+                    let buildkit = self.job.wish.manner == BuildManner::BuildKit;
+                    let globals = &self.job.globals;
+                    let value = self.scope.declare(globals, &arg.name, default, buildkit);
+                    if buildkit && value.is_some() {
+                        self.scope.raise(&arg.name, true);
+                    }
                 }
                 let config = self.draft.config.config.clone();
                 self.configured(&told, config)
