@@ -181,3 +181,54 @@ RUN echo \"d: $X $Y $G $E $Z\" >> /o
     );
     kitchen.engine.leaves_nothing();
 }
+
+#[test]
+fn build19_what_comes_from_a_stage_keeps_its_owner() {
+    let kitchen = Kitchen::new();
+    kitchen.file("own/f", "x");
+    let dockerfile = "FROM busybox AS a
+RUN mkdir -p /s/sub/deep && echo x > /s/f && echo y > /s/sub/deep/g && ln -s f /s/l
+RUN chown -R 1000:50 /s && chown 5:6 /s/sub && chown -h 9:9 /s/l && chmod 4755 /s/f
+RUN chmod 2750 /s /s/sub
+FROM busybox
+RUN mkdir -m 700 /old && chown 3:3 /old && mkdir -m 711 /old/sub && chown 2:2 /old/sub
+COPY --from=a /s /d
+COPY --from=a /s/ /e/x/
+COPY --from=a /s /old
+COPY --from=a /s/f /one/two
+COPY --from=a --chown=3:4 /s/sub /c
+COPY own /own
+";
+    let script = "stat -c '%a %u:%g %n' /d /d/f /d/l /d/sub /d/sub/deep/g /e /e/x /e/x/f \
+                  /old /old/sub /one /one/two /c /c/deep /own /own/f";
+    let expected = "755 0:0 /d
+4755 1000:50 /d/f
+777 9:9 /d/l
+2750 5:6 /d/sub
+644 1000:50 /d/sub/deep/g
+755 0:0 /e
+755 0:0 /e/x
+4755 1000:50 /e/x/f
+700 3:3 /old
+2750 5:6 /old/sub
+755 0:0 /one
+4755 1000:50 /one/two
+755 3:4 /c
+755 3:4 /c/deep
+755 0:0 /own
+644 0:0 /own/f";
+    for builder in BOTH {
+        assert_eq!(kitchen.makes(builder, dockerfile, &[], script), expected, "{builder:?}");
+    }
+    // An owner is part of what is copied.
+    let of = |who: u32, builder| {
+        let text = format!(
+            "FROM busybox AS a\nRUN touch /f && chown {who} /f\nFROM busybox\nCOPY --from=a /f /f\n"
+        );
+        kitchen.makes(builder, &text, &[], "stat -c %u /f")
+    };
+    for builder in BOTH {
+        assert_eq!((of(7, builder), of(8, builder)), ("7".into(), "8".into()), "{builder:?}");
+    }
+    kitchen.engine.leaves_nothing();
+}

@@ -86,16 +86,25 @@ impl<'a> Target<'a> {
     ) -> Result<(), Error> {
         let owner = copying.manner.owner;
         let there = self.is_dir(path)?;
-        if !there && !path.ends_with('/') {
-            // A new name for the directory itself.
-            let path = clean(path);
-            let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
-            let parent = self.dir(parent, owner)?;
-            let name = Name::new(name.as_bytes())?;
-            return copying.node(&found.node, "", parent.as_fd(), name);
-        }
         let dir = self.dir(path, owner)?;
-        copying.below(&found.node, "", dir.as_fd())
+        copying.below(&found.node, "", dir.as_fd())?;
+        // A new one is nobody's copy: only what was asked for is seen on it.
+        if let Some(chmod) = copying.manner.chmod.as_ref().filter(|_| !there) {
+            let mode = Mode::from_raw_mode(chmod.apply(0o755, true));
+            fs::fchmod(&dir, mode).doing("change the mode of", path)?;
+        }
+        Ok(())
+    }
+
+    /// Copies a source to a name of the root that is free, a directory with
+    /// its own owner, mode and times.
+    ///
+    /// # Errors
+    /// As [`Target::copy`].
+    pub fn take(&self, found: &Found, name: &str) -> Result<(), Error> {
+        let manner = Manner::default();
+        let mut copying = Copying { manner: &manner, links: HashMap::new() };
+        copying.node(&found.node, "", self.root, Name::new(name.as_bytes())?)
     }
 
     /// Copies a source below a directory under its own path, whose

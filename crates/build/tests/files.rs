@@ -113,7 +113,7 @@ fn a_directory_gives_what_is_in_it_and_a_file_keeps_its_name() {
     assert_eq!(scratch.read("to/new/sub/a"), "a");
     assert_eq!(scratch.read("to/etc/sub/b"), "b");
     let mode = |path: &str| fs::metadata(scratch.path(path)).expect(path).mode() & 0o7777;
-    assert_eq!((mode("to/new"), mode("to/etc")), (0o751, 0o755), "what was there stays");
+    assert_eq!((mode("to/new"), mode("to/etc")), (0o755, 0o755), "new, or as it was");
     assert!(scratch.copy("dir/a", "/etc/sub/..").is_ok());
     scratch.write("to/plain", "x");
     assert!(scratch.copy("dir", "/plain").is_err(), "a file is no place for a directory");
@@ -136,6 +136,23 @@ fn owners_modes_and_what_is_left_out_are_as_asked() {
     assert_eq!((meta("to/deep").uid(), meta("to/deep/er").mode() & 0o7777), (7, 0o700));
     assert_eq!(file.ino(), meta("to/deep/er/c").ino(), "two names of one file stay so");
     assert!(!scratch.path("to/deep/er/b.md").exists());
+}
+
+#[test]
+fn owners_come_along_where_they_are_to_be_kept() {
+    let scratch = Scratch::new();
+    scratch.write("from/dir/a", "a");
+    for (path, who) in [("dir", 5), ("dir/a", 6), ("dir/sub", 7)] {
+        std::os::unix::fs::chown(scratch.path("from").join(path), Some(who), Some(who))
+            .expect("chown");
+    }
+    scratch.copy_as("dir", "/new", &Manner::default()).expect("copied");
+    let tree = scratch.tree();
+    let found = tree.find("dir").expect("found");
+    Target::new(scratch.to().as_fd()).take(&found, "taken").expect("copied");
+    let uid = |path: &str| fs::metadata(scratch.path("to").join(path)).expect(path).uid();
+    assert_eq!((uid("new"), uid("new/a"), uid("new/sub")), (0, 6, 7), "a new directory is root's");
+    assert_eq!((uid("taken"), uid("taken/a")), (5, 6));
 }
 
 #[test]

@@ -76,7 +76,12 @@ impl Stage<'_, '_> {
         let quick = match &from {
             Origin::Draft(draft, _) => {
                 let stack: Vec<&str> = draft.layers.iter().map(|l| l.diff_id().as_str()).collect();
-                Some(key(&[&self.key, "copy from", &format!("{copy:?}"), &stack.join(" ")]))
+                Some(key(&[
+                    &self.key,
+                    "copy from, with owners",
+                    &format!("{copy:?}"),
+                    &stack.join(" "),
+                ]))
             }
             _ => None,
         };
@@ -202,7 +207,10 @@ impl Stage<'_, '_> {
         let ignore = Ignore::new(&files.exclude)
             .map_err(|e| BuildError::invalid(format!("--exclude: {e}")))?;
         let skip = Some(&ignore).filter(|ignore| !ignore.is_empty());
-        let sum = sum(from, sources, skip)?;
+        // What a stage or an image has keeps its owner, all else is root's: a
+        // client's owners mean nothing here.
+        let keeps = files.chown.is_none() && matches!(from, Some(Origin::Draft(..)));
+        let sum = sum(from, sources, Counts { owners: keeps, skip })?;
         let mut target = absolute(&files.target, &self.draft.config.config.working_dir);
         let told = self.told_files(word, files, &sum, &target);
         if dir && !target.ends_with('/') {
@@ -220,6 +228,7 @@ impl Stage<'_, '_> {
             stage.changed(files.link, |root| {
                 let owner = match files.chown.as_deref() {
                     Some(who) => Some(owner(root, who)?),
+                    None if keeps => None,
                     None => Some((0, 0)),
                 };
                 let manner = Manner { owner, chmod: chmod.clone(), skip };
@@ -313,9 +322,8 @@ fn documents(files: &Files, into: &mut Vec<Source>) -> Result<(), BuildError> {
 fn sum(
     from: Option<&Origin<'_>>,
     sources: &[Source],
-    skip: Option<&Ignore>,
+    counts: Counts<'_>,
 ) -> Result<String, Stopped> {
-    let counts = Counts { owners: false, skip };
     let mut sums = Vec::new();
     for source in sources {
         let sum = match source {

@@ -9,7 +9,7 @@ use super::{
     agent::Agent, bases::Origin, error::BuildError, job::Stopped, run::script, stage::Stage, stubs,
 };
 use crate::error::Doing;
-use build::{Counts, Manner, Target, clean, config::absolute};
+use build::{Counts, Target, clean, config::absolute};
 use dockerfile::{Command, Held, Mount, MountKind, Sharing};
 use spec::docker::{BindOptions, Config, HostConfig, TmpfsOptions};
 use std::{
@@ -252,7 +252,7 @@ fn bind_source(
     let parent = place.parent().unwrap_or(&place);
     let to = super::job::tree(parent)?;
     let name = place.file_name().unwrap_or_default().to_string_lossy();
-    Target::new(to.root()).copy(&found, &name, &Manner::default())?;
+    Target::new(to.root()).take(&found, &name)?;
     Ok(place)
 }
 
@@ -293,7 +293,7 @@ fn cache(
                 let found = from.tree().find(source)?;
                 let to = super::job::tree(new.parent().unwrap_or(&new))?;
                 let name = new.file_name().unwrap_or_default().to_string_lossy();
-                Target::new(to.root()).copy(&found, &name, &Manner::default())?;
+                Target::new(to.root()).take(&found, &name)?;
             }
             None => fs::create_dir(&new).doing("create", &new)?,
         }
