@@ -232,3 +232,29 @@ COPY own /own
     }
     kitchen.engine.leaves_nothing();
 }
+
+#[test]
+fn build20_a_working_directory_is_its_users_with_buildkit() {
+    let kitchen = Kitchen::new();
+    let dockerfile = "FROM busybox
+USER user
+WORKDIR /wd/deep
+USER 1234:99
+WORKDIR /wn/x
+USER root
+WORKDIR /wd/deep/root
+";
+    let script = "stat -c '%a %u:%g %n' /wd /wd/deep /wn /wn/x /wd/deep/root";
+    let made = |builder| kitchen.makes(builder, dockerfile, &[], script);
+    // As dockerd 28.5.2 answers, with either builder.
+    assert_eq!(
+        made(Builder::BuildKit),
+        "755 1000:1000 /wd\n755 1000:1000 /wd/deep\n755 1234:99 /wn\n755 1234:99 /wn/x\n\
+         755 0:0 /wd/deep/root"
+    );
+    assert_eq!(
+        made(Builder::Classic),
+        "755 0:0 /wd\n755 0:0 /wd/deep\n755 0:0 /wn\n755 0:0 /wn/x\n755 0:0 /wd/deep/root"
+    );
+    kitchen.engine.leaves_nothing();
+}

@@ -45,7 +45,12 @@ impl Stage<'_, '_> {
     /// `WORKDIR` makes the directory where it is missing.
     pub(super) fn workdir(&mut self, told: &str, config: Config) -> Result<(), Stopped> {
         let history = self.told(told, &config);
-        let key = key(&[&self.key, "workdir", told]);
+        // BuildKit makes it the user's, Docker's classic builder root's.
+        let user = match self.job.wish.manner {
+            BuildManner::BuildKit => config.user.clone(),
+            BuildManner::Classic => String::new(),
+        };
+        let key = key(&[&self.key, "workdir", told, &user]);
         let path = config.working_dir.clone();
         self.settle(key, &history, config, |stage| {
             let there = if stage.draft.layers.is_empty() {
@@ -57,7 +62,8 @@ impl Stage<'_, '_> {
                 return Ok(None);
             }
             stage.changed(false, |root| {
-                Target::new(root).dir(&path, None)?;
+                let owner = (!user.is_empty()).then(|| owner_by_user(root, &user)).transpose()?;
+                Target::new(root).dir(&path, owner)?;
                 Ok(())
             })
         })
@@ -417,6 +423,22 @@ fn unpacked(
     let mut plain = image::Plain::of(file).map_err(image::Error::Input)?;
     snapshot::put(root, path, IdRange::HOST, options, &mut plain)?;
     Ok(true)
+}
+
+/// `USER`, by the files of the root, as BuildKit reads it for `WORKDIR`: a
+/// number alone is both, a name's group is the one it logs in with (also where
+/// the group that is said is not known), and who is not known is root: it is
+/// refused when a program is to be started.
+fn owner_by_user(root: BorrowedFd<'_>, who: &str) -> Result<(u32, u32), BuildError> {
+    if let Ok(number) = who.parse() {
+        return Ok((number, number));
+    }
+    let passwd = read_in_root(root, "etc/passwd")?;
+    let group = read_in_root(root, "etc/group")?;
+    let resolve = |who: &str| policy::user::resolve(who, &passwd, &group, &[]);
+    let alone = || resolve(who.split(':').next().unwrap_or_default());
+    let known = resolve(who).or_else(|_| alone());
+    Ok(known.map_or((0, 0), |identity| (identity.uid, identity.gid)))
 }
 
 /// `--chown=user[:group]`, by the files of the root. A name or number alone
