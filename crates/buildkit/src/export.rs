@@ -26,13 +26,7 @@ pub async fn export(
     id: &str,
 ) -> Result<HashMap<String, String>, Status> {
     let mut told = HashMap::new();
-    let old = Exporter { kind: request.exporter.clone(), attrs: request.exporter_attrs.clone() };
-    let exporters = match request.exporters.as_slice() {
-        [] if old.kind.is_empty() => &[],
-        [] => std::slice::from_ref(&old),
-        exporters => exporters,
-    };
-    for (at, exporter) in exporters.iter().enumerate() {
+    for (at, exporter) in request.wanted().iter().enumerate() {
         let vertex = format!("sha256:{:063x}e", at + 1);
         let name = match exporter.kind.as_str() {
             "moby" | "image" => "exporting to image",

@@ -70,7 +70,7 @@ impl Options {
         for import in cache.imports {
             options.import(&import.kind, &import.attrs)?;
         }
-        for exporter in &asked.exporters {
+        for exporter in asked.wanted() {
             if matches!(exporter.kind.as_str(), "moby" | "image") {
                 let names = exporter.attrs.get("name").map(String::as_str).unwrap_or_default();
                 let names = names.split(',').filter(|name| !name.is_empty());
@@ -281,6 +281,14 @@ mod tests {
         let options = Options::read(&asked, &HashMap::new()).expect("carried");
         assert!(options.wish.allow_host_network && !options.wish.allow_insecure);
         assert_eq!(options.wish.tags, ["a", "b:1"]);
+        // As clients before BuildKit 0.13 say it.
+        let asked = SolveRequest {
+            exporter: "moby".into(),
+            exporter_attrs: map(&[("name", "c:2")]),
+            ..SolveRequest::default()
+        };
+        let options = Options::read(&asked, &HashMap::new()).expect("carried");
+        assert_eq!(options.wish.tags, ["c:2"]);
     }
 
     #[test]

@@ -68,6 +68,18 @@ pub struct SolveRequest {
     pub exporters: Vec<Exporter>,
 }
 
+impl SolveRequest {
+    /// What becomes of the result. Clients before BuildKit 0.13 know of one
+    /// exporter only, and say it elsewhere; later ones say it in both places.
+    pub fn wanted(&self) -> Vec<Exporter> {
+        if self.exporters.is_empty() && !self.exporter.is_empty() {
+            let attrs = self.exporter_attrs.clone();
+            return vec![Exporter { kind: self.exporter.clone(), attrs }];
+        }
+        self.exporters.clone()
+    }
+}
+
 /// A low-level build definition: known to be there or not, and not read.
 #[derive(Clone, PartialEq, Message)]
 pub struct Definition {
