@@ -139,6 +139,53 @@ fn a_helper_is_asked_for_what_is_not_in_the_file() {
 }
 
 #[test]
+fn a_build_knows_its_author_to_every_registry_that_it_asks() {
+    let engine = Engine::new();
+    let registry = Registry::start(&engine, "127.0.0.1", 5000, Wants::Password);
+    let (name, address) = (registry.name("bb:v1"), registry.address.as_str());
+    engine.says(&["tag", "busybox", &name]);
+    engine.says(&["login", "-u", "user", "-p", "secret", address]);
+    engine.says(&["push", &name]);
+    let bin = engine.scratch().join("bin");
+    fs::create_dir_all(&bin).expect("scratch");
+    let helper = bin.join("docker-credential-test");
+    let script = format!(
+        r#"case "$1" in
+list) echo "{{\"{address}\":\"user\"}}" ;;
+get) read -r server; [ "$server" = {address} ] || exit 1
+    echo "{{\"ServerURL\":\"$server\",\"Username\":\"user\",\"Secret\":\"secret\"}}" ;;
+esac"#
+    );
+    fs::write(&helper, format!("#!/bin/sh\n{script}\n")).expect("scratch");
+    engine.host().says(&format!("chmod 755 {}", helper.display()));
+    let context = engine.scratch().join("context");
+    fs::create_dir_all(&context).expect("scratch");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("a path"));
+    let builds = |cli, dockerfile: &str| {
+        engine.says(&["rmi", "--force", &name]);
+        fs::write(context.join("Dockerfile"), dockerfile).expect("scratch");
+        let context = context.display().to_string();
+        let arg = format!("BASE={name}");
+        let words = ["build", "--no-cache", "--build-arg", &arg, &context];
+        let mut command = engine.command(cli, &words);
+        command.env("PATH", &path).env("DOCKER_BUILDKIT", "0").stdin(Stdio::null());
+        let out = command.output().expect("starts");
+        assert!(out.status.success(), "{cli:?} {}", String::from_utf8_lossy(&out.stderr));
+    };
+    let from = format!("FROM busybox\nCOPY --from={name} /bin/busybox /x\n");
+    let config = engine.client_config().join("config.json");
+    for cli in BOTH {
+        builds(cli, "ARG BASE\nFROM $BASE\nLABEL a=b\n");
+        builds(cli, &from);
+    }
+    fs::write(&config, r#"{"credsStore": "test"}"#).expect("scratch");
+    for cli in BOTH {
+        builds(cli, "ARG BASE\nFROM $BASE\nLABEL a=b\n");
+        builds(cli, &from);
+    }
+}
+
+#[test]
 fn a_certificate_is_checked_wherever_it_is_not_waived() {
     let address = "192.0.2.7";
     // Files below /etc that this host alone has.

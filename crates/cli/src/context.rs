@@ -21,8 +21,6 @@ pub struct Context {
     pub dockerfile: String,
     /// Where the engine fetches it; empty if it is sent.
     pub remote: String,
-    /// Of the Dockerfile, where it is known here.
-    pub text: Option<String>,
     body: Body,
 }
 
@@ -69,7 +67,7 @@ pub fn find(context: &str, file: Option<&str>) -> Outcome<Context> {
             None => context.to_owned(),
         };
         let dockerfile = file.unwrap_or_default().to_owned();
-        return Ok(Context { dockerfile, remote, text: None, body: Body::Nothing });
+        return Ok(Context { dockerfile, remote, body: Body::Nothing });
     }
     let dir = PathBuf::from(context);
     let real = dir.canonicalize().map_err(|_| {
@@ -112,14 +110,14 @@ pub fn find(context: &str, file: Option<&str>) -> Outcome<Context> {
     });
     let Some(dockerfile) = inside else { return Ok(beside(real, ignored, text)) };
     let body = Body::Dir { dir: real, ignore: ignored, dockerfile: dockerfile.clone(), text: None };
-    Ok(Context { dockerfile, remote: String::new(), text: Some(text), body })
+    Ok(Context { dockerfile, remote: String::new(), body })
 }
 
 /// A Dockerfile that is not in its context.
 fn beside(dir: PathBuf, ignore: Ignore, text: String) -> Context {
     let dockerfile = ELSEWHERE.to_owned();
-    let body = Body::Dir { dir, ignore, dockerfile: dockerfile.clone(), text: Some(text.clone()) };
-    Context { dockerfile, remote: String::new(), text: Some(text), body }
+    let body = Body::Dir { dir, ignore, dockerfile: dockerfile.clone(), text: Some(text) };
+    Context { dockerfile, remote: String::new(), body }
 }
 
 /// An archive or a Dockerfile from the standard input.
@@ -138,12 +136,7 @@ fn stdin(file: Option<&str>) -> Outcome<Context> {
         || compressed.iter().any(|magic| begins.starts_with(magic));
     if archive {
         let dockerfile = file.unwrap_or_default().to_owned();
-        return Ok(Context {
-            dockerfile,
-            remote: String::new(),
-            text: None,
-            body: Body::Archive(begins),
-        });
+        return Ok(Context { dockerfile, remote: String::new(), body: Body::Archive(begins) });
     }
     let mut text = begins;
     io::stdin().read_to_end(&mut text).map_err(host("read", Path::new("the input")))?;
@@ -153,12 +146,7 @@ fn stdin(file: Option<&str>) -> Outcome<Context> {
         return Err(Error::Words("--file needs a context, and the input is a Dockerfile".into()));
     }
     let dockerfile = "Dockerfile".to_owned();
-    Ok(Context {
-        dockerfile,
-        remote: String::new(),
-        text: Some(text.clone()),
-        body: Body::Alone(text),
-    })
+    Ok(Context { dockerfile, remote: String::new(), body: Body::Alone(text) })
 }
 
 impl Context {

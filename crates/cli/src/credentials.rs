@@ -13,6 +13,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE, Engine as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{ErrorKind, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -149,6 +150,38 @@ impl Config {
         Ok(Credentials { username, password, identitytoken: token, ..nobody })
     }
 
+    /// What is known, by registry, and why the rest of it cannot be had: of
+    /// all that the file names and all that the helper for every registry has.
+    /// Registries that nobody is known to are left out.
+    pub fn all(&self) -> (BTreeMap<String, Credentials>, Vec<Error>) {
+        let (mut all, mut failures) = (BTreeMap::new(), Vec::new());
+        let objects = ["auths", "credHelpers"].map(|name| self.text.get(name)?.as_object());
+        let names = objects.into_iter().flatten().flat_map(Map::keys).cloned();
+        let mut names: BTreeSet<String> = names.collect();
+        match self.listed() {
+            Ok(listed) => names.extend(listed),
+            Err(error) => failures.push(error),
+        }
+        for name in names {
+            match self.known(&name) {
+                Ok(who) if who.username.is_empty() && who.identitytoken.is_empty() => {}
+                Ok(who) => drop(all.insert(key(&name).to_owned(), who)),
+                Err(error) => failures.push(error),
+            }
+        }
+        (all, failures)
+    }
+
+    /// Registries that the helper for every one of them keeps secrets of.
+    fn listed(&self) -> Outcome<Vec<String>> {
+        let store = self.text.get("credsStore").and_then(Value::as_str);
+        let Some(store) = store.filter(|name| !name.is_empty()) else { return Ok(Vec::new()) };
+        let listed = ask(store, "list", "")?.unwrap_or_default();
+        let listed: Map<String, Value> = serde_json::from_slice(&listed)
+            .map_err(|e| Error::Answer(format!("docker-credential-{store}"), e))?;
+        Ok(listed.into_iter().map(|(name, _)| name).collect())
+    }
+
     /// Keeps what was found good; says whether it is there to be read.
     ///
     /// # Errors
@@ -281,6 +314,18 @@ mod tests {
         let known = config.known("quay.io").expect("sound");
         assert_eq!((&*known.username, &*known.password), ("a", "b:c"));
         assert!(config.known("ghcr.io").is_ok_and(|nobody| nobody.username.is_empty()));
+    }
+
+    #[test]
+    fn all_that_is_known_is_found_and_what_cannot_be_had_is_told() {
+        let config = config(
+            r#"{"auths": {"https://quay.io/v1/": {"auth": "YTpi"}, "index.docker.io": {"auth": "YTpi"},
+                "none.io": {}}, "credHelpers": {"own.io": "there-is-no-such-helper"}}"#,
+        );
+        let (all, failures) = config.all();
+        assert_eq!(all.keys().collect::<Vec<_>>(), [HUB, "quay.io"]);
+        assert_eq!(all["quay.io"].password, "b");
+        assert!(failures.len() == 1 && failures[0].to_string().contains("no-such-helper"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{filters, pruned, reclaimed, sure};
 use crate::{
     client::{Client, query},
     context::{self, Context},
-    credentials::{Config, registry_of},
+    credentials::Config,
     error::{Error, Outcome},
     progress::{self, To},
     request, show,
@@ -37,7 +37,7 @@ pub async fn build(client: &Client, words: Build) -> Outcome {
     let output = output(&words.output)?;
     let context = context::find(&words.context, words.file.as_deref())?;
     let asked = asked(&words, &context)?;
-    let mut headers = vec![("X-Registry-Config", known(&context)?)];
+    let mut headers = vec![("X-Registry-Config", known()?)];
     if !words.secret.is_empty() {
         headers.push(("X-Cofferdam-Secrets", secrets(&words.secret)?));
     }
@@ -156,19 +156,15 @@ fn asked(words: &Build, context: &Context) -> Outcome<String> {
     Ok(query(&pairs))
 }
 
-/// Who the person is to the registries that the Dockerfile names.
-fn known(context: &Context) -> Outcome<String> {
-    let config = Config::read()?;
-    let mut known = Map::new();
-    let file = context.text.as_deref().and_then(|text| dockerfile::parse(text).ok());
-    for stage in file.iter().flat_map(|file| &file.stages) {
-        let registry = registry_of(&stage.base);
-        let who = config.known(&registry)?;
-        if !(who.username.is_empty() && who.identitytoken.is_empty()) {
-            known.insert(registry, json!(who));
-        }
+/// Who the person is to every registry, as Docker's CLI says it: which of them
+/// a build asks is known to the engine alone, for variables, triggers of bases
+/// and Dockerfiles that are elsewhere name some.
+fn known() -> Outcome<String> {
+    let (known, failures) = Config::read()?.all();
+    for failure in failures {
+        eprint!("WARNING! What is kept for a registry is not sent along:\n{}", failure.report());
     }
-    Ok(BASE64_URL_SAFE.encode(Value::Object(known).to_string()))
+    Ok(BASE64_URL_SAFE.encode(json!(known).to_string()))
 }
 
 /// `--secret`, as our own engine takes them.
