@@ -55,6 +55,29 @@ impl Kitchen {
         assert_eq!(ran.code, 0, "{ran:?}\ndaemon: {}", self.engine.logged());
         self.engine.says(&["run", "--rm", "--user", "0", "made", "sh", "-c", script])
     }
+
+    /// Kinds of the cache's entries, and whether images have them, too.
+    fn cached(&self) -> Vec<(String, bool)> {
+        let used = self.asks("-X GET", "system/df?type=build-cache");
+        let entries = used["BuildCache"].as_array().expect("a list").iter();
+        let kind = |entry: &serde_json::Value| entry["Type"].as_str().expect("a kind").to_owned();
+        entries.map(|entry| (kind(entry), entry["Shared"] == true)).collect()
+    }
+
+    /// Prunes the cache; how many entries went.
+    fn prunes(&self, query: &str, filters: &str) -> usize {
+        let filters = filters.replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
+        let filters = filters.replace('[', "%5B").replace(']', "%5D");
+        let gone = self.asks("-X POST", &format!("build/prune?{query}&filters={filters}"));
+        assert!(gone["SpaceReclaimed"].is_u64(), "{gone}");
+        gone["CachesDeleted"].as_array().map_or(0, Vec::len)
+    }
+
+    fn asks(&self, how: &str, path: &str) -> serde_json::Value {
+        let socket = self.engine.socket();
+        let curl = format!("curl -sS {how} --unix-socket {} 'http://x/{path}'", socket.display());
+        serde_json::from_str(&self.engine.host().says(&curl)).expect("JSON")
+    }
 }
 
 #[test]
@@ -257,4 +280,27 @@ WORKDIR /wd/deep/root
         "755 0:0 /wd\n755 0:0 /wd/deep\n755 0:0 /wn\n755 0:0 /wn/x\n755 0:0 /wd/deep/root"
     );
     kitchen.engine.leaves_nothing();
+}
+
+#[test]
+fn build21_a_prune_takes_what_was_asked_for_and_no_more() {
+    let kitchen = Kitchen::new();
+    // The directory of the mount looks old, whatever else is done in it.
+    let dockerfile = "FROM busybox\nRUN --mount=type=cache,target=/c touch -t 200001010101 /c\n\
+                      RUN echo x > /x\n";
+    kitchen.makes(Builder::BuildKit, dockerfile, &[], "true");
+    let mut before = kitchen.cached();
+    before.sort();
+    let regular = |shared| ("regular".to_owned(), shared);
+    assert_eq!(before, [("exec.cachemount".into(), false), regular(false), regular(true)]);
+    assert_eq!(kitchen.prunes("all=1", "{\"until\":[\"1h\"]}"), 0, "it has just served");
+    kitchen.engine.says(&["system", "prune", "--force", "--filter", "until=240h"]);
+    kitchen.engine.says(&["system", "prune", "--force", "--filter", "label=none"]);
+    assert_eq!(kitchen.prunes("all=1&min-free-space=1", ""), 0, "there is room");
+    assert_eq!(kitchen.prunes("all=1&max-used-space=1000000000&reserved-space=1", ""), 0);
+    assert_eq!(kitchen.prunes("all=1", "{\"inuse\":[\"true\"]}"), 0);
+    assert_eq!(kitchen.prunes("all=1", "{\"shared\":[\"true\"],\"private\":[\"true\"]}"), 0);
+    assert_eq!(kitchen.cached().len(), 3);
+    assert_eq!(kitchen.prunes("all=1", "{\"private\":[\"true\"]}"), 2);
+    assert_eq!(kitchen.cached(), [regular(true)]);
 }

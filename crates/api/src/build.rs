@@ -10,7 +10,8 @@ use crate::query::Query;
 use crate::when;
 use base64::Engine as _;
 use engine::{
-    BuildClient, BuildError, BuildManner, BuildRoom, BuildWish, CacheEntry, Cancel, Credentials,
+    BuildClient, BuildError, BuildManner, BuildRoom, BuildWish, CacheEntry, CacheSpace, Cancel,
+    Credentials,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use spec::docker::{HostConfig, Ulimit};
@@ -312,13 +313,14 @@ pub fn prune(call: &Call) -> Outcome {
     }
     let query = &call.query;
     let filters = Filters::parse(query.text("filters"), FILTERS)?;
-    let keep = match query.number::<u64>("reserved-space")? {
-        None => query.number("keep-storage")?,
-        keep => keep,
+    let number = |name| query.number::<u64>(name);
+    let space = CacheSpace {
+        // The older name of the same.
+        reserved: number("reserved-space")?.or(number("keep-storage")?).unwrap_or(0),
+        most: number("max-used-space")?.unwrap_or(0),
+        free: number("min-free-space")?.unwrap_or(0),
     };
-    let most = query.number::<u64>("max-used-space")?;
-    let keep = keep.or(most).unwrap_or(0);
-    let pruned = call.engine.prune_build_cache(&filters.for_engine(), query.flag("all"), keep)?;
+    let pruned = call.engine.prune_build_cache(&filters.for_engine(), query.flag("all"), space)?;
     Ok(Answer::json(&Pruned {
         caches_deleted: (!pruned.removed.is_empty()).then_some(pruned.removed),
         space_reclaimed: pruned.reclaimed,
@@ -351,7 +353,7 @@ impl From<CacheEntry> for Listed {
             id: entry.id,
             kind: entry.kind,
             description: entry.description,
-            in_use: false,
+            in_use: entry.in_use,
             shared: entry.shared,
             size: entry.size,
             created_at: when::rfc3339(entry.created),

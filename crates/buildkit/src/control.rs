@@ -10,7 +10,7 @@ use crate::proto::{
     PruneRequest, SolveRequest, SolveResponse, StatusRequest, StatusResponse, Timestamp,
     UsageRecord, Version, WorkerRecord,
 };
-use engine::{CacheEntry, Filters};
+use engine::{CacheEntry, CacheSpace, Filters};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -211,7 +211,7 @@ fn record(entry: CacheEntry) -> UsageRecord {
     UsageRecord {
         id: entry.id,
         mutable: false,
-        in_use: false,
+        in_use: entry.in_use,
         size: i64::try_from(entry.size).unwrap_or(i64::MAX),
         created: time(entry.created),
         last_used: time(entry.used),
@@ -228,10 +228,15 @@ async fn prune(desk: Arc<Desk>, mut call: Call, request: PruneRequest) {
         Ok(filters) => filters,
         Err(status) => return refuse(&mut call, &status),
     };
-    let keep = u64::try_from(request.reserved_space).unwrap_or_default();
+    let bytes = |number| u64::try_from(number).unwrap_or_default();
+    let space = CacheSpace {
+        reserved: bytes(request.reserved_space),
+        most: bytes(request.max_used_space),
+        free: bytes(request.min_free_space),
+    };
     let removed = blocking(move || {
         let before = desk.engine.build_cache()?;
-        let pruned = desk.engine.prune_build_cache(&filters, request.all, keep)?;
+        let pruned = desk.engine.prune_build_cache(&filters, request.all, space)?;
         Ok(before.into_iter().filter(move |entry| pruned.removed.contains(&entry.id)))
     });
     match removed.await {
@@ -252,8 +257,8 @@ async fn prune(desk: Arc<Desk>, mut call: Call, request: PruneRequest) {
 fn filters(request: &PruneRequest) -> Result<Filters, Status> {
     // Clients say an empty filter for none.
     let filter = request.filter.iter().find(|filter| !filter.is_empty());
-    if filter.is_some() || request.max_used_space != 0 || request.min_free_space != 0 {
-        let words = "of a prune on this connection only until, all and reserved space are carried";
+    if filter.is_some() {
+        let words = "of a prune's filters only until is carried on this connection";
         return Err(Status::new(Code::Unimplemented, words));
     }
     let seconds = request.keep_duration / 1_000_000_000;

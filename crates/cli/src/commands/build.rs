@@ -271,13 +271,21 @@ pub async fn prune(client: &Client, words: BuilderPrune) -> Outcome {
         return Ok(0);
     }
     let keep = words.reserved_space.as_deref().map(request::bytes).transpose()?;
+    reclaimed(prune_cache(client, words.all, &words.filter, keep).await?)
+}
+
+/// Has the cache pruned, and shows what went; how many bytes that freed.
+pub async fn prune_cache(
+    client: &Client,
+    all: bool,
+    filter: &[String],
+    keep: Option<i64>,
+) -> Outcome<u64> {
     let asked = query(&[
-        ("filters", &filters(&words.filter)?),
-        ("all", if words.all { "1" } else { "" }),
+        ("filters", &filters(filter)?),
+        ("all", if all { "1" } else { "" }),
         ("reserved-space", &keep.map_or(String::new(), |n| n.to_string())),
     ]);
     let gone: Value = client.post(&format!("/build/prune{asked}"), &json!({})).await?;
-    let freed =
-        pruned("Deleted build cache objects", &gone["CachesDeleted"], &gone["SpaceReclaimed"])?;
-    reclaimed(freed)
+    pruned("Deleted build cache objects", &gone["CachesDeleted"], &gone["SpaceReclaimed"])
 }

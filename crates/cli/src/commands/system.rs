@@ -1,8 +1,8 @@
 //! The engine as a whole: inspect, df, prune, info, version, audit.
 
-use super::{containers, images, info, networks, pruned, reclaimed, sure, volumes};
+use super::{containers, images, info, networks, reclaimed, sure, volumes};
 use crate::{
-    client::{Client, escape, query},
+    client::{Client, escape},
     error::{Error, Outcome},
     show::{self, Listing, plain},
     template,
@@ -146,8 +146,9 @@ pub async fn info(client: &Client, words: Format) -> Outcome {
 /// `system prune`
 pub async fn prune(client: &Client, words: Prune) -> Outcome {
     let volumes_too = if words.volumes { ", all unused anonymous volumes" } else { "" };
+    let cache = if words.all { "all build cache" } else { "unused build cache" };
     let what = format!(
-        "all stopped containers, all networks not used by at least one container, all dangling images{volumes_too}"
+        "all stopped containers, all networks not used by at least one container, all dangling images{volumes_too}, {cache}"
     );
     if !sure(words.force, &what)? {
         return Ok(0);
@@ -159,9 +160,10 @@ pub async fn prune(client: &Client, words: Prune) -> Outcome {
         freed += volumes::prune(client, each()).await?.unwrap_or(0);
     }
     freed += images::prune(client, Prune { all: words.all, ..each() }).await?.unwrap_or(0);
-    let cache: Value = client.post(&format!("/build/prune{}", query(&[])), &json!({})).await?;
-    let cached = &cache["SpaceReclaimed"];
-    freed += pruned("Deleted build cache objects", &cache["CachesDeleted"], cached)?;
+    // It has no labels: whoever asks for some means something else.
+    if !words.filter.iter().any(|filter| filter.trim().starts_with("label")) {
+        freed += super::build::prune_cache(client, words.all, &words.filter, None).await?;
+    }
     reclaimed(freed)
 }
 

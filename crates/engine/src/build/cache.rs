@@ -1,7 +1,12 @@
 //! What earlier builds came to, listed and removed.
 
+use super::mounts;
 use crate::{Engine, Error, Filters, Nanos, error::Doing, usage};
-use std::{collections::HashSet, fs};
+use std::{
+    collections::HashSet,
+    fs,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// One entry of the build cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +24,43 @@ pub struct CacheEntry {
     pub size: u64,
     /// An image has it, too.
     pub shared: bool,
+    /// A step works in it at this moment.
+    pub in_use: bool,
     /// When it was made.
     pub created: Nanos,
     /// When it served last.
     pub used: Nanos,
     /// How many builds it has served.
     pub uses: u64,
+}
+
+/// How much of the build cache may stay, in bytes; 0 where nothing was said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheSpace {
+    /// So much may stay in any case.
+    pub reserved: u64,
+    /// No more than this stays.
+    pub most: u64,
+    /// So much of the disk is to be free.
+    pub free: u64,
+}
+
+impl CacheSpace {
+    /// How much of `total` bytes may stay on a disk with `free` bytes to
+    /// spare; nothing where nothing was said.
+    ///
+    /// Source: BuildKit's `calculateKeepBytes`; where room on the disk was all
+    /// that was asked and it is there, nothing goes (BuildKit lets all go).
+    fn keep(self, total: u64, free: u64) -> u64 {
+        let missing = self.free.saturating_sub(free);
+        let most = match (self.most, missing) {
+            (0, 0) if self.free > 0 && self.reserved == 0 => total,
+            (most, 0) => most,
+            (0, missing) => total.saturating_sub(missing),
+            (most, missing) => most.min(total.saturating_sub(missing)),
+        };
+        most.max(self.reserved)
+    }
 }
 
 /// What a prune took away.
@@ -48,6 +84,7 @@ impl Engine {
         for step in house.images.steps()? {
             entries.push(CacheEntry {
                 shared: images.contains(&step.id),
+                in_use: false,
                 id: step.key,
                 parent: step.parent,
                 kind: "regular",
@@ -66,9 +103,10 @@ impl Engine {
         for mount in mounts {
             let mount = mount.doing("read", &dir)?;
             let path = mount.path();
-            let time = mount.metadata().and_then(|meta| meta.modified()).doing("look at", &path)?;
-            let time = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            let time = u64::try_from(time.as_nanos()).unwrap_or(0);
+            let found = mount.metadata().doing("look at", &path)?;
+            // Not every file system knows when something was made.
+            let made = found.created().or_else(|_| found.modified()).doing("look at", &path)?;
+            let used = fs::metadata(mounts::mark(&path)).and_then(|mark| mark.modified());
             entries.push(CacheEntry {
                 id: mount.file_name().to_string_lossy().into_owned(),
                 parent: String::new(),
@@ -76,8 +114,10 @@ impl Engine {
                 description: "a directory of RUN --mount=type=cache".into(),
                 size: usage::measure(&path)?,
                 shared: false,
-                created: time,
-                used: time,
+                in_use: mounts::in_use(&path),
+                created: nanos(made),
+                // Of a daemon that left no marks: since it was made.
+                used: nanos(used.unwrap_or(made)),
                 uses: 0,
             });
         }
@@ -85,8 +125,8 @@ impl Engine {
     }
 
     /// Removes entries that `until`, `id` and the like let go, the longest
-    /// unused first, until no more than `keep` bytes are left. Without `all`,
-    /// what images have stays.
+    /// unused first, until no more is left than may stay. Without `all`, what
+    /// images have stays; what a step works in stays always.
     ///
     /// # Errors
     /// A filter that is not known; what the host said.
@@ -94,7 +134,7 @@ impl Engine {
         &self,
         filters: &Filters,
         all: bool,
-        keep: u64,
+        space: CacheSpace,
     ) -> Result<CachePruned, Error> {
         filters.only(&[
             "until",
@@ -112,16 +152,24 @@ impl Engine {
             None => filters.until_of("unused-for", now)?,
             until => until,
         };
+        let in_use = filters.yes("inuse")?;
+        let shared = filters.yes("shared")?;
+        let private = filters.yes("private")?;
         let mut entries = self.build_cache()?;
         entries.sort_by_key(|entry| entry.used);
         let mut left: u64 = entries.iter().map(|entry| entry.size).sum();
+        let data = &self.0.paths.data;
+        let disk = rustix::fs::statvfs(data).doing("measure the disk of", data)?;
+        let keep = space.keep(left, disk.f_bavail.saturating_mul(disk.f_frsize));
+        let room = self.0.room()?;
         let mut pruned = CachePruned::default();
         let mut steps = Vec::new();
         for entry in entries {
-            let dir = self.0.paths.data.join("build/mounts").join(&entry.id);
-            let used = entry.kind != "regular" && super::mounts::in_use(&dir);
-            let stays = used
+            let stays = entry.in_use
                 || (entry.shared && !all)
+                || in_use.is_some_and(|wanted| wanted != entry.in_use)
+                || shared.is_some_and(|wanted| wanted != entry.shared)
+                || private.is_some_and(|wanted| wanted == entry.shared)
                 || until.is_some_and(|until| entry.used >= until)
                 || left <= keep && keep > 0
                 || !filters.fits("id", &entry.id)
@@ -131,16 +179,46 @@ impl Engine {
             if stays {
                 continue;
             }
-            left = left.saturating_sub(entry.size);
             if entry.kind == "regular" {
                 steps.push(entry.id.clone());
             } else {
-                snapshot::remove(&dir)?;
+                let dir = data.join("build/mounts").join(&entry.id);
+                let place = room.place()?;
+                if !mounts::take_away(&dir, &place)? {
+                    continue;
+                }
+                snapshot::remove(&place)?;
                 pruned.reclaimed += entry.size;
             }
+            left = left.saturating_sub(entry.size);
             pruned.removed.push(entry.id);
         }
         pruned.reclaimed += self.0.images.forget_steps(&steps)?;
         Ok(pruned)
+    }
+}
+
+fn nanos(time: SystemTime) -> Nanos {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_stay_is_what_every_wish_allows() {
+        let keep = |reserved, most, free| CacheSpace { reserved, most, free }.keep(100, 30);
+        assert_eq!(keep(0, 0, 0), 0, "all goes");
+        assert_eq!(keep(40, 0, 0), 40);
+        assert_eq!(keep(0, 60, 0), 60);
+        assert_eq!(keep(70, 60, 0), 70, "what is reserved outranks the most");
+        assert_eq!(keep(0, 0, 30), 100, "there is room");
+        assert_eq!(keep(0, 0, 50), 80);
+        assert_eq!(keep(0, 60, 50), 60);
+        assert_eq!(keep(0, 90, 50), 80);
+        assert_eq!(keep(95, 90, 50), 95);
+        assert_eq!(keep(0, 0, 500), 0);
     }
 }

@@ -31,7 +31,7 @@ mod stage;
 mod stubs;
 mod wish;
 
-pub use cache::{CacheEntry, CachePruned};
+pub use cache::{CacheEntry, CachePruned, CacheSpace};
 pub use error::BuildError;
 pub use room::BuildRoom;
 pub(crate) use room::sweep;

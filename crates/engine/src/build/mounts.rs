@@ -8,13 +8,14 @@
 use super::{
     agent::Agent, bases::Origin, error::BuildError, job::Stopped, run::script, stage::Stage, stubs,
 };
-use crate::error::Doing;
+use crate::{Error, error::Doing};
 use build::{Counts, Target, clean, config::absolute};
 use dockerfile::{Command, Held, Mount, MountKind, Sharing};
 use spec::docker::{BindOptions, Config, HostConfig, TmpfsOptions};
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
+    io::ErrorKind,
     os::{
         fd::{AsFd as _, AsRawFd as _},
         unix::{
@@ -24,6 +25,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 /// Where an agent's socket is seen.
@@ -44,6 +46,42 @@ pub(super) fn in_use(dir: &Path) -> bool {
     let locked = LOCKED.0.lock().unwrap_or_else(PoisonError::into_inner);
     let alone = locked.as_ref().is_some_and(|locked| locked.contains(dir));
     alone || shared().contains_key(dir)
+}
+
+/// Moves a cache mount elsewhere, unless a step works in it or it is gone; says
+/// whether it did. A step that begins meanwhile finds it whole or not at all.
+pub(super) fn take_away(dir: &Path, place: &Path) -> Result<bool, Error> {
+    let locked = LOCKED.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let shared = shared();
+    if shared.contains_key(dir) || locked.as_ref().is_some_and(|locked| locked.contains(dir)) {
+        return Ok(false);
+    }
+    match fs::rename(dir, place) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        renamed => renamed.doing("move away", dir)?,
+    }
+    let mark = mark(dir);
+    match fs::remove_file(&mark) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        removed => removed.doing("remove", &mark).map(|()| true),
+    }
+}
+
+/// The file whose time tells when a cache mount served last: what steps do to
+/// the directory itself tells nothing.
+pub(super) fn mark(dir: &Path) -> PathBuf {
+    let build = dir.parent().and_then(Path::parent).unwrap_or(dir);
+    build.join("used").join(dir.file_name().unwrap_or_default())
+}
+
+fn serves(dir: &Path) -> Result<(), Error> {
+    let mark = mark(dir);
+    let marks = mark.parent().unwrap_or(&mark);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(marks).doing("create", marks)?;
+    let mut options = fs::File::options();
+    let file = options.write(true).create(true).truncate(false).open(&mark);
+    let file = file.doing("create", &mark)?;
+    file.set_modified(SystemTime::now()).doing("change the time of", &mark)
 }
 
 fn shared() -> std::sync::MutexGuard<'static, BTreeMap<PathBuf, u32>> {
@@ -306,6 +344,7 @@ fn cache(
             renamed => renamed.doing("rename into place", &dir)?,
         }
     }
+    serves(&dir)?;
     Ok((dir, *read_only))
 }
 
@@ -406,6 +445,11 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
+        for dir in self.locked.iter().chain(&self.shared).filter(|dir| dir.is_dir()) {
+            if let Err(error) = serves(dir) {
+                tracing::warn!(%error, "when a cache mount served last is not written down");
+            }
+        }
         let mut locked = LOCKED.0.lock().unwrap_or_else(PoisonError::into_inner);
         for dir in &self.locked {
             locked.get_or_insert_default().remove(dir);
@@ -421,5 +465,28 @@ impl Drop for Live {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_goes_whole_and_not_while_it_serves() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let (dir, place) = (scratch.path().join("mounts/one"), scratch.path().join("place"));
+        fs::create_dir_all(&dir).expect("scratch");
+        serves(&dir).expect("noted");
+        shared().insert(dir.clone(), 1);
+        assert!(in_use(&dir) && !take_away(&dir, &place).expect("asked"));
+        shared().remove(&dir);
+        let mut live = Live::default();
+        assert_eq!(live.lock_one_of(&dir), dir);
+        assert!(!take_away(&dir, &place).expect("asked"));
+        drop(live);
+        assert!(mark(&dir).is_file() && take_away(&dir, &place).expect("asked"));
+        assert!(place.is_dir() && !dir.exists() && !mark(&dir).exists());
+        assert!(!take_away(&dir, &place).expect("gone already"));
     }
 }

@@ -5,6 +5,7 @@
 //!                        /mounts/N   what a RUN sees for its time
 //!                        /containers/N  the root that a COPY writes to
 //!   DATA/build/mounts/<hex>          cache mounts, which stay
+//!   DATA/build/used/<hex>            when each served last
 //!   RUN/build/<id>/N                 secrets and sockets: never on a disk
 //! ```
 //!
