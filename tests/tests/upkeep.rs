@@ -275,3 +275,36 @@ fn df_counts_the_files_that_are_there() {
     }
     engine.leaves_nothing();
 }
+
+#[test]
+fn what_cannot_be_measured_or_read_does_not_hide_the_rest() {
+    let engine = Engine::new();
+    import(&engine, "good:1", 1000);
+    import(&engine, "bad:1", 1000);
+    // Deeper than any path may be.
+    let deep = "n=$(printf %0200d 0); i=0; while [ $i -lt 30 ]; do i=$((i + 1)); \
+                mkdir $n && cd -P $n || exit 1; done; echo four > f";
+    let ran = engine.container(&["-v", "data:/v", "-w", "/v"], deep);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for cli in BOTH {
+        let volumes = "{{range .Volumes}}{{.Name}} {{.Size}}{{end}}";
+        let said = engine.says_as(cli, &["system", "df", "-v", "--format", volumes]);
+        assert_eq!(said, "data 5B", "{cli:?}");
+    }
+    let id = engine.inspect("bad:1", "{{.Id}}");
+    let document = format!("$(find {} -type f -name {})", engine.data_root().display(), &id[7..]);
+    engine.host().says(&format!("test -f {document} && echo '{{}}' > {document}"));
+    for cli in BOTH {
+        let images = engine.says_as(cli, &["images", "--format", "{{.Repository}}"]);
+        let has = |name| images.lines().any(|line| line == name);
+        assert!(has("good") && has("busybox") && !has("bad"), "{cli:?} {images}");
+        for words in [["system", "df"], ["image", "prune"], ["builder", "prune"]] {
+            let force: &[&str] = if words[1] == "df" { &[] } else { &["--force"] };
+            engine.says_as(cli, &[&words, force].concat());
+        }
+    }
+    assert!(engine.logged().contains("an image cannot be listed"), "{}", engine.logged());
+    let checked = engine.run(&["system", "check"]);
+    assert!(checked.out.contains(&id[7..19]) || checked.out.contains("bad"), "{checked:?}");
+    engine.leaves_nothing();
+}

@@ -1,13 +1,11 @@
 //! What things take, and what they may take.
 
-use crate::{
-    Container, Engine, Error, ImageSummary, Size, Volume, error::Doing, house::House, top,
-};
+use crate::{Container, Engine, Error, ImageSummary, Size, Volume, house::House, top};
 use spec::{
     Digest,
     docker::{HostConfig, RestartPolicy},
 };
-use std::{collections::HashSet, fs, io, os::unix::fs::MetadataExt, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 /// Answer of `top`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,12 +67,16 @@ impl Engine {
                 Ok(size) => usage.containers.push((container, size)),
                 // Removed meanwhile.
                 Err(_) if house.roster.get(&container.id).is_none() => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let id = &container.id;
+                    tracing::warn!(%id, %error, "a container counts nothing");
+                    usage.containers.push((container, Size::default()));
+                }
             }
         }
         // What is mounted on others takes no room here, and may be far away.
         for volume in self.volumes().into_iter().filter(Volume::is_plain) {
-            let size = measure(Path::new(&volume.mountpoint))?;
+            let size = measure(Path::new(&volume.mountpoint));
             usage.volumes.push((volume, size));
         }
         Ok(usage)
@@ -94,30 +96,13 @@ impl Engine {
     }
 }
 
-/// Bytes of all files below a directory, without following links or leaving
-/// its file system. What goes meanwhile counts nothing.
-pub(crate) fn measure(dir: &Path) -> Result<u64, Error> {
-    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let mut sum = 0;
-    let mut dirs = vec![dir.to_owned()];
-    let mut counted = HashSet::new();
-    while let Some(dir) = dirs.pop() {
-        let entries = match fs::read_dir(&dir) {
-            Err(error) if missing(&error) => continue,
-            entries => entries.doing("read", &dir)?,
-        };
-        for entry in entries {
-            let path = entry.doing("read", &dir)?.path();
-            match fs::symlink_metadata(&path) {
-                Ok(found) if found.is_dir() => dirs.push(path),
-                Ok(found) if found.nlink() > 1 && !counted.insert((found.dev(), found.ino())) => {}
-                Ok(found) => sum += found.len(),
-                Err(error) if missing(&error) => {}
-                Err(error) => return Err(error).doing("look at", &path),
-            }
-        }
-    }
-    Ok(sum)
+/// Bytes of all files below a directory. One that cannot be measured counts
+/// nothing and is told: the rest of a list must not be lost for it.
+pub(crate) fn measure(dir: &Path) -> u64 {
+    snapshot::measure(dir).unwrap_or_else(|error| {
+        tracing::warn!(dir = %dir.display(), %error, "a directory counts nothing");
+        0
+    })
 }
 
 /// Lays the limits that are set over those that a container has.
@@ -160,6 +145,7 @@ pub(crate) fn merge(host: &mut HostConfig, wish: &HostConfig) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn an_update_changes_what_it_names_and_nothing_else() {
@@ -177,7 +163,7 @@ mod tests {
         fs::create_dir(dir.path().join("sub")).expect("made");
         fs::write(dir.path().join("sub/a"), [0; 100]).expect("written");
         fs::hard_link(dir.path().join("sub/a"), dir.path().join("b")).expect("linked");
-        assert_eq!(measure(dir.path()).expect("measured"), 100);
-        assert_eq!(measure(&dir.path().join("nonesuch")).expect("nothing there"), 0);
+        assert_eq!(measure(dir.path()), 100);
+        assert_eq!(measure(&dir.path().join("nonesuch")), 0);
     }
 }

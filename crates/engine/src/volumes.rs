@@ -318,7 +318,7 @@ impl Engine {
             if !wanted {
                 continue;
             }
-            let size = crate::usage::measure(volume.mountpoint.as_ref())?;
+            let size = crate::usage::measure(volume.mountpoint.as_ref());
             match self.0.drop_volume(&volume.name) {
                 Ok(()) => {
                     pruned.removed.push(volume.name);

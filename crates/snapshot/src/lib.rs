@@ -48,6 +48,6 @@ pub use ids::IdRange;
 pub use limits::Limits;
 pub use reader::Reader;
 pub use recipe::{Recipe, repack};
-pub use root::{Root, mount_read_only, remove};
+pub use root::{Root, measure, mount_read_only, remove};
 pub use transfer::{PathStat, PutOptions, export, get, put, stat};
 pub use unpack::{ROOT as LAYER_ROOT, Unpacked, unpack};

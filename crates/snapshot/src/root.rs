@@ -143,6 +143,18 @@ impl Root {
     }
 }
 
+/// Bytes of the files below a directory of the engine's own, each counted
+/// once, however deep; a directory that is missing has none.
+///
+/// # Errors
+/// What the host said.
+pub fn measure(path: &Path) -> Result<u64, Error> {
+    match tree::open_dir(path) {
+        Err(Errno::NOENT) => Ok(0),
+        opened => tree::size(opened.doing("open", path)?.as_fd()).doing("measure", path),
+    }
+}
+
 /// Removes a directory of the engine's own and all below it, however deep;
 /// missing is no error.
 ///

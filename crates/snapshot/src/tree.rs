@@ -122,14 +122,44 @@ fn empty(dir: BorrowedFd<'_>, top: BorrowedFd<'_>, depth: usize, hoisted: &mut u
     Ok(())
 }
 
-/// Bytes of all regular files below, each inode once.
+/// A directory that is being measured.
+struct Level {
+    /// Open while something in it is; of deep ones the last alone is.
+    dir: Option<OwnedFd>,
+    /// Device and inode.
+    id: (u64, u64),
+    /// What is yet to be looked at.
+    names: Vec<CString>,
+}
+
+impl Level {
+    fn of(dir: OwnedFd) -> Result<Self> {
+        let stat = fs::fstat(&dir)?;
+        Ok(Self { id: (stat.st_dev, stat.st_ino), names: names(&dir)?, dir: Some(dir) })
+    }
+}
+
+/// Bytes of all regular files below, each inode once, however deep. What is
+/// moved or removed meanwhile counts or not.
 pub(crate) fn size(dir: BorrowedFd<'_>) -> Result<u64> {
     let mut seen = std::collections::HashSet::new();
     let mut total = 0;
-    let mut open = vec![(dir.try_clone_to_owned().map_err(|_| Errno::MFILE)?, names(dir)?)];
-    while let Some((dir, names)) = open.last_mut() {
-        let Some(name) = names.pop() else {
-            open.pop();
+    let mut levels = vec![Level::of(dir.try_clone_to_owned().map_err(|_| Errno::MFILE)?)?];
+    while let Some(level) = levels.last_mut() {
+        // Lost: it was moved while something in it was measured.
+        let Some(dir) = &level.dir else {
+            levels.pop();
+            continue;
+        };
+        let Some(name) = level.names.pop() else {
+            let dir = levels.pop().and_then(|level| level.dir);
+            if let (Some(dir), Some(above)) = (dir, levels.last_mut())
+                && above.dir.is_none()
+            {
+                above.dir = open_dir_at(dir.as_fd(), b"..").ok().filter(|found| {
+                    fs::fstat(found).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == above.id)
+                });
+            }
             continue;
         };
         let stat = match stat_at(dir.as_fd(), name.to_bytes()) {
@@ -138,13 +168,18 @@ pub(crate) fn size(dir: BorrowedFd<'_>) -> Result<u64> {
             Err(e) => return Err(e),
         };
         match kind(&stat) {
-            FileType::RegularFile if stat.st_nlink == 1 || seen.insert(stat.st_ino) => {
+            FileType::RegularFile
+                if stat.st_nlink == 1 || seen.insert((stat.st_dev, stat.st_ino)) =>
+            {
                 total += stat.st_size.unsigned_abs();
             }
             FileType::Directory => match open_dir_at(dir.as_fd(), name.to_bytes()) {
                 Ok(child) => {
-                    let inside = self::names(&child)?;
-                    open.push((child, inside));
+                    let child = Level::of(child)?;
+                    if levels.len() > DEEP {
+                        levels.last_mut().expect("this one").dir = None;
+                    }
+                    levels.push(child);
                 }
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(e) => return Err(e),
@@ -158,6 +193,29 @@ pub(crate) fn size(dir: BorrowedFd<'_>) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_deeper_than_any_path_is_measured_with_few_descriptors() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let top = open_dir(scratch.path()).expect("open");
+        let mut dir = top.try_clone().expect("clone");
+        for _ in 0..3000 {
+            for name in ["a", "z"] {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+                let file = fs::openat(&dir, name, flags, Mode::RWXU).expect("create");
+                fs::ftruncate(&file, 5).expect("write");
+            }
+            fs::mkdirat(&dir, "d", Mode::RWXU).expect("mkdir");
+            dir = open_dir_at(dir.as_fd(), b"d").expect("open");
+        }
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let few = rustix::process::Rlimit { current: Some(512), ..limit };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, few).expect("fewer");
+        let size = size(top.as_fd());
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("as before");
+        assert_eq!(size, Ok(3000 * 10));
+        remove(CWD, scratch.path().as_os_str().as_encoded_bytes()).expect("removed");
+    }
 
     #[test]
     fn a_tree_deeper_than_any_path_is_removed() {

@@ -112,7 +112,7 @@ impl Engine {
                 parent: String::new(),
                 kind: "exec.cachemount",
                 description: "a directory of RUN --mount=type=cache".into(),
-                size: usage::measure(&path)?,
+                size: usage::measure(&path),
                 shared: false,
                 in_use: mounts::in_use(&path),
                 created: nanos(made),
