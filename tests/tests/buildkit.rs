@@ -202,13 +202,13 @@ fn contexts_come_from_other_directories_and_from_the_input() {
     kitchen.builds("FROM made\nRUN test -e /b\n", &["--build-context", image]);
     let mut command =
         kitchen.engine.command(Cli::Docker, &["build", "-t", "piped", "--progress=plain", "-"]);
+    kitchen.file("Dockerfile", "FROM busybox\nCOPY a /from-input\n");
     let tar = format!("tar -C {} -c .", kitchen.context.display());
     let mut tar = std::process::Command::new("sh")
         .args(["-c", &tar])
         .stdout(Stdio::piped())
         .spawn()
         .expect("tar starts");
-    kitchen.file("Dockerfile", "FROM busybox\nCOPY a /from-input\n");
     // Its own way to the directory it is in leads through another namespace.
     command.env("PWD", std::env::current_dir().expect("there"));
     command.stdin(tar.stdout.take().expect("piped"));
