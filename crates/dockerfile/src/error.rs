@@ -184,6 +184,9 @@ pub enum WordError {
     /// Variables that hold variables grow without a bound.
     #[error("it grows beyond {0} bytes")]
     TooLong(usize),
+    /// Patterns and values that are both long.
+    #[error("its patterns are too long for what they are held against")]
+    TooMuch,
     #[error("its substitutions are nested more than {0} deep")]
     TooDeep(usize),
 }

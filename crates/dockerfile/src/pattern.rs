@@ -1,8 +1,10 @@
 //! The patterns of `${x#p}`, `${x%p}` and `${x/p/r}`: `*`, `?` and escapes,
 //! no brackets. Neither `*` nor `?` crosses a line.
 //!
-//! Matched by walking all states at once, so that no pattern is slow: the
-//! work is at most the pattern's length times the value's.
+//! Matched by walking all states at once: the work of a match is at most the
+//! pattern's length times the value's, and there is one for each place of the
+//! value where all are replaced. What is left of the [work](WORK) that a word
+//! may be is handed through, for both texts may be long and hostile.
 
 use crate::error::WordError;
 
@@ -12,6 +14,10 @@ enum Part {
     Any,
     Letter(char),
 }
+
+/// How often a part of a pattern may be held against a letter, for one word:
+/// a fraction of a second.
+pub(crate) const WORK: u64 = 1 << 26;
 
 pub(crate) struct Pattern(Vec<Part>);
 
@@ -40,29 +46,44 @@ impl Pattern {
         Ok(Self(parts))
     }
 
-    pub fn without_prefix(&self, value: &str, longest: bool) -> String {
+    pub fn without_prefix(
+        &self,
+        value: &str,
+        longest: bool,
+        work: &mut u64,
+    ) -> Result<String, WordError> {
         let value: Vec<char> = value.chars().collect();
-        let from = ends(&self.0, &value, longest).unwrap_or(0);
-        value[from..].iter().collect()
+        let from = ends(&self.0, &value, longest, work)?.unwrap_or(0);
+        Ok(value[from..].iter().collect())
     }
 
-    pub fn without_suffix(&self, value: &str, longest: bool) -> String {
+    pub fn without_suffix(
+        &self,
+        value: &str,
+        longest: bool,
+        work: &mut u64,
+    ) -> Result<String, WordError> {
         let parts: Vec<Part> = self.0.iter().rev().copied().collect();
         let value: Vec<char> = value.chars().rev().collect();
-        let from = ends(&parts, &value, longest).unwrap_or(0);
-        value[from..].iter().rev().collect()
+        let from = ends(&parts, &value, longest, work)?.unwrap_or(0);
+        Ok(value[from..].iter().rev().collect())
     }
 
-    /// The first match, or all, replaced; none if that is longer than `limit`
-    /// bytes.
-    pub fn replaced(&self, value: &str, new: &str, all: bool, limit: usize) -> Option<String> {
+    /// The first match, or all, replaced; no longer than `limit` bytes.
+    pub fn replaced(
+        &self,
+        value: &str,
+        new: &str,
+        all: bool,
+        (limit, work): (usize, &mut u64),
+    ) -> Result<String, WordError> {
         let value: Vec<char> = value.chars().collect();
         let mut out = String::new();
         let mut at = 0;
         // Where the last match ended: an empty one right behind it is none.
         let mut behind = None;
         while at <= value.len() && out.len() <= limit {
-            match ends(&self.0, &value[at..], true) {
+            match ends(&self.0, &value[at..], true, work)? {
                 Some(0) if behind == Some(at) => {}
                 Some(length) => {
                     out.push_str(new);
@@ -83,13 +104,19 @@ impl Pattern {
             at += 1;
         }
         out.extend(value.get(at..).unwrap_or_default());
-        (out.len() <= limit).then_some(out)
+        if out.len() > limit { Err(WordError::TooLong(limit)) } else { Ok(out) }
     }
 }
 
 /// Where a match that begins with the value ends: the nearest such place, or
 /// the farthest.
-fn ends(parts: &[Part], value: &[char], longest: bool) -> Option<usize> {
+fn ends(
+    parts: &[Part],
+    value: &[char],
+    longest: bool,
+    work: &mut u64,
+) -> Result<Option<usize>, WordError> {
+    let letter = parts.len() as u64 + 1;
     // `live[i]`: the parts before i are matched.
     let mut live = vec![false; parts.len() + 1];
     live[0] = true;
@@ -99,6 +126,7 @@ fn ends(parts: &[Part], value: &[char], longest: bool) -> Option<usize> {
         if best.is_some() && !longest {
             break;
         }
+        *work = work.checked_sub(letter).ok_or(WordError::TooMuch)?;
         let mut next = vec![false; parts.len() + 1];
         for (i, part) in parts.iter().enumerate().filter(|(i, _)| live[*i]) {
             match part {
@@ -117,7 +145,7 @@ fn ends(parts: &[Part], value: &[char], longest: bool) -> Option<usize> {
             best = Some(at + 1);
         }
     }
-    best
+    Ok(best)
 }
 
 /// A star may be nothing.

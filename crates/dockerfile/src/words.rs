@@ -4,7 +4,10 @@
 //! Source: "Environment replacement" in the Dockerfile reference; where it
 //! is silent, what BuildKit does.
 
-use crate::{error::WordError, pattern::Pattern};
+use crate::{
+    error::WordError,
+    pattern::{Pattern, WORK},
+};
 
 /// The most that one expanded word may hold: no program could be given a
 /// longer one (`MAX_ARG_STRLEN` is 128 KiB), and `ARG b=$a$a` in every line
@@ -70,8 +73,15 @@ impl Words<'_> {
     }
 
     pub(crate) fn lex(&self, text: &str, keep: Keep) -> Result<Expanded, WordError> {
-        let mut lexer =
-            Lexer { words: self, keep, text: text.chars().collect(), at: 0, depth: 0, grown: 0 };
+        let mut lexer = Lexer {
+            words: self,
+            keep,
+            text: text.chars().collect(),
+            at: 0,
+            depth: 0,
+            grown: 0,
+            work: WORK,
+        };
         lexer.until(None, keep.escapes)
     }
 }
@@ -84,6 +94,8 @@ struct Lexer<'a> {
     depth: usize,
     /// Characters that variables have put in.
     grown: usize,
+    /// What matching patterns may still cost.
+    work: u64,
 }
 
 impl Lexer<'_> {
@@ -281,9 +293,9 @@ impl Lexer<'_> {
                 };
                 let pattern = Pattern::read(word)?;
                 if modifier == '#' {
-                    pattern.without_prefix(&value, longest)
+                    pattern.without_prefix(&value, longest, &mut self.work)?
                 } else {
-                    pattern.without_suffix(&value, longest)
+                    pattern.without_suffix(&value, longest, &mut self.work)?
                 }
             }
         })
@@ -299,9 +311,7 @@ impl Lexer<'_> {
             None if self.keep.unset => Ok(format!("${{{name}/{pattern}/{new}}}")),
             value => {
                 let value = value.unwrap_or_default();
-                Pattern::read(&pattern)?
-                    .replaced(&value, &new, all, LONGEST)
-                    .ok_or(WordError::TooLong(LONGEST))
+                Pattern::read(&pattern)?.replaced(&value, &new, all, (LONGEST, &mut self.work))
             }
         }
     }

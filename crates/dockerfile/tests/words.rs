@@ -112,6 +112,25 @@ fn replacements() {
 }
 
 #[test]
+fn long_patterns_on_long_values_are_refused_before_they_take_hours() {
+    let long = |name: &str| {
+        Some(match name {
+            "p" => "*a".repeat(1000) + "b",
+            "s" => "b".to_owned() + &"a*".repeat(1000),
+            _ => "a".repeat(1 << 18),
+        })
+    };
+    let words = Words { escape: '\\', scope: &long };
+    for text in ["${v//$p/x}", "${v/$p/x}", "${v#$p}", "${v%%$s}"] {
+        assert_eq!(words.word(text), Err(WordError::TooMuch), "{text}");
+    }
+    // Each word may be as much.
+    for _ in 0..3 {
+        assert!(words.word("${v//a/bc}").is_ok());
+    }
+}
+
+#[test]
 fn what_a_variable_holds_is_split_and_what_is_quoted_is_not() {
     let split = |text| WORDS.split(text).expect("words");
     assert_eq!(split("80 $TWO"), ["80", "one", "two"]);
