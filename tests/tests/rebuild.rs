@@ -1,8 +1,13 @@
 //! BUILD: what a second build takes over from the first, and what stages take
 //! over from each other, through both of Docker's doors.
 
-use promises::{Cli, Engine, Ran};
-use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Stdio};
+use promises::{Cli, Engine, Ran, until};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
 
 /// Docker's builders: which of them the CLI speaks to is a variable's matter.
 const BOTH: [Builder; 2] = [Builder::Classic, Builder::BuildKit];
@@ -38,14 +43,19 @@ impl Kitchen {
         self
     }
 
-    fn build(&self, builder: Builder, dockerfile: &str, words: &[&str]) -> Ran {
-        self.file("Dockerfile", dockerfile);
-        let context = self.context.display().to_string();
-        let words = [&["build", "-t", "made"], words, &[&context]].concat();
-        let mut command = self.engine.command(Cli::Docker, &words);
+    fn command(&self, builder: Builder, words: &[&str]) -> Command {
+        let mut command =
+            self.engine.command(Cli::Docker, &[&["build", "-t", "made"], words].concat());
         let buildkit = if builder == Builder::BuildKit { "1" } else { "0" };
         command.env("DOCKER_BUILDKIT", buildkit).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn build(&self, builder: Builder, dockerfile: &str, words: &[&str]) -> Ran {
+        self.file("Dockerfile", dockerfile);
+        let context = self.context.display().to_string();
+        let mut command = self.command(builder, &[words, &[&context]].concat());
         promises::finish(command.spawn().expect("starts"), "a build")
     }
 
@@ -303,4 +313,65 @@ fn build21_a_prune_takes_what_was_asked_for_and_no_more() {
     assert_eq!(kitchen.cached().len(), 3);
     assert_eq!(kitchen.prunes("all=1", "{\"private\":[\"true\"]}"), 2);
     assert_eq!(kitchen.cached(), [regular(true)]);
+}
+
+/// A server that takes calls and never says a word.
+struct Silent(Child, String);
+
+impl Silent {
+    fn start(engine: &Engine) -> Self {
+        let script = "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', 0)); \
+                      s.listen(); print(s.getsockname()[1], flush=True); time.sleep(1000)";
+        let mut command = engine.host().command("python3");
+        let mut child =
+            command.args(["-c", script]).stdout(Stdio::piped()).spawn().expect("starts");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("piped");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).expect("a line");
+        Self(child, line.trim().to_owned())
+    }
+
+    fn calls(&self, engine: &Engine) -> usize {
+        let ss = format!("ss -Htn state established dst 127.0.0.1:{}", self.1);
+        engine.host().says(&ss).lines().count()
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn build22_a_client_that_leaves_takes_along_what_is_fetched_for_it() {
+    let kitchen = Kitchen::new();
+    let engine = &kitchen.engine;
+    let context = kitchen.context.display().to_string();
+    let rooms = engine.data_root().join("build/rooms");
+    for builder in BOTH {
+        for what in ["a file", "a repository", "a context"] {
+            let silent = Silent::start(engine);
+            let http = format!("http://127.0.0.1:{}/f", silent.1);
+            let git = format!("git://127.0.0.1:{}/x.git", silent.1);
+            let (source, place) = match what {
+                "a file" => (&http, &context),
+                "a repository" => (&git, &context),
+                // Docker's CLI fetches it itself for its classic builder.
+                _ if builder == Builder::Classic => continue,
+                _ => (&http, &http),
+            };
+            kitchen.file("Dockerfile", &format!("FROM busybox\nADD {source} /d/\n"));
+            let mut client = kitchen.command(builder, &[place]).spawn().expect("starts");
+            until("the call", || silent.calls(engine) == 1);
+            client.kill().expect("our child");
+            client.wait().expect("our child");
+            until("the room to go", || fs::read_dir(&rooms).map_or(0, Iterator::count) == 0);
+            if what == "a repository" {
+                until("git to go", || silent.calls(engine) == 0);
+            }
+        }
+    }
+    kitchen.engine.leaves_nothing();
 }

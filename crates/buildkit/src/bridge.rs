@@ -141,7 +141,8 @@ pub async fn build(
     }
     let options = Options::read(asked, attrs)?;
     let session = desk.sessions.get(&asked.session).await?;
-    let gathered = context::gather(desk, &session, &build.journal, &options).await?;
+    let gathered =
+        context::gather(desk, &session, (&build.journal, &build.cancel), &options).await?;
     let client = Client::new(session, Arc::clone(&build.journal), &gathered);
     let (engine, cancel) = (desk.engine.clone(), build.cancel.clone());
     let source = gathered.source();

@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::wants::{Wants, wants};
 use base64::Engine as _;
 use dockerfile::{Dockerfile, Ignore, Lines};
-use engine::{BuildContext, BuildRoom, BuildWish, Engine};
+use engine::{BuildContext, BuildRoom, BuildWish, Cancel, Engine};
 use std::io::{self, Read};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -109,12 +109,12 @@ impl Source {
 pub async fn gather(
     desk: &Arc<Desk>,
     session: &Session,
-    journal: &Arc<Journal>,
+    (journal, cancel): (&Arc<Journal>, &Cancel),
     options: &Options,
 ) -> Result<Gathered, Status> {
     let mut wish = options.wish.clone();
     let room = room(&desk.engine).await?;
-    let gatherer = Gatherer { desk, session, journal, options };
+    let gatherer = Gatherer { desk, session, journal, cancel, options };
     let remote = gatherer.remote(room).await?;
     let (room, text, ignored) = gatherer.definition(remote).await?;
     wish.dockerfile = text;
@@ -154,6 +154,7 @@ struct Gatherer<'a> {
     desk: &'a Arc<Desk>,
     session: &'a Session,
     journal: &'a Arc<Journal>,
+    cancel: &'a Cancel,
     options: &'a Options,
 }
 
@@ -180,10 +181,9 @@ impl Gatherer<'_> {
         if let Some(path) = remote.strip_prefix(UPLOADS) {
             return Ok((self.upload(room, path).await?, None));
         }
-        let remote = remote.to_owned();
+        let (remote, cancel) = (remote.to_owned(), self.cancel.clone());
         let fetched = tokio::task::spawn_blocking(move || {
-            // It ends with its own time limits.
-            let text = room.fetch(&remote, &|| false)?;
+            let text = room.fetch(&remote, &|| cancel.is_cancelled())?;
             Ok((room, text))
         });
         let fault = |_| Status::new(Code::Internal, "fetching the context met a fault");

@@ -6,11 +6,24 @@ use super::{
 };
 use crate::{Error, error::Doing};
 use dockerfile::Add;
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Command, Stdio},
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal},
 };
+use std::{
+    fs, io,
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+/// After this a git command is taken for stuck.
+const LONGEST: Duration = Duration::from_hours(1);
+/// How often it is asked whether a command is wanted still.
+const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+/// Bytes that are kept of what a command says.
+const SAYS: usize = 64 << 10;
 
 /// What stands before the name of a repository.
 const GIT: [&str; 3] = ["git://", "git@", "ssh://"];
@@ -35,7 +48,7 @@ pub(super) fn download(
 ) -> Result<(String, PathBuf), Stopped> {
     let place = job.room.place()?;
     let mut file = fs::File::create_new(&place).doing("create", &place)?;
-    let stop = || job.cancel.is_cancelled();
+    let stop = || job.goes_on().is_err();
     let name = registry::download(address, &mut file, &stop).map_err(Error::from)?;
     drop(file);
     if let Some(wanted) = checksum {
@@ -60,9 +73,10 @@ pub(super) fn download(
 pub(super) fn clone(job: &Job<'_>, source: &str, add: &Add) -> Result<PathBuf, Stopped> {
     let place = job.room.place()?;
     let (bare, reference, subdir) = taken_apart(source);
-    repository(bare, reference, &place)?;
+    let stop = || job.goes_on().is_err();
+    repository(bare, reference, &place, &stop)?;
     if let Some(commit) = &add.checksum {
-        let head = git(&["-C", &place.to_string_lossy(), "rev-parse", "HEAD"])?;
+        let head = git(&["-C", &place.to_string_lossy(), "rev-parse", "HEAD"], &stop)?;
         if commit.len() < 7 || !head.trim().starts_with(commit.as_str()) {
             let words =
                 format!("expected checksum {commit} of {source}, and it is {}", head.trim());
@@ -95,11 +109,13 @@ pub(super) fn repository(
     address: &str,
     reference: &str,
     into: &std::path::Path,
+    stop: &dyn Fn() -> bool,
 ) -> Result<(), BuildError> {
     if address.starts_with('-') || reference.starts_with('-') {
         return Err(BuildError::invalid(format!("{address}#{reference} is no git repository")));
     }
     let into = into.to_string_lossy().into_owned();
+    let git = |words: &[&str]| git(words, stop);
     git(&["init", "--quiet", &into])?;
     let wanted = if reference.is_empty() { "HEAD" } else { reference };
     git(&["-C", &into, "fetch", "--quiet", "--depth", "1", "--", address, wanted])?;
@@ -108,9 +124,11 @@ pub(super) fn repository(
         .map(drop)
 }
 
-/// Runs the host's git, which asks nobody and runs nothing of a repository's.
-fn git(words: &[&str]) -> Result<String, BuildError> {
-    let ran = Command::new("git")
+/// Runs the host's git, which asks nobody and runs nothing of a repository's;
+/// what it says. It and what it starts end when `stop` says so.
+fn git(words: &[&str], stop: &dyn Fn() -> bool) -> Result<String, BuildError> {
+    let mut command = Command::new("git");
+    command
         .args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.file.allow=never"])
         .args(["-c", "protocol.ext.allow=never", "-c", "core.symlinks=true"])
         .args(words)
@@ -119,14 +137,19 @@ fn git(words: &[&str]) -> Result<String, BuildError> {
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("HOME", "/nonexistent")
-        .stdin(Stdio::null())
-        .output();
-    let ran = match ran {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        .env("HOME", "/nonexistent");
+    let ran = match run(&mut command, stop) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(BuildError::invalid(
                 "this source is a git repository, and there is no git program on the engine's host",
             ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            return Err(BuildError::cancelled());
+        }
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let words = format!("git {} was still not done after {LONGEST:?}", words.join(" "));
+            return Err(BuildError::invalid(words));
         }
         ran => ran.doing("run", "git")?,
     };
@@ -136,4 +159,79 @@ fn git(words: &[&str]) -> Result<String, BuildError> {
         return Err(BuildError::invalid(format!("git {} failed: {said}", words.join(" "))));
     }
     Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+}
+
+/// Runs a program to its end, or kills it and what it has started:
+/// `Interrupted` if it was called off, `TimedOut` after [`LONGEST`]. Of what it
+/// says the first [`SAYS`] bytes are kept.
+fn run(command: &mut Command, stop: &dyn Fn() -> bool) -> io::Result<Output> {
+    // A group of its own, for git leaves the network to helpers.
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn()?;
+    let pipes = (child.stdout.take(), child.stderr.take());
+    let heard = match pipes {
+        (Some(out), Some(err)) => hear(&[out.into(), err.into()], stop),
+        _ => Err(io::ErrorKind::BrokenPipe.into()),
+    };
+    if heard.is_err() {
+        // The leader is not waited for yet, so the group is nobody else's.
+        let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
+    }
+    let status = child.wait()?;
+    let [stdout, stderr] = heard?;
+    Ok(Output { status, stdout, stderr })
+}
+
+/// Reads two pipes to their ends. The rest of what is too long is read and
+/// forgotten.
+fn hear(pipes: &[OwnedFd; 2], stop: &dyn Fn() -> bool) -> io::Result<[Vec<u8>; 2]> {
+    let begun = Instant::now();
+    let mut said = [Vec::new(), Vec::new()];
+    let mut open = [true; 2];
+    let mut buffer = vec![0; 16 << 10];
+    while open != [false; 2] {
+        let mut waits: Vec<PollFd<'_>> = Vec::new();
+        for pipe in pipes.iter().zip(open).filter_map(|(pipe, open)| open.then_some(pipe)) {
+            waits.push(PollFd::new(pipe, PollFlags::IN));
+        }
+        rustix::io::retry_on_intr(|| poll(&mut waits, Some(&GLANCE)))?;
+        let ready: Vec<bool> = waits.iter().map(|wait| !wait.revents().is_empty()).collect();
+        let mut ready = ready.into_iter();
+        for at in 0..pipes.len() {
+            if !open[at] || ready.next() != Some(true) {
+                continue;
+            }
+            let len = rustix::io::read(&pipes[at], &mut buffer)?;
+            open[at] = len > 0;
+            let room = SAYS.saturating_sub(said[at].len()).min(len);
+            said[at].extend_from_slice(&buffer[..room]);
+        }
+        if stop() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if begun.elapsed() > LONGEST {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn a_program_that_is_called_off_ends_with_all_that_it_has_started() {
+        // The child of the child holds the pipe that is read to its end.
+        let script = "sleep 1000 & echo begun; exec sleep 1000";
+        let asked = AtomicBool::new(false);
+        let stop = || asked.swap(true, Ordering::SeqCst);
+        let ran = run(Command::new("sh").args(["-c", script]), &stop);
+        assert_eq!(ran.map(|_| ()).map_err(|e| e.kind()), Err(io::ErrorKind::Interrupted));
+        let ran = run(Command::new("sh").args(["-c", "echo a; echo b >&2; exit 3"]), &|| false);
+        let ran = ran.expect("ran");
+        assert_eq!((&ran.stdout[..], &ran.stderr[..]), (&b"a\n"[..], &b"b\n"[..]));
+        assert_eq!(ran.status.code(), Some(3));
+    }
 }

@@ -156,7 +156,7 @@ impl BuildRoom {
         let place = self.place()?;
         if super::fetch::is_repository(remote) {
             let (bare, reference, subdir) = super::fetch::taken_apart(remote);
-            super::fetch::repository(bare, reference, &place)?;
+            super::fetch::repository(bare, reference, &place, stop)?;
             let tree = super::job::tree(&place)?;
             let found = tree.find(subdir)?;
             let to = super::job::tree(&self.context())?;
