@@ -375,3 +375,23 @@ fn build22_a_client_that_leaves_takes_along_what_is_fetched_for_it() {
     }
     kitchen.engine.leaves_nothing();
 }
+
+#[test]
+fn build23_a_stage_that_fails_ends_the_others() {
+    let kitchen = Kitchen::new();
+    let dockerfile = "FROM busybox AS a
+RUN --mount=type=cache,target=/c touch /c/there && sleep 1000
+FROM busybox AS b
+RUN --mount=type=cache,target=/c while [ ! -e /c/there ]; do sleep 0.1; done; rm /c/there; exit 9
+FROM busybox
+COPY --from=a / /a
+COPY --from=b / /b
+";
+    for builder in BOTH {
+        let ran = kitchen.build(builder, dockerfile, &["--force-rm"]);
+        assert!(ran.code != 0 && ran.err.contains("code: 9"), "{builder:?} {ran:?}");
+        assert!(!ran.err.contains("137"), "{builder:?} {ran:?}");
+        assert_eq!(kitchen.engine.says(&["ps", "-aq"]), "", "{builder:?}");
+    }
+    kitchen.engine.leaves_nothing();
+}

@@ -281,6 +281,8 @@ impl Job<'_> {
             }
             Err(Stopped::Failed(error)) => {
                 self.notes().failure.get_or_insert(error);
+                // Nobody will want what other stages come to.
+                self.cancel.kill();
                 None
             }
             Err(Stopped::Elsewhere) => None,

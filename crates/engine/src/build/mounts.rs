@@ -208,6 +208,11 @@ impl Prepared<'_> {
     ) -> Result<Live, Stopped> {
         let mut live = Live::default();
         let mut wanted = Vec::new();
+        let locked = self.mounts.iter().filter_map(|(_, found)| match found {
+            Found::Cache { dir, sharing: Sharing::Locked, .. } => Some(dir.clone()),
+            _ => None,
+        });
+        live.lock(locked.collect(), &|| stage.job.goes_on())?;
         for (target, found) in &self.mounts {
             let bind = match found {
                 Found::Bind { from, source, writable } => {
@@ -311,10 +316,8 @@ fn cache(
             live.shared.push(dir.to_owned());
             dir.to_owned()
         }
-        Sharing::Locked => {
-            live.lock(stage, dir)?;
-            dir.to_owned()
-        }
+        // Since before the first mount was made.
+        Sharing::Locked => dir.to_owned(),
         Sharing::Private => live.lock_one_of(dir),
     };
     if !dir.is_dir() {
@@ -413,19 +416,27 @@ fn agent(
 }
 
 impl Live {
-    /// Waits until a cache is nobody's.
-    fn lock(&mut self, stage: &Stage<'_, '_>, dir: &Path) -> Result<(), Stopped> {
-        if self.locked.iter().any(|own| own == dir) {
-            return Ok(());
+    /// Waits until caches are nobody's: for one after the other in an order
+    /// that all steps keep, so that no two wait for each other. `goes_on` is
+    /// asked while it waits.
+    fn lock(
+        &mut self,
+        mut dirs: Vec<PathBuf>,
+        goes_on: &dyn Fn() -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
+        dirs.sort();
+        dirs.dedup();
+        for dir in dirs {
+            let mut locked = LOCKED.0.lock().unwrap_or_else(PoisonError::into_inner);
+            while !locked.get_or_insert_default().insert(dir.clone()) {
+                goes_on()?;
+                let patience = std::time::Duration::from_millis(200);
+                let woken = LOCKED.1.wait_timeout(locked, patience);
+                locked = woken.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            drop(locked);
+            self.locked.push(dir);
         }
-        let mut locked = LOCKED.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while !locked.get_or_insert_default().insert(dir.to_owned()) {
-            stage.job.goes_on()?;
-            let patience = std::time::Duration::from_millis(200);
-            locked =
-                LOCKED.1.wait_timeout(locked, patience).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        self.locked.push(dir.to_owned());
         Ok(())
     }
 
@@ -471,6 +482,28 @@ impl Drop for Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_that_waits_for_a_cache_holds_none_that_comes_later() {
+        let [x, y] = ["/steps/x", "/steps/y"].map(PathBuf::from);
+        let mut first = Live::default();
+        first.lock(vec![x.clone()], &|| Ok(())).expect("nobody's");
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let waits = || {
+                    tell.send(()).expect("a listener");
+                    Ok(())
+                };
+                let mut second = Live::default();
+                second.lock(vec![y.clone(), x.clone()], &waits).expect("its turn comes");
+            });
+            told.recv().expect("it waits");
+            let free = !in_use(&y);
+            drop(first);
+            assert!(free, "or a step that has it would wait for ever for this one");
+        });
+    }
 
     #[test]
     fn a_cache_goes_whole_and_not_while_it_serves() {

@@ -152,6 +152,11 @@ impl Stage<'_, '_> {
             gone(false)?;
             return Err(Stopped::Elsewhere);
         }
+        if code.code != 0 && self.job.goes_on().is_err() {
+            // Killed, for another stage has failed: nothing of its own.
+            gone(true)?;
+            return Err(Stopped::Elsewhere);
+        }
         if code.code != 0 {
             // Docker's classic builder leaves it for its author to look at.
             let classic = self.job.wish.manner == BuildManner::Classic;
@@ -211,6 +216,10 @@ impl Stage<'_, '_> {
         })?;
         engine.start(id.as_str())?;
         self.job.cancel.runs(engine, id);
+        if self.job.goes_on().is_err() {
+            // It failed elsewhere before this one could be killed for it.
+            self.job.cancel.kill();
+        }
         if let Ok(stream) = delivered.recv() {
             self.pass_on(stream).doing("read the output of", id.as_str())?;
         }

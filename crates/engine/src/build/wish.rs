@@ -213,6 +213,11 @@ impl Cancel {
     /// Kills what runs for the build; [`Engine::build`] then fails.
     pub fn cancel(&self) {
         self.0.off.store(true, Ordering::SeqCst);
+        self.kill();
+    }
+
+    /// Kills what runs for the build, which has failed elsewhere.
+    pub(super) fn kill(&self) {
         let (engine, running) = {
             let running = self.running();
             (running.0.clone(), running.1.clone())
