@@ -139,18 +139,18 @@ fn a_heredocs_name_leads_to_no_file_of_the_host() {
 #[test]
 fn a_build_has_a_bound_in_steps_stages_and_configurations() {
     let yard = Yard::new();
-    let instructions = format!("FROM scratch\n{}", "ARG a\n".repeat(2001));
+    let instructions = format!("FROM scratch\n{}", "ARG a\n".repeat(1001));
     let stage = |n: usize| match n {
         0 => "FROM scratch AS s0\nENV n=0\n".to_owned(),
         n => format!("FROM s{} AS s{n}\nENV n={n}\n", n - 1),
     };
     let stages = |count| (0..count).map(stage).collect::<String>();
-    let large = format!("FROM scratch\nENV a={}\n{}", "x".repeat(64 << 10), "ARG b\n".repeat(700));
+    let large = format!("FROM scratch\nENV a={}\n{}", "x".repeat(64 << 10), "ARG b\n".repeat(950));
     for door in DOORS {
         for (text, words) in [
             (&instructions, "too many instructions"),
             (&stages(201), "200 are the most"),
-            (&large, "64 MiB together"),
+            (&large, "96 MiB together"),
         ] {
             let ran = yard.build(door, text, &[]);
             assert!(ran.code != 0, "{door:?} {words}");

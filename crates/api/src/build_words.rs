@@ -115,11 +115,17 @@ impl Held {
     fn push(&mut self, said: BuildSaid, room: &mut Room) {
         match said {
             BuildSaid::Output { stage, step, stderr, bytes } => {
-                let Some(bytes) = room.take((stage, step), bytes) else { return };
-                if let Some(BuildSaid::Output { stderr: same, step: last, bytes: before, .. }) =
-                    self.said.last_mut()
-                    && (*same, *last) == (stderr, step)
-                {
+                let open = match self.said.last_mut() {
+                    Some(BuildSaid::Output { stage: a, step: b, stderr: c, bytes })
+                        if (*a, *b, *c) == (stage, step, stderr) =>
+                    {
+                        Some(bytes)
+                    }
+                    _ => None,
+                };
+                let beside = if open.is_some() { 0 } else { PIECE };
+                let Some(bytes) = room.take((stage, step), bytes, beside) else { return };
+                if let Some(before) = open {
                     before.extend(bytes);
                     return;
                 }
@@ -141,13 +147,13 @@ impl Held {
 impl Room {
     /// What of a step's output may be kept; of the first that does not fit,
     /// words in its place.
-    fn take(&mut self, step: (usize, usize), mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    fn take(&mut self, step: (usize, usize), mut bytes: Vec<u8>, beside: usize) -> Option<Vec<u8>> {
         let taken = self.steps.entry(step).or_default();
         if *taken > STEP {
             return None;
         }
         let room = (STEP - *taken).min(BUILD.saturating_sub(self.all));
-        let wanted = bytes.len() + PIECE;
+        let wanted = bytes.len() + beside;
         if wanted <= room {
             *taken += wanted;
             self.all += wanted;
@@ -155,7 +161,7 @@ impl Room {
         }
         self.all += room;
         *taken = STEP + 1;
-        bytes.truncate(room.saturating_sub(PIECE));
+        bytes.truncate(room.saturating_sub(beside));
         bytes.extend_from_slice(CLIPPED.as_bytes());
         Some(bytes)
     }

@@ -22,9 +22,9 @@ use std::{
 /// Most stages that a build needs.
 const STAGES: usize = 200;
 /// Most instructions of all of them.
-const STEPS: usize = 2000;
+const STEPS: usize = 1000;
 /// Bytes of all configurations that a build comes to: each step writes one.
-const CONFIGURATIONS: usize = 64 << 20;
+const CONFIGURATIONS: usize = 96 << 20;
 /// Stages that are built at the same time.
 const AT_A_TIME: usize = 16;
 
