@@ -306,5 +306,53 @@ fn what_cannot_be_measured_or_read_does_not_hide_the_rest() {
     assert!(engine.logged().contains("an image cannot be listed"), "{}", engine.logged());
     let checked = engine.run(&["system", "check"]);
     assert!(checked.out.contains(&id[7..19]) || checked.out.contains("bad"), "{checked:?}");
+}
+
+#[test]
+fn records_that_are_lost_or_older_cost_nothing() {
+    let mut engine = Engine::new();
+    let data = engine.data_root();
+    let records = data.join("state.db");
+    engine.says(&["volume", "create", "before"]);
+    assert!(engine.stop().success());
+    let older = std::fs::read(&records).expect("closed");
+    engine.start();
+    import(&engine, "newer:1", 5000);
+    engine.says(&["run", "--name", "ran", "busybox", "sh", "-c", "echo dear > /file"]);
+    assert!(engine.stop().success());
+    let right = std::fs::read(&records).expect("closed");
+    let all = || {
+        let listed = "find blobs layers containers volumes -mindepth 1 -maxdepth 2 | sort";
+        engine.host().says(&format!("cd {} && {listed}", data.display()))
+    };
+    let before = all();
+    for wrong in [Some(&older), None] {
+        std::fs::remove_file(&records).expect("there");
+        if let Some(bytes) = wrong {
+            std::fs::write(&records, bytes).expect("restored");
+        }
+        let script = format!(
+            "timeout 60 {} --host unix://{} --data-root {} --run-root {} 2>&1",
+            promises::binary("cofferdamd").display(),
+            engine.socket().display(),
+            data.display(),
+            engine.run_root().display(),
+        );
+        let out = engine.host().sh(&script);
+        let said = String::from_utf8_lossy(&out.stdout);
+        assert!(!out.status.success() && said.contains("put the right ones back"), "{said}");
+        assert_eq!(all(), before);
+        let _ = std::fs::remove_file(&records);
+    }
+    std::fs::write(&records, &right).expect("put back");
+    engine.start();
+    assert!(engine.says(&["system", "check", "--content"]).ends_with("nothing to mend"));
+    engine.says(&["start", "-a", "ran"]);
+    // Somebody may want to go on with the older ones all the same.
+    assert!(engine.stop().success());
+    std::fs::write(&records, &older).expect("restored");
+    std::fs::remove_file(data.join("opened")).expect("as the words say");
+    engine.start();
+    assert_eq!(images(&engine), ["busybox:latest", "cofferdam/report:latest"]);
     engine.leaves_nothing();
 }

@@ -31,6 +31,7 @@
 //! which must not block; it is dropped uncalled when there will never be
 //! anything to say.
 
+mod age;
 mod apparmor;
 mod archive;
 mod asked;

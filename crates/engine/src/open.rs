@@ -2,7 +2,7 @@
 //! [recovery](crate::recover) of what an earlier daemon left.
 
 use crate::{
-    Container, Engine, Error, Kind, Options,
+    Container, Engine, Error, Kind, Options, age,
     cell::Cell,
     collect::Collecting,
     container::Moving,
@@ -47,6 +47,7 @@ impl Engine {
     pub fn open(options: Options) -> Result<Self, Error> {
         let paths = Paths { data: options.data_root.clone(), run: options.run_root.clone() };
         make_dirs(&paths)?;
+        age::count(&paths.data)?;
         places::make(&paths.data)?;
         crate::build::sweep(&paths.data, &paths.run)?;
         let (store, left) = Store::open(&paths.data.join("state.db")).map_err(|error| {
