@@ -37,7 +37,7 @@ pub async fn answer(desk: Arc<Desk>, mut call: Call, method: &str) -> Result<(),
     match method {
         "Ping" => call.unary(async { Ok(pong()) }).await,
         "Solve" => {
-            let build = build_of(&desk, &call);
+            let build = build_of(&desk, &call).await;
             match call.incoming.only::<BridgeSolveRequest>().await {
                 Ok(request) => {
                     call.unary(async move { solve(&desk, &build?, request).await }).await;
@@ -46,7 +46,7 @@ pub async fn answer(desk: Arc<Desk>, mut call: Call, method: &str) -> Result<(),
             }
         }
         "Return" => {
-            let build = build_of(&desk, &call);
+            let build = build_of(&desk, &call).await;
             match call.incoming.only::<ReturnRequest>().await {
                 Ok(request) => {
                     call.unary(async move {
@@ -65,9 +65,9 @@ pub async fn answer(desk: Arc<Desk>, mut call: Call, method: &str) -> Result<(),
     Ok(())
 }
 
-fn build_of(desk: &Desk, call: &Call) -> Result<Arc<Build>, Status> {
+async fn build_of(desk: &Desk, call: &Call) -> Result<Arc<Build>, Status> {
     let missing = || Status::new(Code::InvalidArgument, "the call names no build");
-    desk.build(call.header("buildkit-controlapi-buildid").ok_or_else(missing)?)
+    desk.build(call.header("buildkit-controlapi-buildid").ok_or_else(missing)?).await
 }
 
 fn pong() -> PongResponse {
@@ -143,8 +143,8 @@ pub async fn build(
     let session = desk.sessions.get(&asked.session).await?;
     let gathered =
         context::gather(desk, &session, (&build.journal, &build.cancel), &options).await?;
-    let client = Client::new(session, Arc::clone(&build.journal), &gathered);
     let (engine, cancel) = (desk.engine.clone(), build.cancel.clone());
+    let client = Client::new(session, Arc::clone(&build.journal), cancel.clone(), &gathered);
     let source = gathered.source();
     let built = tokio::task::spawn_blocking(move || {
         let client: Arc<dyn BuildClient> = Arc::new(client);

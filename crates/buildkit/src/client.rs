@@ -13,19 +13,23 @@ use crate::proto::{
 };
 use crate::session::Session;
 use dockerfile::{Lines, Warning};
-use engine::{BuildClient, BuildSaid, Credentials, StagePlan};
+use engine::{BuildClient, BuildSaid, Cancel, Credentials, StagePlan};
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 const CHECK: &str = "/moby.sshforward.v1.SSH/CheckAgent";
 const FORWARD: &str = "/moby.sshforward.v1.SSH/ForwardAgent";
 const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
+/// How often is looked whether a question is called off.
+const PAUSE: Duration = Duration::from_millis(200);
 /// As Docker's CLI stores what belongs to Docker Hub.
 const HUB: &str = "https://index.docker.io/v1/";
 
@@ -33,6 +37,7 @@ const HUB: &str = "https://index.docker.io/v1/";
 pub struct Client {
     session: Session,
     journal: Arc<Journal>,
+    cancel: Cancel,
     source: Source,
     handle: Handle,
     vertexes: Mutex<HashMap<(usize, usize), String>>,
@@ -40,9 +45,14 @@ pub struct Client {
 
 impl Client {
     /// For a build that begins now, in an asynchronous task.
-    pub fn new(session: Session, journal: Arc<Journal>, gathered: &Gathered) -> Self {
-        let source = gathered.source();
-        Self { session, journal, source, handle: Handle::current(), vertexes: Mutex::default() }
+    pub fn new(
+        session: Session,
+        journal: Arc<Journal>,
+        cancel: Cancel,
+        gathered: &Gathered,
+    ) -> Self {
+        let (source, handle) = (gathered.source(), Handle::current());
+        Self { session, journal, cancel, source, handle, vertexes: Mutex::default() }
     }
 
     /// The vertex of a step, if it is one that is shown.
@@ -80,8 +90,26 @@ impl Client {
         }
     }
 
+    /// Asks the client, who may never answer, until the build is called off.
     fn ask<T>(&self, question: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-        self.handle.block_on(question)
+        self.handle.block_on(answered(question, || self.cancel.is_cancelled()))
+    }
+}
+
+/// The answer, unless it is called off before.
+async fn answered<T>(
+    question: impl Future<Output = Result<T, Status>>,
+    is_off: impl Fn() -> bool,
+) -> Result<T, Status> {
+    let mut question = std::pin::pin!(question);
+    loop {
+        match timeout(PAUSE, &mut question).await {
+            Ok(answer) => return answer,
+            Err(_) if is_off() => {
+                return Err(Status::new(Code::Cancelled, "the build was called off"));
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -264,6 +292,15 @@ async fn forward(session: &Session, id: &str, stream: StdStream) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_question_that_nobody_answers_ends_with_its_build() {
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        let off = || asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0;
+        let answer = answered(std::future::pending::<Result<(), Status>>(), off).await;
+        assert!(answer.is_err_and(|status| status.code == Code::Cancelled as i32));
+        assert!(answered(async { Ok(7) }, || true).await.is_ok_and(|answer| answer == 7));
+    }
 
     #[test]
     fn steps_that_make_no_files_are_not_shown() {

@@ -154,14 +154,14 @@ async fn solve(desk: Arc<Desk>, request: SolveRequest) -> Result<SolveResponse, 
 
 /// How a build goes, from its beginning.
 async fn follow(desk: &Desk, mut call: Call, reference: &str) {
-    let build = match desk.build(reference) {
-        Ok(build) => build,
+    let follower = match desk.follow(reference) {
+        Ok(follower) => follower,
         Err(status) => return refuse(&mut call, &status),
     };
     // Clients wait for the head of the answer before they go on.
     let Ok(mut outgoing) = call.begin() else { return };
+    let build = &follower.build;
     if let Err(status) = build.asked().await {
-        desk.forget(&build);
         let _ = end(outgoing, Err(status));
         return;
     }

@@ -8,7 +8,7 @@ use engine::{Cancel, Engine};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 /// How long a build is waited for by those who follow or feed it: a client
@@ -23,7 +23,7 @@ const MOST: usize = 512;
 pub struct Desk {
     pub(crate) engine: Engine,
     pub(crate) sessions: Sessions,
-    builds: Mutex<HashMap<String, Arc<Build>>>,
+    builds: Builds,
 }
 
 /// One build, known by the reference that its client chose.
@@ -44,16 +44,56 @@ pub(crate) struct Build {
 impl Desk {
     /// A door to an engine.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, sessions: Sessions::default(), builds: Mutex::default() }
+        Self { engine, sessions: Sessions::default(), builds: Builds::default() }
     }
 
-    fn builds(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Build>>> {
-        self.builds.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The build of a reference, for who follows it, before or after it is
+    /// asked for.
+    pub(crate) fn follow(&self, reference: &str) -> Result<Follower<'_>, Status> {
+        Ok(Follower { builds: &self.builds, build: self.builds.open(reference)? })
     }
 
-    /// The build of a reference, which may be about to be asked for.
-    pub(crate) fn build(&self, reference: &str) -> Result<Arc<Build>, Status> {
-        let mut builds = self.builds();
+    /// The build of a reference, which was asked for or will be in a moment.
+    pub(crate) async fn build(&self, reference: &str) -> Result<Arc<Build>, Status> {
+        self.builds.opened(reference, PATIENCE).await
+    }
+
+    /// Begins a build.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        request: SolveRequest,
+    ) -> Result<(Arc<Build>, Ending), Status> {
+        let build = self.builds.open(&request.reference)?;
+        let mut fresh = false;
+        build.request.send_modify(|known| {
+            fresh = known.is_none();
+            known.get_or_insert_with(|| Arc::new(request));
+        });
+        if !fresh {
+            let words = format!("there is a build {} already", build.reference);
+            return Err(Status::new(Code::InvalidArgument, words));
+        }
+        Ok((Arc::clone(&build), Ending { desk: Arc::clone(self), build }))
+    }
+}
+
+/// Builds under way or about to be, by the reference that clients chose.
+#[derive(Default)]
+pub(crate) struct Builds {
+    known: Mutex<HashMap<String, Arc<Build>>>,
+    /// Another one is known.
+    came: Notify,
+}
+
+impl Builds {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Build>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The build of a reference, which may be about to be asked for; whoever
+    /// opens one sees to it that it is forgotten.
+    fn open(&self, reference: &str) -> Result<Arc<Build>, Status> {
+        let mut builds = self.known();
         if let Some(build) = builds.get(reference) {
             return Ok(Arc::clone(build));
         }
@@ -69,30 +109,59 @@ impl Desk {
             results: Mutex::default(),
         });
         builds.insert(reference.to_owned(), Arc::clone(&build));
+        drop(builds);
+        self.came.notify_waiters();
         Ok(build)
     }
 
-    /// Forgets a build that was never asked for, or has ended.
-    pub(crate) fn forget(&self, build: &Build) {
-        self.builds().remove(&build.reference);
+    /// The build of a reference that somebody else opens, within `patience`.
+    async fn opened(&self, reference: &str, patience: Duration) -> Result<Arc<Build>, Status> {
+        let find = async {
+            loop {
+                let came = self.came.notified();
+                // From here on nothing that comes is missed.
+                let mut came = std::pin::pin!(came);
+                came.as_mut().enable();
+                let found = self.known().get(reference).cloned();
+                match found {
+                    Some(build) => return build,
+                    None => came.await,
+                }
+            }
+        };
+        timeout(patience, find).await.map_err(|_| no_such_job(reference))
     }
 
-    /// Begins a build.
-    pub(crate) fn begin(
-        self: &Arc<Self>,
-        request: SolveRequest,
-    ) -> Result<(Arc<Build>, Ending), Status> {
-        let build = self.build(&request.reference)?;
-        let mut fresh = false;
-        build.request.send_modify(|known| {
-            fresh = known.is_none();
-            known.get_or_insert_with(|| Arc::new(request));
-        });
-        if !fresh {
-            let words = format!("there is a build {} already", build.reference);
-            return Err(Status::new(Code::InvalidArgument, words));
+    /// Forgets this very build.
+    fn forget(&self, build: &Arc<Build>) {
+        let mut builds = self.known();
+        if builds.get(&build.reference).is_some_and(|known| Arc::ptr_eq(known, build)) {
+            builds.remove(&build.reference);
         }
-        Ok((Arc::clone(&build), Ending { desk: Arc::clone(self), build }))
+    }
+
+    /// The same, if it was never asked for and nobody else waits for it.
+    fn give_up(&self, build: &Arc<Build>) {
+        // The map's, and the caller's.
+        if build.request.borrow().is_none() && Arc::strong_count(build) <= 2 {
+            self.forget(build);
+        }
+    }
+}
+
+fn no_such_job(reference: &str) -> Status {
+    Status::new(Code::NotFound, format!("no such job {reference}"))
+}
+
+/// Somebody who waits for a build to be asked for.
+pub(crate) struct Follower<'a> {
+    builds: &'a Builds,
+    pub build: Arc<Build>,
+}
+
+impl Drop for Follower<'_> {
+    fn drop(&mut self) {
+        self.builds.give_up(&self.build);
     }
 }
 
@@ -102,8 +171,7 @@ impl Build {
         let mut request = self.request.subscribe();
         let asked = timeout(PATIENCE, request.wait_for(Option::is_some)).await;
         let request = asked.ok().and_then(Result::ok).and_then(|request| request.clone());
-        request
-            .ok_or_else(|| Status::new(Code::NotFound, format!("no such job {}", self.reference)))
+        request.ok_or_else(|| no_such_job(&self.reference))
     }
 
     /// Remembers an image under a name that only this build knows.
@@ -137,7 +205,36 @@ impl Drop for Ending {
         let (desk, build) = (Arc::clone(&self.desk), Arc::clone(&self.build));
         tokio::spawn(async move {
             sleep(MEMORY).await;
-            desk.forget(&build);
+            desk.builds.forget(&build);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn asking_for_builds_that_are_not_there_shuts_nobody_out() {
+        let builds = Builds::default();
+        for n in 0..2 * MOST {
+            let asked = builds.opened(&format!("none-{n}"), Duration::ZERO).await;
+            assert!(asked.is_err_and(|status| status.code == Code::NotFound as i32));
+            // And one who follows what never comes.
+            let build = builds.open(&format!("never-{n}")).expect("there is room");
+            drop(Follower { builds: &builds, build });
+        }
+        assert_eq!(builds.known().len(), 0);
+        let build = builds.open("one").expect("there is room");
+        let found = builds.opened("one", Duration::ZERO).await.expect("there");
+        assert!(Arc::ptr_eq(&found, &build));
+    }
+
+    #[tokio::test]
+    async fn a_build_is_waited_for() {
+        let builds = Builds::default();
+        let (found, opened) =
+            tokio::join!(builds.opened("one", PATIENCE), async { builds.open("one") });
+        assert!(Arc::ptr_eq(&found.expect("it came"), &opened.expect("there is room")));
     }
 }

@@ -14,6 +14,10 @@ use tokio::sync::watch;
 
 /// The most that one step's output may hold, bytes, as in BuildKit.
 const LOG: usize = 2 << 20;
+/// The most that all output of a build may hold, counted with what each entry
+/// costs beside its bytes.
+const ALL: usize = 64 << 20;
+const ENTRY: usize = 256;
 
 /// What was said, in order.
 #[derive(Default)]
@@ -29,6 +33,22 @@ struct Inner {
     vertexes: HashMap<String, Vertex>,
     statuses: HashMap<(String, String), Timestamp>,
     logged: HashMap<String, usize>,
+    /// What counts towards [`ALL`].
+    held: usize,
+    /// How many entries somebody has read: those do not change any more.
+    read: usize,
+}
+
+impl Inner {
+    /// The output that was said last, if more of the same may be joined to
+    /// it.
+    fn open_log(&mut self, id: &str, stream: i64) -> Option<&mut Vec<u8>> {
+        if self.read >= self.entries.len() {
+            return None;
+        }
+        let log = self.entries.last_mut()?.logs.last_mut()?;
+        (log.vertex == id && log.stream == stream).then_some(&mut log.msg)
+    }
 }
 
 /// Now, as messages say it.
@@ -123,16 +143,22 @@ impl Journal {
     pub fn log(&self, id: &str, stream: i64, bytes: &[u8]) {
         self.change(|inner| {
             let logged = inner.logged.entry(id.to_owned()).or_default();
-            let room = LOG.saturating_sub(*logged);
             if *logged > LOG {
                 return None;
             }
+            let room = LOG.saturating_sub(*logged).min(ALL.saturating_sub(inner.held));
             let mut msg = bytes[..bytes.len().min(room)].to_vec();
             *logged += bytes.len();
+            inner.held += bytes.len();
             if bytes.len() > room {
                 *logged = LOG + 1;
                 msg.extend_from_slice(b"\n[output clipped, log limit 2MiB reached]\n");
             }
+            if let Some(before) = inner.open_log(id, stream) {
+                before.extend(msg);
+                return None;
+            }
+            inner.held += ENTRY;
             let log = VertexLog { vertex: id.to_owned(), timestamp: Some(now()), stream, msg };
             Some(StatusResponse { logs: vec![log], ..StatusResponse::default() })
         });
@@ -174,7 +200,8 @@ impl Journal {
     pub async fn follow(&self, from: usize) -> Option<Vec<StatusResponse>> {
         let mut length = self.length.subscribe();
         let more = length.wait_for(|(length, all)| *length > from || *all).await.map(|_| ());
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.read = inner.entries.len();
         let entries = inner.entries.get(from..).unwrap_or_default().to_vec();
         (more.is_ok() && !entries.is_empty()).then_some(entries)
     }
@@ -211,6 +238,35 @@ mod tests {
         journal.close();
         let said = journal.follow(1).await.expect("an end");
         assert_eq!(said[0].vertexes[0].error, "context canceled");
+    }
+
+    #[tokio::test]
+    async fn single_bytes_are_joined_until_they_are_read() {
+        let journal = Journal::default();
+        for _ in 0..1000 {
+            journal.log("a", 1, b"x");
+        }
+        journal.log("a", 2, b"e");
+        let said = journal.follow(0).await.expect("output");
+        assert_eq!(said.iter().map(|e| e.logs[0].msg.len()).collect::<Vec<_>>(), [1000, 1]);
+        journal.log("a", 2, b"more");
+        let rest = journal.follow(2).await.expect("output");
+        assert_eq!(rest[0].logs[0].msg, b"more");
+    }
+
+    #[tokio::test]
+    async fn entries_that_are_read_at_once_are_bounded_too() {
+        let journal = Journal::default();
+        let mut read = 0;
+        for n in 0..ALL {
+            journal.log(&format!("step-{}", n / LOG), 1, b"x");
+            match journal.inner.lock().expect("sound").entries.len() {
+                length if length > read => read = length,
+                _ => break,
+            }
+            journal.follow(read - 1).await.expect("one more");
+        }
+        assert!(read <= ALL / ENTRY + 1, "{read} entries");
     }
 
     #[tokio::test]
