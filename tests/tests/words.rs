@@ -362,3 +362,19 @@ fn a_container_that_nobody_waits_for_is_removed_too() {
     until("its removal", || engine.says(&["ps", "-aq"]).is_empty());
     engine.leaves_nothing();
 }
+
+#[test]
+fn a_load_is_one_event_for_each_name_that_came() {
+    let engine = Engine::new();
+    let archive = engine.scratch().join("busybox.tar").display().to_string();
+    let id = engine.says(&["image", "inspect", "--format", "{{.Id}}", "busybox"]);
+    engine.says(&["save", "-o", &archive, "busybox"]);
+    // Another image has the name when the first comes again.
+    engine.says(&["tag", "cofferdam/report", "busybox"]);
+    let said = engine.says_as(Cli::Docker, &["load", "-i", &archive]);
+    assert!(said.contains("already exists, renaming the old one"), "{said}");
+    let words = ["events", "--since", "1", "--until", "0s", "--filter", "event=load"];
+    let said = engine.says_as(Cli::Docker, &[&words[..], &["--format", "{{.Actor.ID}}"]].concat());
+    assert_eq!(said, id);
+    engine.leaves_nothing();
+}

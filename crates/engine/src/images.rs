@@ -238,15 +238,15 @@ impl Engine {
     /// # Errors
     /// A hostile or broken archive.
     pub fn load(&self, input: &mut dyn Read, said: &mut dyn FnMut(&str)) -> Result<(), Error> {
-        let mut lines = Vec::new();
-        self.0.images.load(input, &mut |line| {
-            lines.push(line.to_owned());
-            said(line);
+        let mut loaded = Vec::new();
+        self.0.images.load(input, &mut |one| {
+            said(&one.to_string());
+            if let image::Loaded::Image { id, name } = one {
+                loaded.push((id.to_string(), name.clone()));
+            }
         })?;
-        for line in lines {
-            let name = line.rsplit(' ').next().unwrap_or_default().trim().to_owned();
-            let id = self.0.images.lookup(&name).map(|id| id.to_string());
-            self.0.image_event("load", id.as_deref().unwrap_or(&name), &name);
+        for (id, name) in loaded {
+            self.0.image_event("load", &id, name.as_deref().unwrap_or(&id));
         }
         self.disk_has_changed();
         Ok(())

@@ -46,6 +46,7 @@ pub use codec::{Plain, digest, is_archive};
 pub use collect::Candidate;
 pub use error::{Error, Kind};
 pub use ingest::{Arrived, Ingest};
+pub use load::Loaded;
 pub use make::{Commit, Import, host, time as timestamp};
 pub use partial::Partial;
 pub use record::{Deleted, Detail, HistoryItem, Pruned, Summary};

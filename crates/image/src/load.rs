@@ -46,13 +46,46 @@ struct Found {
     names: Vec<Reference>,
 }
 
+/// What a load came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// An image is here, under one of its names, or without any.
+    Image {
+        /// It.
+        id: Digest,
+        /// As people spell it.
+        name: Option<String>,
+    },
+    /// A name was another image's before.
+    Renamed {
+        /// As people spell it.
+        name: String,
+        /// The one that has lost it.
+        before: Digest,
+    },
+}
+
+impl std::fmt::Display for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Image { name: Some(name), .. } => write!(f, "Loaded image: {name}"),
+            Self::Image { id, name: None } => write!(f, "Loaded image ID: {id}"),
+            Self::Renamed { name, before } => write!(
+                f,
+                "The image {name} already exists, renaming the old one with ID {before} to empty string"
+            ),
+        }
+    }
+}
+
 impl Store {
     /// Takes in a docker-archive or an OCI layout (gzip, zstd or plain);
-    /// calls `said` with Docker's lines (`Loaded image: alpine:3.10`).
+    /// calls `said` with what came, which reads as Docker's lines do
+    /// (`Loaded image: alpine:3.10`).
     ///
     /// # Errors
     /// A hostile or broken archive; nothing of it stays.
-    pub fn load(&self, from: &mut dyn Read, said: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    pub fn load(&self, from: &mut dyn Read, said: &mut dyn FnMut(&Loaded)) -> Result<(), Error> {
         self.leasing(|lease| {
             let mut held = Held::default();
             self.read_archive(from, &mut held, lease)?;
@@ -150,7 +183,7 @@ impl Store {
     }
 
     /// Makes an image of what the archive held of it.
-    fn claim(&self, found: &Found, said: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    fn claim(&self, found: &Found, said: &mut dyn FnMut(&Loaded)) -> Result<(), Error> {
         let layers: Vec<_> =
             found.layers.iter().map(|taken| (taken.diff_id.clone(), taken.figures)).collect();
         let before: Vec<Option<Digest>> =
@@ -159,14 +192,12 @@ impl Store {
         for (name, before) in found.names.iter().zip(before) {
             if let Some(before) = before.filter(|before| *before != id) {
                 let name = name.familiar();
-                said(&format!(
-                    "The image {name} already exists, renaming the old one with ID {before} to empty string"
-                ));
+                said(&Loaded::Renamed { name, before });
             }
-            said(&format!("Loaded image: {}", name.familiar()));
+            said(&Loaded::Image { id: id.clone(), name: Some(name.familiar()) });
         }
         if found.names.is_empty() {
-            said(&format!("Loaded image ID: {id}"));
+            said(&Loaded::Image { id, name: None });
         }
         Ok(())
     }

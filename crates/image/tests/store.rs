@@ -142,7 +142,7 @@ fn oci_layout(layers: &[Vec<u8>], pack: impl Fn(&[u8]) -> Vec<u8>, named: &str) 
 
 fn load(store: &Store, bytes: &[u8]) -> Result<Vec<String>, image::Error> {
     let mut said = Vec::new();
-    store.load(&mut &bytes[..], &mut |line| said.push(line.to_owned())).map(|()| said)
+    store.load(&mut &bytes[..], &mut |line| said.push(line.to_string())).map(|()| said)
 }
 
 fn read(root: &impl std::os::fd::AsFd, path: &str) -> String {
