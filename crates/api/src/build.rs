@@ -16,7 +16,7 @@ use engine::{
 use serde::{Serialize, de::DeserializeOwned};
 use spec::docker::{HostConfig, Ulimit};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 
 const JSON: &str = "application/json";
 /// Lines that may wait for the client.
@@ -24,9 +24,6 @@ const AHEAD: usize = 256;
 /// What `filters` of a prune may name.
 const FILTERS: &[&str] =
     &["until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"];
-
-/// Builds under way that can be called off by their names.
-static NAMED: Mutex<BTreeMap<String, Cancel>> = Mutex::new(BTreeMap::new());
 
 /// `POST /build`.
 pub async fn build(mut call: Call) -> Outcome {
@@ -36,7 +33,7 @@ pub async fn build(mut call: Call) -> Outcome {
     let mut input = Inlet::of(call.upload()?);
     produce(JSON, Late::Json, move |out| {
         let cancel = Cancel::default();
-        let named = Named::new(call.query.text("buildid"), &cancel);
+        let named = call.engine.name_build(call.query.text("buildid"), &cancel);
         let leaving = {
             let cancel = cancel.clone();
             out.on_leaving(move || cancel.cancel())
@@ -267,39 +264,14 @@ fn secrets(call: &Call) -> Result<BTreeMap<String, Vec<u8>>, Error> {
     read.into_iter().map(decode).collect()
 }
 
-/// Can be called off by a name while it is held.
-struct Named(String);
-
-impl Named {
-    fn new(name: &str, cancel: &Cancel) -> Self {
-        if !name.is_empty() {
-            named().insert(name.to_owned(), cancel.clone());
-        }
-        Self(name.to_owned())
-    }
-}
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        named().remove(&self.0);
-    }
-}
-
-fn named() -> std::sync::MutexGuard<'static, BTreeMap<String, Cancel>> {
-    NAMED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// `POST /build/cancel`.
 pub fn cancel(call: &Call) -> Outcome {
     let name = call.query.text("id");
     if name.is_empty() {
         return Err(Error::bad("build ID not provided"));
     }
-    let known = named().get(name).cloned();
     // One that has ended needs no calling off, as Docker has it.
-    if let Some(known) = known {
-        known.cancel();
-    }
+    call.engine.cancel_build(name);
     Ok(Answer::status(hyper::StatusCode::OK))
 }
 

@@ -43,6 +43,7 @@ pub(crate) struct House {
     /// A look at what outlives its container is due.
     pub tidying: AtomicBool,
     pub collecting: Collecting,
+    pub named_builds: crate::build::Named,
 }
 
 /// Where things are.

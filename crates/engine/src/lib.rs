@@ -90,7 +90,7 @@ pub use archive::{Archive, Change, ChangeKind, PathStat, PutOptions};
 pub use audit::{Audit, Row};
 pub use build::{
     BuildClient, BuildContext, BuildError, BuildManner, BuildRoom, BuildSaid, BuildWish, Built,
-    CacheEntry, CachePruned, CacheSpace, Cancel, StagePlan, StepPlan,
+    CacheEntry, CachePruned, CacheSpace, Cancel, NamedBuild, StagePlan, StepPlan,
 };
 pub use collect::{Collected, Watermarks};
 pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Size, Waited};

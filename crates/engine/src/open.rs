@@ -81,6 +81,7 @@ impl Engine {
             leaving: Mutex::default(),
             tidying: AtomicBool::default(),
             collecting: Collecting::default(),
+            named_builds: crate::build::Named::default(),
             nursery: watch::Nursery::new(&options.runtime_binary),
             resolver: dns::resolver(&paths.run, resolvers_user(&paths.data)),
             registry: Registry::new(registries::settings(&options)),

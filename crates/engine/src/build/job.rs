@@ -214,7 +214,10 @@ impl Job<'_> {
             // What came before the failure is worth keeping, and the next
             // build begins there.
             let states = if self.cancel.is_cancelled() { &[][..] } else { &notes.states };
-            self.keep(&notes.made, &notes.used, states, None, &[])?;
+            if let Err(error) = self.keep(&notes.made, &notes.used, states, None, &[]) {
+                // Why the build failed is what its author wants to know.
+                tracing::warn!(%error, "what a failed build came to is not kept");
+            }
             return Err(failure);
         }
         let draft = draft.ok_or_else(|| BuildError::invalid("no stage was built"))?;

@@ -25,6 +25,7 @@ mod fetch;
 mod files;
 mod job;
 mod mounts;
+mod named;
 mod room;
 mod run;
 mod stage;
@@ -33,6 +34,8 @@ mod wish;
 
 pub use cache::{CacheEntry, CachePruned, CacheSpace};
 pub use error::BuildError;
+pub(crate) use named::Named;
+pub use named::NamedBuild;
 pub use room::BuildRoom;
 pub(crate) use room::sweep;
 pub use wish::{
