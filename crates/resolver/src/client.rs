@@ -6,6 +6,7 @@ use crate::{
     wire::{FromResolver, LANE, MAX_PACKET, Seat, Server, ToResolver, Upstream, VERSION},
 };
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags},
     io::Errno,
     net::{
@@ -13,6 +14,7 @@ use rustix::{
         SocketAddrUnix, SocketFlags, SocketType, recv, sendmsg, socket_with,
         sockopt::{Timeout, set_socket_send_buffer_size_force, set_socket_timeout},
     },
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 use spec::Id;
 use std::{
@@ -21,7 +23,7 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
-        unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
+        unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _, process::CommandExt as _},
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -132,6 +134,9 @@ impl Resolver {
                     return Ok(fresh);
                 }
                 Err(Error::Gone) if !fresh => open.take().into_iter().for_each(Open::bury),
+                Err(Error::Late) if !fresh => {
+                    open.take().map_or(Ok(()), |hung| self.put_down(hung))?;
+                }
                 Err(error) => {
                     // Half told is not to be: the next one is told everything.
                     if !matches!(error, Error::TooLong(_)) {
@@ -207,7 +212,16 @@ impl Resolver {
         }
     }
 
+    /// The resolver of an earlier daemon; none if there is none, or it was
+    /// ended because it does not answer.
     fn adopt(&self) -> Result<Option<Open>, Error> {
+        match self.meet() {
+            Err(Error::Late) => self.end_hung().map(|()| None),
+            met => met,
+        }
+    }
+
+    fn meet(&self) -> Result<Option<Open>, Error> {
         let Some(socket) = self.connect()? else { return Ok(None) };
         let mut open = Open::new(socket, None);
         match open.greeting() {
@@ -224,13 +238,73 @@ impl Resolver {
 
     fn connect(&self) -> Result<Option<OwnedFd>, Error> {
         let socket = socket()?;
+        // Before anything that may wait: connecting does, if many have before
+        // us and were not let in.
+        for way in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&socket, way, Some(PATIENCE)).doing("bound the waiting")?;
+        }
         match self.by_name(SOCKET, |name| rustix::net::connect(&socket, name)) {
             Ok(()) => Ok(Some(socket)),
             Err(error) => match rustix::io::Errno::from_io_error(&error) {
                 Some(Errno::NOENT | Errno::CONNREFUSED) => Ok(None),
+                Some(Errno::AGAIN) => Err(Error::Late),
                 _ => Err(self.file("connect to", SOCKET)(error)),
             },
         }
+    }
+
+    /// Ends one that does not answer.
+    fn put_down(&self, hung: Open) -> Result<(), Error> {
+        if hung.child.is_none() {
+            return self.end_hung();
+        }
+        hung.bury();
+        Ok(())
+    }
+
+    /// Ends one that an earlier daemon started and that does not answer, lest
+    /// it keep containers' sockets. It is known by its user and its words,
+    /// which together nobody else has.
+    fn end_hung(&self) -> Result<(), Error> {
+        let processes = std::fs::read_dir("/proc").doing("list processes")?;
+        let number = |entry: io::Result<std::fs::DirEntry>| {
+            Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?)
+        };
+        let mut ended = false;
+        for pid in processes.filter_map(number) {
+            // Looked at while it is held: its number can be nobody else's.
+            let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+            if !self.is_resolver(pid) {
+                continue;
+            }
+            match pidfd_send_signal(&process, Signal::KILL) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => return Err(errno).doing("kill the resolver"),
+            }
+            let patience = Timespec::try_from(PATIENCE).ok();
+            let mut end = [PollFd::new(&process, PollFlags::IN)];
+            let over = rustix::io::retry_on_intr(|| poll(&mut end, patience.as_ref()));
+            if over.doing("wait for the resolver's end")? == 0 {
+                return Err(Error::Late);
+            }
+            ended = true;
+        }
+        if !ended {
+            eprintln!("a resolver that does not answer cannot be found: one is started beside it");
+        }
+        Ok(())
+    }
+
+    /// Is it this engine's?
+    fn is_resolver(&self, pid: Pid) -> bool {
+        let about = |file| std::fs::read(format!("/proc/{}/{file}", pid.as_raw_nonzero()));
+        let (Ok(status), Ok(words)) = (about("status"), about("cmdline")) else { return false };
+        let words: Vec<&[u8]> = words.split(|byte| *byte == 0).collect();
+        let user = self.user.to_string();
+        let ours = [b"resolver", user.as_bytes(), self.dir.as_os_str().as_bytes()];
+        let of_user = format!("Uid:\t{user}\t");
+        String::from_utf8_lossy(&status).lines().any(|line| line.starts_with(&of_user))
+            && words.get(1..4) == Some(&ours[..])
     }
 
     fn start(&self) -> Result<Open, Error> {
@@ -297,10 +371,6 @@ impl Open {
     fn new(socket: OwnedFd, child: Option<Child>) -> Self {
         // Without the right to it long messages are refused when they come.
         let _ = set_socket_send_buffer_size_force(&socket, 2 * MAX_PACKET);
-        for way in [Timeout::Recv, Timeout::Send] {
-            // It fails for times that are no times.
-            let _ = set_socket_timeout(&socket, way, Some(PATIENCE));
-        }
         Self { socket, child, since: Instant::now(), held: HashMap::new() }
     }
 

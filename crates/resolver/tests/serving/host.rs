@@ -5,6 +5,8 @@ use resolver::{
     wire::{Place, Seat, Server, Upstream},
 };
 use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
@@ -277,6 +279,24 @@ pub fn runs(pid: u32) -> bool {
 }
 
 pub fn kill(pid: u32) {
+    send(pid, Signal::KILL);
+}
+
+pub fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.try_into().expect("a pid")).expect("a pid");
-    kill_process(pid, Signal::KILL).expect("killed");
+    kill_process(pid, signal).expect("sent");
+}
+
+/// Connects to the resolver, and leaves, until nobody more may wait there.
+pub fn knock_until_it_is_full() {
+    let address = SocketAddrUnix::new(dir().join("resolver.sock")).expect("a short name");
+    loop {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+        match connect(&socket.expect("made"), &address) {
+            Ok(()) => {}
+            Err(Errno::AGAIN) => return,
+            Err(errno) => panic!("{errno}"),
+        }
+    }
 }

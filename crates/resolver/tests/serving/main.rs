@@ -5,6 +5,7 @@ mod host;
 mod server;
 
 use host::{Container, PATIENCE, Way, ask, on_a_host, query, resolver, seat};
+use rustix::process::Signal;
 use server::Server;
 use std::{
     fs,
@@ -161,6 +162,56 @@ fn a_killed_resolver_is_told_of_everything_again() {
                 .flatten()
                 .all(|entry| { entry.file_name() != "resolver.sock" })
         );
+    });
+}
+
+#[test]
+fn one_that_hangs_is_replaced_by_the_next_daemon() {
+    on_a_host("one_that_hangs_is_replaced_by_the_next_daemon", || hangs(|| {}));
+}
+
+#[test]
+fn one_that_lets_nobody_in_is_replaced_as_well() {
+    on_a_host("one_that_lets_nobody_in_is_replaced_as_well", || {
+        hangs(host::knock_until_it_is_full)
+    });
+}
+
+/// It hangs when its daemon dies, and `then` is done before the next begins.
+fn hangs(then: impl Fn()) {
+    let web = Container::new(1);
+    let first = resolver();
+    web.enter(&first, &["web"], &[]);
+    assert_eq!(web.ask(Way::Udp, "web", A).code, 0);
+    let pid = first.process().expect("it runs");
+    host::send(pid, Signal::STOP);
+    drop(first);
+    then();
+    let second = resolver();
+    assert_eq!(second.find().expect("it is given up"), []);
+    assert!(!host::runs(pid), "nor does it keep what it has");
+    assert!(web.enter(&second, &["web"], &[]), "a new connection");
+    assert_eq!(web.ask(Way::Udp, "web", A).addresses(), [[10, 0, 0, 1]]);
+}
+
+#[test]
+fn one_that_hangs_later_is_replaced_when_it_is_to_be_told() {
+    on_a_host("one_that_hangs_later_is_replaced_when_it_is_to_be_told", || {
+        let (web, app) = (Container::new(1), Container::new(2));
+        let first = resolver();
+        web.enter(&first, &["web"], &[]);
+        assert_eq!(web.ask(Way::Udp, "web", A).code, 0);
+        let pid = first.process().expect("it runs");
+        drop(first);
+        let second = resolver();
+        assert_eq!(second.find().expect("it answers").len(), 1);
+        host::send(pid, Signal::STOP);
+        // More than its connection holds.
+        let long: Vec<String> = (0..15_000).map(|n| format!("{n:060}")).collect();
+        let long: Vec<&str> = long.iter().map(String::as_str).collect();
+        let fresh = (0..9).any(|_| app.enter(&second, &long, &[]));
+        assert!(fresh && !host::runs(pid));
+        assert_eq!(app.ask(Way::Udp, long[7], A).addresses(), [[10, 0, 0, 2]]);
     });
 }
 
