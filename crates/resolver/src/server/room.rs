@@ -29,10 +29,8 @@ use std::{
 
 /// Questions that are answered before others get their turn.
 const TURN: usize = 32;
-/// Questions under way at once.
-const UNDER_WAY: usize = 256;
-/// Those who wait for one answer.
-const ASKERS: usize = 16;
+/// Those who wait for an answer at once, be it the same one.
+const WAITING: usize = 1024;
 /// Connections at once.
 const CLIENTS: usize = 64;
 /// How long nobody is let in who there is no room for.
@@ -312,14 +310,17 @@ impl Room {
     ) {
         let way = waiting.from.way();
         let same = |other: &&mut Question| other.way == way && other.bytes[2..] == bytes[2..];
-        if let Some(same) = self.under_way.values_mut().find(same) {
-            if same.askers.len() < ASKERS {
-                same.askers.push(waiting);
+        let all: usize = self.under_way.values().map(|question| question.askers.len()).sum();
+        let id = if all < WAITING {
+            if let Some(same) = self.under_way.values_mut().find(same) {
+                return same.askers.push(waiting);
             }
-            return;
-        }
-        let id = self.free_id(core);
-        let (Some(id), true) = (id, self.under_way.len() < UNDER_WAY) else {
+            self.free_id(core)
+        } else {
+            None
+        };
+        let Some(id) = id else {
+            // Told, and not left to wait: who is told asks again at once.
             let answer = packet::failure(bytes, ResponseCode::ServFail);
             return self.say(core, &waiting.from, &answer);
         };

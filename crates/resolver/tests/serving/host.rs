@@ -118,6 +118,15 @@ impl Container {
         ask(self, way, "127.0.0.11", &query(name, kind))
     }
 
+    /// A socket to ask with.
+    pub fn udp(&self) -> UdpSocket {
+        self.within(|| {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+            socket.connect("127.0.0.11:53").expect("connected");
+            socket
+        })
+    }
+
     /// Ends it; what stays is a look at its network namespace.
     pub fn end(mut self) -> OwnedFd {
         let mut keeper = self.keeper.take().expect("it runs");
@@ -254,6 +263,15 @@ pub fn ask(container: &Container, way: Way, server: &str, query: &[u8]) -> Answe
     });
     assert_eq!(bytes[..2], query[..2], "the number of the question");
     Answer { code: bytes[3] & 15, cut: bytes[2] & 2 != 0, bytes }
+}
+
+/// Does no datagram wait at the resolver's address here?
+pub fn all_is_read() -> bool {
+    let table = std::fs::read_to_string("/proc/thread-self/net/udp").expect("read");
+    let sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut resolvers = sockets.filter(|fields| fields[1].starts_with("0B00007F:"));
+    // Source: proc(5): tx_queue:rx_queue.
+    resolvers.all(|fields| fields[4].ends_with(":00000000"))
 }
 
 /// How many sockets are bound to the resolver's address there.

@@ -8,6 +8,7 @@ use host::{Container, PATIENCE, Way, ask, on_a_host, query, resolver, seat};
 use rustix::process::Signal;
 use server::Server;
 use std::{
+    collections::BTreeSet,
     fs,
     net::{IpAddr, TcpStream},
     process::Command,
@@ -89,6 +90,48 @@ fn the_next_server_is_asked_when_one_fails() {
         assert_eq!((refusing.heard(), good.heard()), (2, 2));
         web.enter(&resolver, &["web"], &["127.0.0.2", "127.0.0.3"]);
         until("all servers fail", || web.ask(Way::Udp, "other.example", A).code == 2);
+    });
+}
+
+#[test]
+fn all_who_ask_the_same_at_once_are_answered() {
+    on_a_host("all_who_ask_the_same_at_once_are_answered", || {
+        let web = Container::new(1);
+        let resolver = resolver();
+        let (open, gate) = std::sync::mpsc::channel();
+        let reply = server::behind(gate, server::address([192, 0, 2, 1]));
+        let server = Server::start(&web, "127.0.0.1", reply);
+        web.enter(&resolver, &["web"], &["127.0.0.1"]);
+        let asking = web.udp();
+        let question = |number: u16| {
+            let mut bytes = query("example.org", A);
+            bytes[..2].copy_from_slice(&number.to_be_bytes());
+            bytes
+        };
+        let heard = || {
+            let mut answer = [0; 512];
+            let length = asking.recv(&mut answer).ok()?;
+            let number = u16::from_be_bytes([answer[0], answer[1]]);
+            (length > 12).then_some((number, answer[3] & 15))
+        };
+        // Some at a time, lest its socket overflow: until one is refused, as
+        // none is that the server is still asked for.
+        asking.set_nonblocking(true).expect("set");
+        let refused = (0..4096).step_by(64).find_map(|first| {
+            for number in first..first + 64 {
+                asking.send(&question(number)).expect("sent");
+            }
+            until("its socket to be read", || web.within(host::all_is_read));
+            heard()
+        });
+        assert_eq!(refused, Some((1024, 2)), "more than 1024 do not wait");
+        assert_eq!(server.heard(), 1, "the server is asked once");
+        open.send(()).expect("it waits");
+        asking.set_nonblocking(false).expect("set");
+        asking.set_read_timeout(Some(PATIENCE)).expect("set");
+        let answers = std::iter::repeat_with(|| heard().expect("an answer"));
+        let answered: BTreeSet<_> = answers.filter(|(_, code)| *code == 0).take(64).collect();
+        assert_eq!(answered, (0..64).map(|number| (number, 0)).collect());
     });
 }
 

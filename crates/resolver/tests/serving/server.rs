@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, UdpSocket},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc::Receiver},
     thread,
 };
 
@@ -86,6 +86,15 @@ fn answer(query: &[u8], code: u8, data: Option<(u16, &[u8])>) -> Vec<u8> {
 /// One address for everything.
 pub fn address(address: [u8; 4]) -> Reply {
     Arc::new(move |query, _| vec![answer(query, 0, Some((1, &address)))])
+}
+
+/// The same, once the gate is open.
+pub fn behind(gate: Receiver<()>, reply: Reply) -> Reply {
+    let gate = Mutex::new(gate);
+    Arc::new(move |query, tcp| {
+        gate.lock().expect("no panic").recv().expect("opened");
+        reply(query, tcp)
+    })
 }
 
 /// A failure for everything.
