@@ -7,7 +7,7 @@
 use crate::packet;
 use hickory_proto::{
     op::{Message, ResponseCode},
-    rr::{RData, Record},
+    rr::{RData, Record, RecordType},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -101,16 +101,19 @@ impl Cache {
 
 /// For how many seconds an answer holds; none if it is not to be kept.
 ///
-/// Source: RFC 2181, section 5.2; RFC 2308, section 5.
+/// Source: RFC 2181, section 5.2; RFC 2308, sections 2.2 and 5.
 fn lasts(answer: &[u8]) -> Option<u32> {
     if answer.len() > LONGEST || packet::is_cut(answer) {
         return None;
     }
     let message = Message::from_vec(answer).ok()?;
-    let least = |records: &[Record]| records.iter().map(|record| record.ttl).min();
-    let ttl = match (message.response_code, least(&message.answers)) {
-        (ResponseCode::NoError, Some(ttl)) => ttl.min(LONG),
-        (ResponseCode::NoError, None) | (ResponseCode::NXDomain, _) => {
+    let wanted = message.queries.first()?.query_type();
+    let is_wanted = |record: &Record| wanted == RecordType::ANY || record.record_type() == wanted;
+    // An alias that leads to nothing of the type says that there is none.
+    let none = !message.answers.iter().any(is_wanted);
+    let longest = match (message.response_code, none) {
+        (ResponseCode::NoError, false) => LONG,
+        (ResponseCode::NoError, true) | (ResponseCode::NXDomain, _) => {
             let soa = message.authorities.iter().find_map(|record| match &record.data {
                 RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
                 _ => None,
@@ -119,6 +122,7 @@ fn lasts(answer: &[u8]) -> Option<u32> {
         }
         _ => return None,
     };
+    let ttl = message.answers.iter().map(|record| record.ttl).fold(longest, u32::min);
     (ttl > 0).then_some(ttl)
 }
 
@@ -126,7 +130,7 @@ fn lasts(answer: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::packet::{Read, tests::query};
-    use hickory_proto::rr::rdata::{A, SOA};
+    use hickory_proto::rr::rdata::{A, AAAA, CNAME, SOA};
 
     fn question(bytes: &[u8]) -> Vec<u8> {
         match packet::read(bytes) {
@@ -184,6 +188,38 @@ mod tests {
         let soa = SOA::new(name.clone(), name.clone(), 1, 2, 3, 4, 5);
         message.add_authority(Record::from_rdata(name, 60, RData::SOA(soa)));
         assert_eq!(lasts(&message.to_vec().expect("spelt")), Some(5));
+    }
+
+    #[test]
+    fn that_an_alias_leads_to_none_holds_for_a_moment_too() {
+        let mut message =
+            Message::from_vec(&query(1, "no.example", 28)).expect("well-formed").into_response();
+        let name = message.queries[0].name().clone();
+        let alias = RData::CNAME(CNAME(name.clone()));
+        message.add_answer(Record::from_rdata(name.clone(), 3000, alias));
+        assert_eq!(lasts(&message.to_vec().expect("spelt")), None, "nobody says how long");
+        let soa = SOA::new(name.clone(), name.clone(), 1, 2, 3, 4, 500);
+        message.add_authority(Record::from_rdata(name.clone(), 600, RData::SOA(soa)));
+        assert_eq!(lasts(&message.to_vec().expect("spelt")), Some(NONE_LONG));
+        message.answers[0].ttl = 7;
+        assert_eq!(lasts(&message.to_vec().expect("spelt")), Some(7), "the alias holds no longer");
+        let data = RData::AAAA(AAAA::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
+        message.add_answer(Record::from_rdata(name, 90, data));
+        message.answers[0].ttl = 3000;
+        assert_eq!(lasts(&message.to_vec().expect("spelt")), Some(90), "there is one");
+    }
+
+    #[test]
+    fn whoever_asks_for_an_alias_or_for_anything_is_answered_by_one() {
+        for kind in [5, 255] {
+            let mut message = Message::from_vec(&query(1, "x.example", kind))
+                .expect("well-formed")
+                .into_response();
+            let name = message.queries[0].name().clone();
+            let alias = RData::CNAME(CNAME(name.clone()));
+            message.add_answer(Record::from_rdata(name, 300, alias));
+            assert_eq!(lasts(&message.to_vec().expect("spelt")), Some(300), "{kind}");
+        }
     }
 
     #[test]
