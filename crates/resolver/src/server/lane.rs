@@ -56,6 +56,8 @@ struct Tcp {
     source: Source,
     state: State,
     queue: VecDeque<(u16, Vec<u8>)>,
+    /// Those out of the queue that could not even begin.
+    lost: Vec<u16>,
 }
 
 #[derive(Debug)]
@@ -81,14 +83,19 @@ impl Lane {
         sockets: [OwnedFd; 3],
     ) -> io::Result<Self> {
         let [one, other, tcp] = sockets;
-        let mut udp = |socket, slot| {
-            let source = Source::Server(number, place, slot);
-            let socket = core.poll.watch(socket, source, Wake::IN)?;
-            io::Result::Ok(Udp { socket, connected: false, uses: 0, under_way: 0 })
+        let one = core.poll.watch(one, Source::Server(number, place, 0), Wake::IN)?;
+        let other = match core.poll.watch(other, Source::Server(number, place, 1), Wake::IN) {
+            Ok(other) => other,
+            Err(error) => {
+                core.poll.leave(one);
+                return Err(error);
+            }
         };
-        let udp = [udp(one, 0)?, udp(other, 1)?];
+        let udp = |socket| Udp { socket, connected: false, uses: 0, under_way: 0 };
+        let udp = [udp(one), udp(other)];
         let source = Source::Server(number, place, TCP);
-        let tcp = Tcp { source, state: State::Idle(tcp), queue: VecDeque::new() };
+        let state = State::Idle(tcp);
+        let tcp = Tcp { source, state, queue: VecDeque::new(), lost: Vec::new() };
         Ok(Self { server, udp, now: 0, tcp })
     }
 
@@ -156,27 +163,41 @@ impl Lane {
         out.extend(query);
         self.tcp.queue.push_back((id, out));
         self.next_tcp(core);
-        Ok(())
+        // If any is lost, it was alone in the queue.
+        let lost = self.take_lost();
+        if lost.is_empty() { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) }
     }
 
-    /// Begins with the next in the queue, if none is under way. One that
-    /// cannot even begin is left to its alarm.
+    /// Begins with the next in the queue that can, if none is under way.
     fn next_tcp(&mut self, core: &mut Core) {
-        if !matches!(self.tcp.state, State::Idle(_)) {
-            return;
-        }
-        let Some((id, out)) = self.tcp.queue.pop_front() else { return };
-        let State::Idle(socket) = std::mem::replace(&mut self.tcp.state, State::Gone) else {
-            return;
-        };
-        match connect(&socket, &self.server) {
-            Ok(()) | Err(Errno::INPROGRESS) => {
-                if let Ok(socket) = core.poll.watch(socket, self.tcp.source, Wake::OUT) {
-                    self.tcp.state = State::Busy { socket, id, out, sent: 0, read: Vec::new() };
+        while !matches!(self.tcp.state, State::Busy { .. }) {
+            let Some((id, out)) = self.tcp.queue.pop_front() else { return };
+            let State::Idle(socket) = std::mem::replace(&mut self.tcp.state, State::Gone) else {
+                self.tcp.lost.push(id);
+                continue;
+            };
+            match connect(&socket, &self.server) {
+                Ok(()) | Err(Errno::INPROGRESS) => {
+                    match core.poll.watch(socket, self.tcp.source, Wake::OUT) {
+                        Ok(socket) => {
+                            let read = Vec::new();
+                            self.tcp.state = State::Busy { socket, id, out, sent: 0, read };
+                        }
+                        Err(_) => self.tcp.lost.push(id),
+                    }
+                }
+                Err(_) => {
+                    self.tcp.state = State::Idle(socket);
+                    self.tcp.lost.push(id);
                 }
             }
-            Err(_) => self.tcp.state = State::Idle(socket),
         }
+    }
+
+    /// Questions by TCP for which there is no way to the server: to be asked
+    /// for whenever one has ended.
+    pub fn take_lost(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.tcp.lost)
     }
 
     /// Something happened on the connection: the answer, if it is whole now.

@@ -50,7 +50,9 @@ pub(crate) struct Room {
     /// None once it listens no more.
     tcp: Option<Watched>,
     upstream: Upstream,
-    lanes: Vec<Lane>,
+    /// In the order of the servers; none to one whose sockets cannot be
+    /// watched.
+    lanes: Vec<Option<Lane>>,
     under_way: HashMap<u16, Question>,
     clients: HashMap<u32, Client>,
     connections: u32,
@@ -152,7 +154,7 @@ impl Room {
         for id in open {
             self.give_up(core, id);
         }
-        for lane in std::mem::take(&mut self.lanes) {
+        for lane in std::mem::take(&mut self.lanes).into_iter().flatten() {
             lane.close(core);
         }
         self.cache.clear(&mut core.total);
@@ -162,10 +164,10 @@ impl Room {
             let (Some(a), Some(b), Some(c)) = (next(), next(), next()) else { break };
             const { assert!(LANE == 3) };
             let server = SocketAddr::new(server.address, PORT);
-            match Lane::new(core, self.number, place, server, [a, b, c]) {
-                Ok(lane) => self.lanes.push(lane),
-                Err(error) => eprintln!("cannot watch the sockets to {server}: {error}"),
-            }
+            let lane = Lane::new(core, self.number, place, server, [a, b, c]);
+            let failed =
+                |error: &io::Error| eprintln!("cannot watch the sockets to {server}: {error}");
+            self.lanes.push(lane.inspect_err(failed).ok());
         }
         self.upstream = upstream;
     }
@@ -351,9 +353,10 @@ impl Room {
             };
             let mut bytes = question.bytes.clone();
             packet::set_id(&mut bytes, id);
-            let sent = match question.way {
-                Way::Udp => lane.ask_udp(&bytes),
-                Way::Tcp => lane.ask_tcp(core, id, &bytes).map(|()| TCP),
+            let sent = match (lane, question.way) {
+                (Some(lane), Way::Udp) => lane.ask_udp(&bytes),
+                (Some(lane), Way::Tcp) => lane.ask_tcp(core, id, &bytes).map(|()| TCP),
+                (None, _) => Err(io::ErrorKind::NotConnected.into()),
             };
             if let Ok(slot) = sent {
                 question.slot = slot;
@@ -375,8 +378,21 @@ impl Room {
     }
 
     fn free(&mut self, core: &mut Core, id: u16, server: usize, slot: usize) {
-        if let Some(lane) = self.lanes.get_mut(server) {
+        if let Some(lane) = self.lane(server) {
             if slot == TCP { lane.end_tcp(core, id) } else { lane.done_udp(slot) }
+        }
+        self.lose(core, server);
+    }
+
+    fn lane(&mut self, server: usize) -> Option<&mut Lane> {
+        self.lanes.get_mut(server)?.as_mut()
+    }
+
+    /// What could not even begin there is to be asked elsewhere.
+    fn lose(&mut self, core: &mut Core, server: usize) {
+        let lost = self.lane(server).map(Lane::take_lost).unwrap_or_default();
+        for id in lost {
+            self.next_server(core, id);
         }
     }
 
@@ -402,16 +418,16 @@ impl Room {
     /// A server speaks.
     pub fn answered(&mut self, core: &mut Core, server: usize, slot: usize) {
         if slot == TCP {
-            let Some(lane) = self.lanes.get_mut(server) else { return };
+            let Some(lane) = self.lane(server) else { return };
             match lane.go_on_tcp(core) {
                 Ok(None) => {}
                 Ok(Some((id, answer))) => self.take(core, id, server, slot, &answer),
                 Err(id) => self.next_server(core, id),
             }
-            return;
+            return self.lose(core, server);
         }
         for _ in 0..TURN {
-            let Some(lane) = self.lanes.get(server) else { return };
+            let Some(lane) = self.lane(server) else { return };
             let mut buffer = std::mem::take(&mut core.buffer);
             let heard = lane.hear_udp(slot, &mut buffer);
             if let Ok(Some(length)) = heard

@@ -136,6 +136,49 @@ fn all_who_ask_the_same_at_once_are_answered() {
 }
 
 #[test]
+fn servers_without_a_way_to_them_cost_no_patience() {
+    on_a_host("servers_without_a_way_to_them_cost_no_patience", || {
+        let web = Container::new(1);
+        let resolver = resolver();
+        // Had each its four seconds, the asker would be gone: it has ten.
+        web.enter(&resolver, &["web"], &["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+        assert_eq!(web.ask(Way::Tcp, "example.org", A).code, 2);
+        let _good = Server::start(&web, "127.0.0.1", server::address([192, 0, 2, 1]));
+        web.enter(&resolver, &["web"], &["192.0.2.1", "192.0.2.2", "127.0.0.1"]);
+        until("other servers", || web.ask(Way::Tcp, "example.org", A).code == 0);
+    });
+}
+
+#[test]
+fn a_server_that_cannot_be_watched_takes_no_other_with_it() {
+    on_a_host("a_server_that_cannot_be_watched_takes_no_other_with_it", || {
+        let web = Container::new(1);
+        let resolver = resolver();
+        let _good = Server::start(&web, "127.0.0.1", server::address([192, 0, 2, 1]));
+        web.enter(&resolver, &["web"], &[]);
+        // No set of descriptors takes a file.
+        let told = resolver.seat(&seat(&web, &["web"], &["127.0.0.2", "127.0.0.1"]), |_| {
+            let file = || fs::File::open("/proc/self/exe").expect("opened").into();
+            let mut sockets = vec![file(), file(), file()];
+            let good = "127.0.0.1".parse().expect("an address");
+            sockets.extend(web.within(|| network::asking_sockets(good)).expect("sockets"));
+            Ok::<_, resolver::Error>(sockets)
+        });
+        assert!(!told.expect("told"));
+        for way in [Way::Udp, Way::Tcp] {
+            let name = format!("{way:?}.example");
+            until("other servers", || web.ask(way, &name, A).code == 0);
+        }
+        // It is said, and this test is about nothing else that might be.
+        let log = host::dir().join("resolver.err");
+        let said = fs::read_to_string(&log).expect("read");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with("cannot watch the sockets to 127.0.0.2:53"), "{said}");
+        fs::write(&log, "").expect("emptied");
+    });
+}
+
+#[test]
 fn what_is_cut_is_whole_by_tcp() {
     on_a_host("what_is_cut_is_whole_by_tcp", || {
         let web = Container::new(1);
