@@ -49,7 +49,9 @@ pub(crate) struct Poll {
     epoll: OwnedFd,
     sources: HashMap<u64, Source>,
     tokens: u64,
+    /// One for each that is to be woken, in both.
     alarms: BTreeSet<(Instant, Number)>,
+    wake: HashMap<Number, Instant>,
     events: Vec<epoll::Event>,
 }
 
@@ -60,6 +62,7 @@ impl Poll {
             sources: HashMap::new(),
             tokens: 0,
             alarms: BTreeSet::new(),
+            wake: HashMap::new(),
             events: Vec::with_capacity(128),
         })
     }
@@ -88,8 +91,15 @@ impl Poll {
         watched.fd
     }
 
-    /// Wakes a container at a time.
+    /// Wakes a container at a time, or before if that is wanted already.
     pub fn wake_at(&mut self, at: Instant, number: Number) {
+        if let Some(before) = self.wake.get(&number).copied() {
+            if before <= at {
+                return;
+            }
+            self.alarms.remove(&(before, number));
+        }
+        self.wake.insert(number, at);
         self.alarms.insert((at, number));
     }
 
@@ -97,6 +107,7 @@ impl Poll {
     pub fn due(&mut self, now: Instant) -> Option<Number> {
         let first = *self.alarms.first().filter(|(at, _)| *at <= now)?;
         self.alarms.remove(&first);
+        self.wake.remove(&first.1);
         Some(first.1)
     }
 
@@ -114,5 +125,24 @@ impl Poll {
         }
         let source = |event: &epoll::Event| self.sources.get(&event.data.u64()).copied();
         Ok(self.events.iter().filter_map(source).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn who_is_to_be_woken_several_times_is_woken_the_first() {
+        let mut poll = Poll::new().expect("an epoll set");
+        let at = |seconds| Instant::now() + Duration::from_secs(seconds);
+        for (seconds, number) in [(10, 7), (4, 7), (5, 8), (6, 7)] {
+            poll.wake_at(at(seconds), number);
+        }
+        let woken: Vec<_> = std::iter::from_fn(|| poll.due(at(60))).collect();
+        assert_eq!(woken, [7, 8]);
+        poll.wake_at(at(1), 7);
+        assert_eq!(poll.due(at(60)), Some(7), "and again when it is wanted again");
     }
 }

@@ -57,7 +57,6 @@ pub(crate) struct Room {
     clients: HashMap<u32, Client>,
     connections: u32,
     cache: Cache,
-    alarm: Option<Instant>,
 }
 
 /// A question that servers are asked.
@@ -115,7 +114,6 @@ impl Room {
             clients: HashMap::new(),
             connections: 0,
             cache: Cache::default(),
-            alarm: None,
         })
     }
 
@@ -477,17 +475,13 @@ impl Room {
     }
 
     /// Wakes it at a time at the latest.
-    fn arm(&mut self, core: &mut Core, at: Instant) {
-        if self.alarm.is_none_or(|alarm| at < alarm) {
-            self.alarm = Some(at);
-            core.poll.wake_at(at, self.number);
-        }
+    fn arm(&self, core: &mut Core, at: Instant) {
+        core.poll.wake_at(at, self.number);
     }
 
     /// Its time has come: what has waited for too long waits no more.
     pub fn wake(&mut self, core: &mut Core) {
         let now = core.now;
-        self.alarm = None;
         // Connections that there was no room for.
         if let Some(tcp) = &self.tcp {
             // It fails for no watched socket.
