@@ -12,6 +12,9 @@ use super::{Error, Property, wire::Value};
 use std::collections::BTreeMap;
 
 const PREFIX: &str = "org.systemd.property.";
+/// What a scope is: its processes, its place, whose its group is. `PIDs` would
+/// put any process of the host into it, to be killed with the container.
+const OWN: [&str; 4] = ["PIDs", "PIDFDs", "Slice", "Delegate"];
 
 /// All of them, in the order of their names.
 ///
@@ -34,6 +37,9 @@ type Why = &'static str;
 fn property(name: &str, text: &str) -> Result<Property, Why> {
     if name.len() < 3 || !name.bytes().all(|b| b.is_ascii_alphabetic()) {
         return Err("no property is called so");
+    }
+    if OWN.contains(&name) {
+        return Err("the scope's own, which no bundle changes");
     }
     let value = parse(text)?;
     match name.strip_suffix("Sec") {
@@ -301,6 +307,19 @@ mod tests {
         let refused = properties(&bad).expect_err("must refuse");
         let words = "annotation org.systemd.property.Co-Mode=\"1\": no property is called so";
         assert_eq!(refused.to_string(), words);
+    }
+
+    #[test]
+    fn what_makes_the_scope_is_not_for_a_bundle_to_say() {
+        for (name, text) in [
+            ("PIDs", "[uint32 1]"),
+            ("PIDFDs", "[1]"),
+            ("Slice", "'a.slice'"),
+            ("Delegate", "false"),
+        ] {
+            assert_eq!(property(name, text), Err("the scope's own, which no bundle changes"));
+        }
+        assert!(property("DefaultDependencies", "true").is_ok(), "as CRI-O says");
     }
 
     proptest! {
