@@ -79,25 +79,45 @@ fn parse(text: &str) -> Result<Value, Why> {
     if rest.trim().is_empty() { Ok(value) } else { Err("something follows the value") }
 }
 
-/// Reads a value off the front; of the type `wanted`, unless that is empty.
+/// Reads a value off the front; of the type `wanted`, unless that is empty. Its
+/// text may say the type, once.
 fn value(rest: &mut &str, wanted: &str) -> Result<Value, Why> {
     *rest = rest.trim_start();
-    if let Some(typed) = rest.strip_prefix('@') {
-        let end = typed.find(char::is_whitespace).ok_or("a type without a value")?;
-        *rest = &typed[end..];
-        return value(rest, &typed[..end]);
+    let said = match rest.strip_prefix('@') {
+        Some(typed) => {
+            let end = typed.find(char::is_whitespace).ok_or("a type without a value")?;
+            *rest = &typed[end..];
+            &typed[..end]
+        }
+        None => keyword(rest).inspect(|(word, _)| *rest = &rest[word.len()..]).map_or("", |k| k.1),
+    };
+    *rest = rest.trim_start();
+    match (said, wanted) {
+        ("", wanted) => plain(rest, wanted),
+        (said, wanted) if wanted.is_empty() || said == wanted => plain(rest, said),
+        _ => Err("it is of another type"),
     }
+}
+
+/// The keyword at the front, and the type that it says.
+fn keyword(rest: &str) -> Option<&'static (&'static str, &'static str)> {
+    let token = &rest[..token_end(rest)];
+    KEYWORDS.iter().find(|(keyword, _)| *keyword == token)
+}
+
+fn token_end(rest: &str) -> usize {
+    rest.find([' ', '\t', ',', ']']).unwrap_or(rest.len())
+}
+
+/// A value without a word about its type.
+fn plain(rest: &mut &str, wanted: &str) -> Result<Value, Why> {
     match rest.chars().next() {
         Some('[') => list(rest, wanted),
         Some(quote @ ('\'' | '"')) => word(quoted(rest, quote)?, wanted),
         Some(_) => {
-            let end = rest.find([' ', '\t', ',', ']']).unwrap_or(rest.len());
-            let (token, after) = rest.split_at(end);
+            let (token, after) = rest.split_at(token_end(rest));
             *rest = after;
-            match KEYWORDS.iter().find(|(keyword, _)| *keyword == token) {
-                Some((_, wanted)) => value(rest, wanted),
-                None => token_value(token, wanted),
-            }
+            token_value(token, wanted)
         }
         None => Err("there is no value"),
     }
@@ -279,9 +299,23 @@ mod tests {
             "0x",
             "nan",
             "string 5",
+            "byte byte 5",
+            "@t @t 5",
+            "@y byte 5",
+            "['a', byte 5]",
+            "@as [byte 5]",
         ] {
             assert!(parse(text).is_err(), "{text:?}: {:?}", parse(text));
         }
+    }
+
+    #[test]
+    fn a_type_stands_before_a_value_once_however_long_the_text() {
+        for word in ["byte ", "@t "] {
+            assert!(parse(&(word.repeat(1 << 20) + "5")).is_err(), "{word}");
+        }
+        let bytes = Value::Array("y".into(), vec![Value::Byte(1), Value::Byte(2)]);
+        assert_eq!(parse("@ay [byte 1, 2]"), Ok(bytes));
     }
 
     #[test]
