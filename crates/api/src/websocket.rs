@@ -7,11 +7,13 @@
 //!   client ─ frames ─▶ inward ─ bytes ─▶ (a pair of sockets) ─▶ hijack
 //!          ◀─ frames ─ outward ◀─ bytes ─
 //! ```
-//! It ends when either side does.
+//! It ends when either side does; a client that leaves is missed even while
+//! the program takes nothing of what it has sent.
 
 use crate::call::Call;
 use crate::error::Error;
 use crate::server::COMMON;
+use crate::socket::Departure;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
@@ -23,7 +25,8 @@ use tokio::sync::mpsc;
 
 /// What proves that the server speaks the protocol: section 1.3.
 const PROOF: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// For the client to answer the last frame.
+/// For the client to answer the last frame; and for what it has sent to be
+/// taken, when it has left.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Bytes of the program's that go into one frame.
 const PIECE: usize = 32 << 10;
@@ -77,6 +80,7 @@ fn accepted(key: &str) -> String {
 /// There are no more descriptors.
 pub fn unframed(client: UnixStream, early: Bytes) -> io::Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair()?;
+    let departure = Departure::of(&client)?;
     tokio::spawn(async move {
         let (from_client, to_client) = client.into_split();
         let (from_program, to_program) = ours.into_split();
@@ -87,6 +91,9 @@ pub fn unframed(client: UnixStream, early: Bytes) -> io::Result<UnixStream> {
         tokio::select! {
             // It has left, or does not speak the protocol.
             _ = &mut inward => {}
+            () = departure.wait() => {
+                let _ = tokio::time::timeout(FAREWELL, inward).await;
+            }
             said = outward(from_program, to_client, asked) => {
                 if said.is_ok() {
                     let _ = tokio::time::timeout(FAREWELL, inward).await;
@@ -234,6 +241,19 @@ mod tests {
         assert_eq!(read(&mut client, 304).await, frame(BINARY, &[9; 300]));
         drop(program);
         assert_eq!(read(&mut client, 4).await, [0x88, 2, 0x03, 0xe8]);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_is_missed_by_a_program_that_takes_nothing() {
+        let (mut client, server) = UnixStream::pair().expect("sockets");
+        let program = unframed(server, Bytes::new()).expect("sockets");
+        let end = Departure::of(&program).expect("watched");
+        // More than all sockets on its way hold.
+        let long = masked(BINARY, &vec![7; 16 << 20]);
+        let sent = tokio::time::timeout(Duration::from_secs(1), client.write_all(&long)).await;
+        assert!(sent.is_err(), "nobody takes it");
+        drop(client);
+        tokio::time::timeout(4 * FAREWELL, end.wait()).await.expect("its end is passed on");
     }
 
     #[tokio::test]
