@@ -11,11 +11,12 @@ use crate::unpack::frame;
 use crate::websocket;
 use crate::when;
 use bytes::Bytes;
-use engine::{Attach, Condition, Container, LogLine, LogWish, Logs, Stream, Waited};
+use engine::{Attach, Attaching, Condition, Container, LogLine, LogWish, Logs, Stream, Waited};
 use hyper::StatusCode;
 use serde::Serialize;
 use spec::wire::Kind;
 use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -69,6 +70,20 @@ pub async fn attach_framed(call: Call) -> Outcome {
     attached(call, Some(head)).await
 }
 
+/// A client that waits for a program to start.
+struct Awaiting(oneshot::Sender<UnixStream>);
+
+impl Attaching for Awaiting {
+    fn deliver(self: Box<Self>, stream: UnixStream) {
+        // The client may have left while it waited.
+        let _ = self.0.send(stream);
+    }
+
+    fn has_left(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
 async fn attached(mut call: Call, framed: Option<String>) -> Outcome {
     call.read_body().await?;
     blocking(move || {
@@ -84,10 +99,7 @@ async fn attached(mut call: Call, framed: Option<String>) -> Outcome {
         let streams = wish.stdin || wish.stdout || wish.stderr;
         let program = if query.flag("stream") && streams {
             let (deliver, program) = oneshot::channel();
-            call.engine.attach(container.id.as_str(), wish, move |stream| {
-                // The client may have left while it waited.
-                let _ = deliver.send(stream);
-            })?;
+            call.engine.attach(container.id.as_str(), wish, Box::new(Awaiting(deliver)))?;
             Program::Awaited(program)
         } else {
             Program::Unwanted

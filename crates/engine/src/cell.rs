@@ -37,7 +37,7 @@ pub(crate) struct Live {
     /// Init: signals go through it, so that they never hit a stranger.
     pub init: Option<Arc<OwnedFd>>,
     /// Clients that attached before the start.
-    pub attaching: Vec<(Attach, Deliver)>,
+    attaching: Vec<(Attach, Box<dyn Attaching>)>,
     /// Those who wait for something.
     waiting: Vec<(Condition, Answer)>,
     /// Those among them whose time has come.
@@ -58,7 +58,16 @@ pub(crate) enum Link {
     Adopted(watch::Receiver),
 }
 
-pub(crate) type Deliver = Box<dyn FnOnce(UnixStream) + Send>;
+/// A client that is to be connected with a program. Dropped, it learns that it
+/// never will be.
+pub trait Attaching: Send {
+    /// Gets the connection; must not block.
+    fn deliver(self: Box<Self>, stream: UnixStream);
+
+    /// Has it left?
+    fn has_left(&self) -> bool;
+}
+
 pub(crate) type Answer = Box<dyn FnOnce(Waited) + Send>;
 
 impl Cell {
@@ -204,6 +213,19 @@ fn tell(answers: Vec<Answer>, code: u8) {
 }
 
 impl Live {
+    /// A client waits for the start; those who have left wait no more.
+    pub fn attach_later(&mut self, wish: Attach, client: Box<dyn Attaching>) {
+        self.attaching.retain(|(_, client)| !client.has_left());
+        self.attaching.push((wish, client));
+    }
+
+    /// Those who still wait for the start.
+    pub fn take_attaching(&mut self) -> Vec<(Attach, Box<dyn Attaching>)> {
+        let mut attaching = std::mem::take(&mut self.attaching);
+        attaching.retain(|(_, client)| !client.has_left());
+        attaching
+    }
+
     fn take_waiting(&mut self, due: impl Fn(Condition) -> bool) -> Vec<Answer> {
         let (due, later) = std::mem::take(&mut self.waiting)
             .into_iter()
@@ -267,14 +289,50 @@ mod tests {
         assert!(told(&cell, Condition::NotRunning).try_recv().is_err(), "it will run again");
     }
 
+    /// It is here as long as somebody else than itself holds the other part.
+    struct Client(Arc<()>);
+
+    impl Attaching for Client {
+        fn deliver(self: Box<Self>, _: UnixStream) {}
+
+        fn has_left(&self) -> bool {
+            Arc::strong_count(&self.0) == 1
+        }
+    }
+
+    fn client() -> (Box<dyn Attaching>, Arc<()>) {
+        let here = Arc::new(());
+        (Box::new(Client(Arc::clone(&here))), here)
+    }
+
     #[test]
     fn a_client_that_waits_to_attach_learns_of_the_removal() {
         let cell = cell();
-        let (deliver, delivered) = mpsc::channel::<UnixStream>();
-        let deliver: Deliver = Box::new(move |stream| drop(deliver.send(stream)));
-        cell.live().attaching.push((Attach::default(), deliver));
+        let (client, here) = client();
+        cell.live().attach_later(Attach::default(), client);
         cell.gone();
-        assert!(matches!(delivered.try_recv(), Err(mpsc::TryRecvError::Disconnected)));
+        assert_eq!(Arc::strong_count(&here), 1, "it is dropped");
+    }
+
+    #[test]
+    fn a_client_that_leaves_before_the_start_is_forgotten() {
+        let cell = cell();
+        let kept = |cell: &Cell| cell.live().attaching.len();
+        let mut last = None;
+        for _ in 0..100 {
+            // The one before leaves as this one comes.
+            let (client, here) = client();
+            last.replace(here);
+            cell.live().attach_later(Attach::default(), client);
+        }
+        assert_eq!(kept(&cell), 1);
+        let (client, here) = client();
+        cell.live().attach_later(Attach::default(), client);
+        drop(last);
+        assert_eq!(kept(&cell), 2, "nobody has come since");
+        let waiting = cell.live().take_attaching();
+        assert_eq!(waiting.len(), 1, "nor is who has left connected");
+        assert_eq!(Arc::strong_count(&here), 2);
     }
 
     #[test]

@@ -92,6 +92,7 @@ pub use build::{
     BuildClient, BuildContext, BuildError, BuildManner, BuildRoom, BuildSaid, BuildWish, Built,
     CacheEntry, CachePruned, CacheSpace, Cancel, NamedBuild, StagePlan, StepPlan,
 };
+pub use cell::Attaching;
 pub use collect::{Collected, Watermarks};
 pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Size, Waited};
 pub use error::{Error, Kind};

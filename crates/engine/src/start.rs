@@ -113,7 +113,7 @@ impl Engine {
         live.stopping = false;
         let watched = house.watcher.watch(&began.running, Due::Container(cell.id.clone()));
         live.link = Some(Link::Child(began.running));
-        let late = std::mem::take(&mut live.attaching);
+        let late = live.take_attaching();
         drop(live);
         // They came while it was starting, and see what it says from now on.
         house.attach_all(cell, late);
@@ -178,7 +178,7 @@ impl House {
                 });
             }
         }
-        let waiting = std::mem::take(&mut cell.live().attaching);
+        let waiting = cell.live().take_attaching();
         self.attach_all(cell, waiting);
         pending.wait().map_err(|e| Error::records(&e))?;
         let running = launching.go()?;
@@ -332,10 +332,10 @@ impl House {
     }
 
     /// Connects those who attached before the start.
-    fn attach_all(&self, cell: &Cell, waiting: Vec<(crate::Attach, crate::cell::Deliver)>) {
-        for (wish, deliver) in waiting {
+    fn attach_all(&self, cell: &Cell, waiting: Vec<(crate::Attach, Box<dyn crate::Attaching>)>) {
+        for (wish, client) in waiting {
             match self.attach_now(cell, wish, true) {
-                Ok(stream) => deliver(stream),
+                Ok(stream) => client.deliver(stream),
                 // Its client learns of it by the drop.
                 Err(error) => tracing::warn!(id = %cell.id, %error, "cannot attach a client"),
             }

@@ -1,12 +1,12 @@
 //! What can be done to a container that is there.
 
 use crate::{
-    Attach, Condition, Container, Engine, Error, Filters, Pruned, Size, State, UpdateWish, Waited,
-    cell::Cell, names, signals, state::Step,
+    Attach, Attaching, Condition, Container, Engine, Error, Filters, Pruned, Size, State,
+    UpdateWish, Waited, cell::Cell, names, signals, state::Step,
 };
 use spec::wire::Request;
 use std::{
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::fd::AsFd,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -40,9 +40,9 @@ impl Engine {
         self.0.size_of(&*self.container(reference)?)
     }
 
-    /// Attaches to the program's streams from now on. `deliver` gets a
+    /// Attaches to the program's streams from now on. `client` gets a
     /// connection on which [frames](spec::wire) flow: at once if it runs,
-    /// before its first byte if it is yet to start. It is dropped uncalled
+    /// before its first byte if it is yet to start. It is dropped without one
     /// if the container goes before it starts.
     ///
     /// Output arrives as `Stdout` and `Stderr` frames (a terminal's as
@@ -56,7 +56,7 @@ impl Engine {
         &self,
         reference: &str,
         wish: Attach,
-        deliver: impl FnOnce(UnixStream) + Send + 'static,
+        client: Box<dyn Attaching>,
     ) -> Result<(), Error> {
         let cell = self.0.find(reference)?;
         let mut live = cell.live();
@@ -70,7 +70,7 @@ impl Engine {
                 drop(live);
                 let stream = self.0.attach_now(&cell, wish, false)?;
                 self.0.journal.container(&container, "attach", &[]);
-                deliver(stream);
+                client.deliver(stream);
                 Ok(())
             }
             State::Removing | State::Dead => Err(Error::Conflict(format!(
@@ -78,7 +78,7 @@ impl Engine {
                 container.id
             ))),
             _ => {
-                live.attaching.push((wish, Box::new(deliver)));
+                live.attach_later(wish, client);
                 drop(live);
                 self.0.journal.container(&container, "attach", &[]);
                 Ok(())

@@ -1,7 +1,7 @@
 //! `RUN`: a container, and what it changed.
 
 use super::{BuildManner, BuildSaid, error::BuildError, job::Stopped, stage::Stage};
-use crate::{Attach, Condition, Container, Error, Waited, error::Doing};
+use crate::{Attach, Attaching, Condition, Container, Error, Waited, error::Doing};
 use build::{config, key};
 use dockerfile::{Command, Mount, Network, Run, Security};
 use image::Layer;
@@ -206,10 +206,7 @@ impl Stage<'_, '_> {
         let engine = self.job.engine;
         let (deliver, delivered) = mpsc::sync_channel(1);
         let wish = Attach { stdin: false, stdout: true, stderr: true };
-        engine.attach(id.as_str(), wish, move |stream| {
-            // Nobody waits where the start has failed.
-            let _ = deliver.send(stream);
-        })?;
+        engine.attach(id.as_str(), wish, Box::new(Step(deliver)))?;
         let (answer, answered) = mpsc::sync_channel(1);
         engine.wait(id.as_str(), Condition::NextExit, move |waited| {
             let _ = answer.send(waited);
@@ -245,6 +242,21 @@ impl Stage<'_, '_> {
                 _ => {}
             }
         }
+    }
+}
+
+/// A build that waits for what a step says.
+struct Step(mpsc::SyncSender<UnixStream>);
+
+impl Attaching for Step {
+    fn deliver(self: Box<Self>, stream: UnixStream) {
+        // Nobody waits where the start has failed.
+        let _ = self.0.send(stream);
+    }
+
+    fn has_left(&self) -> bool {
+        // Where the start fails its container goes, and this with it.
+        false
     }
 }
 
