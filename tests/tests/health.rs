@@ -97,6 +97,25 @@ fn a_check_rests_with_its_container_and_outlives_the_daemon() {
 }
 
 #[test]
+fn a_probe_is_forgotten_when_it_has_ended() {
+    let engine = Engine::new();
+    run(&engine, &[]);
+    let ends = || {
+        let all = ["events", "--since", "1h", "--until", "0s", "--filter", "event=exec_die"];
+        engine.says(&[&all[..], &["--format", "{{.Actor.Attributes.execID}}"]].concat())
+    };
+    until("a probe's end", || !ends().is_empty());
+    let probe = ends().lines().next().unwrap_or_default().to_owned();
+    let known = || {
+        let socket = engine.socket().display().to_string();
+        let ask = format!("curl -sS --unix-socket {socket} http://x/exec/{probe}/json");
+        engine.host().says(&ask)
+    };
+    until("it to be forgotten", || known().contains("No such exec instance"));
+    engine.leaves_nothing();
+}
+
+#[test]
 fn a_check_of_an_image_can_be_switched_off() {
     let engine = Engine::new();
     engine.says(&["create", "--name", "base", "busybox", "sleep", "1000"]);
