@@ -29,6 +29,49 @@ fn a_container_outlives_the_daemon() {
 }
 
 #[test]
+fn a_start_that_the_daemon_did_not_live_to_tell_is_a_start() {
+    let mut engine = Engine::new();
+    for name in ["new", "old"] {
+        let check = ["--health-cmd", "true", "--health-interval=100ms"];
+        let create = ["create", "--name", name];
+        engine.says(&[&create[..], &check, &["busybox", "sleep", "1000"]].concat());
+    }
+    engine.says(&["start", "old"]);
+    engine.says(&["stop", "-t", "0", "old"]);
+    let began = |engine: &Engine| engine.inspect("old", "{{.State.StartedAt}}");
+    let first = began(&engine);
+    // What the records say until a start is told of: the state alone changes
+    // when the program is let go.
+    engine.kill_daemon();
+    let change = |engine: &Engine, sql: &str| {
+        let records = engine.data_root().join("state.db").display().to_string();
+        engine.host().says(&format!("sqlite3 {records} \"{sql}\""))
+    };
+    change(&engine, "CREATE TABLE kept AS SELECT id, moving FROM container");
+    engine.start();
+    engine.says(&["start", "new", "old"]);
+    let pids = |engine: &Engine| [engine.pid_of("new"), engine.pid_of("old")];
+    let running = pids(&engine);
+    engine.kill_daemon();
+    let untold = "UPDATE container SET moving = json_set(container.moving, '$.state', 'Starting', \
+                  '$.last', json(kept.moving -> '$.last'), \
+                  '$.health', json(kept.moving -> '$.health')) \
+                  FROM kept WHERE kept.id = container.id; SELECT changes(); DROP TABLE kept";
+    assert_eq!(change(&engine, &untold.replace('$', "\\$")).trim(), "2");
+    engine.start();
+    until("both to be adopted", || pids(&engine) == running);
+    assert_ne!(began(&engine), first);
+    for name in ["new", "old"] {
+        let health = || engine.inspect(name, "{{if .State.Health}}{{.State.Health.Status}}{{end}}");
+        until("it to be checked", || health() == "healthy");
+    }
+    let starts = ["events", "--since", "1h", "--until", "0s", "--filter", "event=start"];
+    let starts = engine.says(&[&starts[..], &["--format", "{{.Action}}"]].concat());
+    assert_eq!(starts.lines().count(), 5, "three that were told, and two that were not");
+    engine.leaves_nothing();
+}
+
+#[test]
 fn an_end_while_the_daemon_was_away_is_known() {
     let mut engine = Engine::new();
     engine.says(&["run", "-d", "--name", "a", "busybox", "sh", "-c", "sleep 1000; exit 3"]);

@@ -8,11 +8,12 @@ use std::{
 };
 
 /// A program that tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 15] = [
+const NEEDED: [(&str, &str); 16] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/bin/curl", "curl"),
+    ("/usr/bin/sqlite3", "sqlite3"),
     ("/usr/bin/psql", "postgresql-client"),
     ("/usr/bin/mmdebstrap", "mmdebstrap"),
     ("/usr/bin/nsenter", "util-linux"),

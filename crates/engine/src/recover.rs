@@ -6,11 +6,12 @@
 //! nothing else.
 
 use crate::{
-    Container, Engine, Error, Last, State,
+    Container, Engine, Error, State,
     cell::{Cell, Link},
     error::Doing,
     house::House,
     restart,
+    start::begins,
     state::Step,
     verdict::{Seen, Verdict, verdict},
     watcher::Due,
@@ -128,18 +129,28 @@ impl Engine {
             opened => Some(Arc::new(opened.doing("watch init in", &dir)?)),
         };
         let frozen = house.group(&cell.now()).and_then(|group| group.frozen()).unwrap_or(false);
-        let began = crate::clock::now();
+        // Without a process in its record it was let go by a daemon that died
+        // before it could say so.
+        let untold = cell.now().state.pid().is_none();
+        let now = crate::clock::now();
         let adopted = cell.step(Step::Adopt { pid, frozen }, |container| {
-            if container.last.started == 0 {
-                container.last = Last { started: began, ..Last::default() };
+            if untold {
+                begins(container, now);
             }
         })?;
         house.leave(&adopted);
+        if untold {
+            house.network_events(&adopted, "connect");
+            house.journal.container(&adopted, "start", &[]);
+        }
         let mut live = cell.live();
         live.init = init;
         let watched = house.watcher.watch(&receiver, Due::Container(cell.id.clone()));
         live.link = Some(Link::Adopted(receiver));
+        let late = live.take_attaching();
         drop(live);
+        // They came while it was being recovered.
+        house.attach_all(cell, late);
         if !frozen {
             self.check_health(cell);
         }

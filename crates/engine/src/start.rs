@@ -100,9 +100,7 @@ impl Engine {
         let house = &self.0;
         let now = crate::clock::now();
         let container = cell.step(Step::Began { pid: began.pid }, |container| {
-            container.last = crate::Last { started: now, ..crate::Last::default() };
-            container.stopped_by_hand = false;
-            container.health = health::at_start(&container.config, container.health.take());
+            begins(container, now);
         })?;
         house.leave(&container);
         house.volume_events(&container, "mount");
@@ -332,7 +330,11 @@ impl House {
     }
 
     /// Connects those who attached before the start.
-    fn attach_all(&self, cell: &Cell, waiting: Vec<(crate::Attach, Box<dyn crate::Attaching>)>) {
+    pub(crate) fn attach_all(
+        &self,
+        cell: &Cell,
+        waiting: Vec<(crate::Attach, Box<dyn crate::Attaching>)>,
+    ) {
         for (wish, client) in waiting {
             match self.attach_now(cell, wish, true) {
                 Ok(stream) => client.deliver(stream),
@@ -354,6 +356,13 @@ impl House {
         let (_, stream) = watch::hand_over(&self.paths.run(&cell.id), &request)?;
         Ok(stream)
     }
+}
+
+/// Its program runs, since `now` as far as is seen.
+pub(crate) fn begins(container: &mut Container, now: crate::Nanos) {
+    container.last = crate::Last { started: now, ..crate::Last::default() };
+    container.stopped_by_hand = false;
+    container.health = health::at_start(&container.config, container.health.take());
 }
 
 /// Whom a container runs as, by the files in its root.
