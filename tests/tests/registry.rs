@@ -69,6 +69,63 @@ fn an_image_that_is_not_here_is_pulled_to_be_run() {
 }
 
 #[test]
+fn what_refers_to_an_image_is_listed() {
+    let engine = Engine::new();
+    let registry = Registry::start(&engine, "127.0.0.1", 5000, Wants::Nothing);
+    let name = registry.name("bb:v1");
+    engine.says(&["tag", "busybox", &name]);
+    let said = engine.says(&["push", &name]);
+    let subject = said.rsplit_once("digest: ").expect(&said).1;
+    let subject = subject.split(' ').next().expect("a word").to_owned();
+    let list = |more: &[&str]| engine.says(&[&["image", "referrers", &name], more].concat());
+    assert_eq!(list(&["--format", "{{.Digest}}"]), "");
+    // Debian's registry keeps no list: whoever attaches something does.
+    let manifest = "application/vnd.oci.image.manifest.v1+json";
+    let index = "application/vnd.oci.image.index.v1+json";
+    let kind = "application/vnd.example.bill";
+    let put = |tag: &str, media_type: &str, text: &str| {
+        let file = engine.scratch().join("document");
+        fs::write(&file, text).expect("scratch");
+        engine.host().says(&format!(
+            "curl -fsS -X PUT -H 'Content-Type: {media_type}' --data-binary @{} \
+             -D - -o /dev/null http://{}/v2/bb/manifests/{tag} | tr -d '\\r' | \
+             sed -n 's/^Docker-Content-Digest: //ip'",
+            file.display(),
+            registry.address
+        ))
+    };
+    let id = engine.inspect("busybox", "{{.Id}}");
+    let size = engine.host().says(&format!(
+        "cat {}/blobs/sha256/{} | wc -c",
+        engine.data_root().display(),
+        id.trim_start_matches("sha256:")
+    ));
+    let bill = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{manifest}","artifactType":"{kind}",
+            "config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{id}","size":{size}}},
+            "layers":[],"subject":{{"mediaType":"{manifest}","digest":"{subject}","size":1}}}}"#
+    );
+    let digest = put("bill", manifest, &bill);
+    let entry = format!(
+        r#"{{"mediaType":"{manifest}","digest":"{digest}","size":{},"artifactType":"{kind}"}}"#,
+        bill.len()
+    );
+    let document = format!(r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":[{entry}]}}"#);
+    put(&subject.replace(':', "-"), index, &document);
+    let table = list(&[]);
+    assert!(table.starts_with("DIGEST") && table.contains(&digest), "{table}");
+    assert!(table.contains(kind), "{table}");
+    assert_eq!(list(&["--artifact-type", "application/other", "--format", "{{.Digest}}"]), "");
+    // And what is listed can be had.
+    let shown = engine.says(&["manifest", "inspect", &registry.name(&format!("bb@{digest}"))]);
+    assert!(shown.contains(&subject) && shown.contains(kind), "{shown}");
+    let missing = engine.run(&["image", "referrers", &registry.name("none:v1")]);
+    assert!(missing.code == 1 && missing.err.contains("not found"), "{missing:?}");
+    drop(registry);
+    engine.leaves_nothing();
+}
+
+#[test]
 fn what_a_registry_does_not_have_is_told_as_docker_tells_it() {
     let engine = Engine::new();
     let registry = Registry::start(&engine, "127.0.0.1", 5000, Wants::Nothing);

@@ -148,6 +148,13 @@ pub fn manifest(call: &Call) -> Outcome {
     Ok(Answer::of(StatusCode::OK, JSON, Content::Whole(found.bytes.into())))
 }
 
+/// `GET /cofferdam/referrers/{name}?artifactType=…`: what refers to an image,
+/// as an OCI index. Ours alone: Docker's API has nothing of the kind.
+pub fn referrers(call: &Call) -> Outcome {
+    let kind = call.query.text("artifactType");
+    Ok(Answer::json(&call.engine.referrers(call.name(), kind, &credentials(call)?)?))
+}
+
 /// `GET /images/search`.
 pub fn search(call: &Call) -> Outcome {
     #[derive(Serialize)]

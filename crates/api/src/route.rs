@@ -122,6 +122,7 @@ static ROUTES: &[Route] = &[
     get("/distribution/{name...}/json", Calls(registries::look_up)),
     get("/cofferdam/root/{name...}", Streams(|call| Box::pin(transfer::root(call)))),
     get("/cofferdam/manifest/{name...}", Calls(registries::manifest)),
+    get("/cofferdam/referrers/{name...}", Calls(registries::referrers)),
     // Building them.
     post("/build", Streams(|call| Box::pin(build::build(call)))),
     post("/build/cancel", Calls(build::cancel)),

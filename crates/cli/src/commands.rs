@@ -122,6 +122,7 @@ async fn image(client: &Client, words: Image) -> Outcome {
         Image::Import(words) => Command::Import(words),
         Image::Pull(words) => Command::Pull(words),
         Image::Push(words) => Command::Push(words),
+        Image::Referrers(words) => return registries::referrers(client, words).await,
     };
     command(client, same).await
 }

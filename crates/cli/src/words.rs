@@ -23,7 +23,8 @@ pub use containers::{
     Update,
 };
 pub use images::{
-    History, Images, Import, Load, Login, Logout, Manifest, Pull, Push, Rmi, Save, Search, Tag,
+    History, Images, Import, Load, Login, Logout, Manifest, Pull, Push, Referrers, Rmi, Save,
+    Search, Tag,
 };
 pub use later::Later;
 pub use networks::{
@@ -281,6 +282,8 @@ pub enum Image {
     Pull(Pull),
     /// Send an image to a registry
     Push(Push),
+    /// List what is attached to an image at its registry
+    Referrers(Referrers),
 }
 
 #[derive(Debug, Subcommand)]

@@ -176,6 +176,22 @@ impl Engine {
         Ok(self.0.registry.look(&reference.or_latest(), somebody(credentials))?)
     }
 
+    /// What refers to an image at its registry, as an index; of one kind
+    /// alone, if that is not empty.
+    ///
+    /// # Errors
+    /// There is no such image, or the registry says no.
+    pub fn referrers(
+        &self,
+        name: &str,
+        artifact_type: &str,
+        credentials: &Credentials,
+    ) -> Result<spec::image::Index, Error> {
+        let reference = name.parse::<Reference>().map_err(|e| Error::Invalid(e.to_string()))?;
+        let credentials = somebody(credentials);
+        Ok(self.0.registry.referrers(&reference.or_latest(), artifact_type, credentials)?)
+    }
+
     /// Searches a registry.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ mod flights;
 mod manifests;
 mod pull;
 mod push;
+mod referrers;
 mod said;
 mod session;
 mod tags;

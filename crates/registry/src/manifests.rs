@@ -21,7 +21,7 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
      application/vnd.docker.distribution.manifest.v2+json";
 /// Largest one that is read: what registries take.
-const LARGEST: u64 = 4 << 20;
+pub(crate) const LARGEST: u64 = 4 << 20;
 /// Indexes within indexes.
 const DEEPEST: u32 = 4;
 const DOING: &str = "fetch a manifest";

@@ -70,7 +70,7 @@ fn list(session: &Session<'_>, repository: &Reference) -> Result<Vec<String>, Er
 }
 
 /// The query of `</v2/x/tags/list?n=1&last=a>; rel="next"`.
-fn next_of(link: &str) -> Option<&str> {
+pub(crate) fn next_of(link: &str) -> Option<&str> {
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     let next = parameters.contains("rel=\"next\"") || parameters.contains("rel=next");
     target.split_once('?').map(|(_, query)| query).filter(|_| next)

@@ -11,7 +11,7 @@ use crate::{
     progress::{To, draw},
     show::{self, Listing, plain},
     terminal,
-    words::{Login, Logout, Manifest, Pull, Push, Search},
+    words::{Login, Logout, Manifest, Pull, Push, Referrers, Search},
 };
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -204,6 +204,30 @@ pub async fn search(client: &Client, words: Search) -> Outcome {
         ("OFFICIAL", "IsOfficial"),
     ];
     let listing = Listing { columns: &columns, more: &[], rows: rows.collect() };
+    show::print(&listing.text(words.format.as_deref())?)?;
+    Ok(0)
+}
+
+/// `image referrers`
+pub async fn referrers(client: &Client, words: Referrers) -> Outcome {
+    let asked = query(&[("artifactType", words.artifact_type.as_str())]);
+    let path = format!("/cofferdam/referrers/{}{asked}", escape(&words.image));
+    let known = known(&words.image)?;
+    let answer = client.open_with(Method::GET, &path, Bytes::new(), Some(&known)).await?;
+    let bytes = answer.into_body().collect().await.map_err(Error::Broken)?.to_bytes();
+    let index: Value = serde_json::from_slice(&bytes).map_err(|e| Error::Answer(path, e))?;
+    let rows = index["manifests"].as_array().into_iter().flatten().map(|entry| {
+        json!({
+            "Digest": entry["digest"],
+            "ArtifactType": plain(&entry["artifactType"]),
+            "MediaType": entry["mediaType"],
+            "Size": show::size(entry["size"].as_u64().unwrap_or_default()),
+            "Annotations": entry.get("annotations").cloned().unwrap_or_else(|| json!({})),
+        })
+    });
+    let columns = [("DIGEST", "Digest"), ("ARTIFACT TYPE", "ArtifactType"), ("SIZE", "Size")];
+    let more = [("MEDIA TYPE", "MediaType"), ("ANNOTATIONS", "Annotations")];
+    let listing = Listing { columns: &columns, more: &more, rows: rows.collect() };
     show::print(&listing.text(words.format.as_deref())?)?;
     Ok(0)
 }

@@ -125,6 +125,18 @@ pub enum Manifest {
 }
 
 #[derive(Debug, Args)]
+pub struct Referrers {
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Of this kind alone, as application/spdx+json
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub artifact_type: String,
+    /// A Go template, "table TEMPLATE" or "json"
+    #[arg(long)]
+    pub format: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct Pull {
     #[arg(value_name = "IMAGE")]
     pub image: String,

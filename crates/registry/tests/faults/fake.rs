@@ -28,6 +28,8 @@ pub enum Fault {
     Said(u16, String),
     /// What was asked for, with a header more.
     Header(&'static str),
+    /// A document that is there for this once, with a header.
+    Page(String, &'static str),
     /// Other bytes.
     Bytes(Vec<u8>),
     /// Another media type.
@@ -272,6 +274,9 @@ impl Fake {
                 Some(bytes) => Answer::ok("application/octet-stream", bytes.clone()),
                 None => Answer::error(404, "BLOB_UNKNOWN", "blob unknown to registry"),
             }
+        } else if path.contains("/referrers/") {
+            // It knows no more than the protocol before 1.1.
+            Answer::error(404, "NOT_FOUND", "page not found")
         } else {
             match state.manifests.get(last) {
                 Some((media_type, bytes)) => {
@@ -308,6 +313,10 @@ impl Fake {
                 (answer.status, answer.body) = (status, body.into());
             }
             Some(Fault::Header(more)) => answer.headers.push(more.to_owned()),
+            Some(Fault::Page(body, more)) => {
+                answer = Answer::ok("application/vnd.oci.image.index.v1+json", body.into());
+                answer.headers.push(more.to_owned());
+            }
             Some(Fault::Bytes(bytes)) => answer.body = bytes,
             Some(Fault::Type(media_type)) => {
                 answer.headers[0] = format!("Content-Type: {media_type}");

@@ -5,6 +5,7 @@ mod fake;
 mod hostile;
 mod pull;
 mod push;
+mod referrers;
 
 use fake::{Fake, own_network};
 use image::Store;
