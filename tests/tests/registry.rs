@@ -195,6 +195,66 @@ fn a_helper_is_asked_for_what_is_not_in_the_file() {
     }
 }
 
+/// A proxy of HTTP that writes down whom it was asked for.
+const PROXY: &str = r#"
+import http.client, http.server, sys
+class Proxy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print(self.path, flush=True)
+        host, path = self.path.removeprefix("http://").split("/", 1)
+        there = http.client.HTTPConnection(host)
+        headers = {k: v for k, v in self.headers.items() if k.lower() != "proxy-connection"}
+        there.request("GET", "/" + path, headers=headers)
+        answer = there.getresponse()
+        self.send_response(answer.status)
+        for key, value in answer.getheaders():
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(answer.read())
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", 3128), Proxy).serve_forever()
+"#;
+
+#[test]
+fn a_registry_is_asked_by_way_of_the_proxy_unless_it_is_excepted() {
+    let address = "192.0.2.7";
+    let host = format!("ip addr add {address}/32 dev lo");
+    let mut engine = Engine::prepared(&host, &["--insecure-registry", address]);
+    promises::busybox(&engine);
+    let registry = Registry::start(&engine, address, 5000, Wants::Nothing);
+    let name = registry.name("bb:v1");
+    engine.says(&["tag", "busybox", &name]);
+    engine.says(&["push", &name]);
+    engine.says(&["rmi", "busybox"]);
+    let log = engine.scratch().join("proxied");
+    let mut command = engine.host().command("python3");
+    command.args(["-c", PROXY]).stdin(Stdio::null());
+    let mut proxy =
+        command.stdout(fs::File::create(&log).expect("scratch")).spawn().expect("python3 starts");
+    promises::until("the proxy", || {
+        engine.host().sh("ss -Hltn src 127.0.0.1:3128 | grep -q .").status.success()
+    });
+    let asked = || fs::read_to_string(&log).expect("a log");
+    let pull = |engine: &mut Engine, variables: &[(&str, &str)]| {
+        assert!(engine.stop().success());
+        engine.start_in(variables);
+        engine.says(&["rmi", &name]);
+        engine.says(&["pull", &name]);
+    };
+    let through = ("HTTP_PROXY", "http://127.0.0.1:3128");
+    pull(&mut engine, &[through, ("NO_PROXY", "example.org,192.0.2.0/24")]);
+    assert_eq!(asked(), "", "it is excepted");
+    pull(&mut engine, &[through]);
+    for part in ["/v2/bb/manifests/v1", "/v2/bb/blobs/sha256:"] {
+        let line = format!("http://{}{part}", registry.address);
+        assert!(asked().contains(&line), "{line}: {}", asked());
+    }
+    proxy.kill().and_then(|()| proxy.wait()).expect("our child");
+    drop(registry);
+    engine.leaves_nothing();
+}
+
 #[test]
 fn a_build_knows_its_author_to_every_registry_that_it_asks() {
     let engine = Engine::new();
