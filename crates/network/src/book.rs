@@ -112,7 +112,7 @@ impl Book {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        for set in &rules::SETS {
+        for set in rules::sets() {
             for answer in self.socket.dump(nft::get_elements(&self.table, set))? {
                 for (element, comment) in nft::read_elements(set, &answer) {
                     let owner = Owner::read(&comment);

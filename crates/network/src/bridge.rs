@@ -8,10 +8,11 @@
 //! [`Bridge::unplug`], or by [`Bridge::sweep`] if nobody was there to do it.
 
 use crate::{
-    BridgeConfig, Endpoint, Error, Mac, Realm, addresses,
+    BridgeConfig, Driver, Endpoint, Error, Mac, Realm, addresses,
     book::{self, Owner},
     error::Doing,
     forwarding, inside,
+    line::{self, Line},
     netlink::{
         Message, Socket,
         link::{self, Link, Pair, Port},
@@ -37,8 +38,8 @@ const PORT: &str = "cv";
 const OF_CONTAINER: usize = 8;
 const OF_ENDPOINT: usize = 5;
 
-/// One network: a guarded bridge, and a handle on it. Dropping the handle
-/// changes nothing on the host.
+/// One network: a guarded bridge, or a [routed](Driver::Routed) one's, and a
+/// handle on it. Dropping the handle changes nothing on the host.
 #[derive(Debug)]
 pub struct Bridge {
     realm: Arc<Realm>,
@@ -71,7 +72,7 @@ impl Bridge {
         forwarding::set_up_bridge(&config.name, v6)?;
         let bridge = Self { realm, config, index, mac };
         // Before it has an address, so that nothing passes unjudged.
-        let elements = rules::of_network(&bridge.config);
+        let elements = rules::of_network(&bridge.config, bridge.index);
         bridge.realm.book().enter(&Owner::Network(bridge.config.name.clone()), elements)?;
         bridge.set_addresses()?;
         if !bridge.config.internal {
@@ -152,7 +153,10 @@ impl Bridge {
         for published in &endpoint.ports {
             book.ports.hold(published, endpoint)?;
         }
-        book.enter(&self.owner(&endpoint.container), rules::of_endpoint(host, endpoint))?;
+        book.enter(
+            &self.owner(&endpoint.container),
+            rules::of_endpoint(host, endpoint, &self.config),
+        )?;
         book.redirect_datagrams(&endpoint.ports)
     }
 
@@ -161,7 +165,7 @@ impl Bridge {
         let mut route = self.realm.route();
         let pair = link::new_pair(&Pair {
             host,
-            bridge: self.index,
+            bridge: (self.config.driver == Driver::Bridge).then_some(self.index),
             inside: &endpoint.ifname,
             mac: endpoint.mac,
             netns,
@@ -177,6 +181,14 @@ impl Bridge {
             other => other.doing("create interface", host)?,
         }
         let index = route.index(host).doing("find interface", host)?;
+        let requests = match self.config.driver {
+            Driver::Bridge => self.port_requests(index, endpoint),
+            Driver::Routed => line::requests(&self.line(index), endpoint, &self.config),
+        };
+        talk(&mut route, &requests, "set up interface", host)
+    }
+
+    fn port_requests(&self, index: u32, endpoint: &Endpoint) -> Vec<Message> {
         let mut requests = vec![
             link::guard_port(&self.port(index, endpoint)),
             link::forward_to(index, endpoint.mac),
@@ -185,7 +197,13 @@ impl Bridge {
         requests.extend(
             addresses_of(endpoint).map(|a| link::add_neighbour(self.index, a, endpoint.mac)),
         );
-        talk(&mut route, &requests, "set up interface", host)
+        requests
+    }
+
+    /// How a container's line of this network is set.
+    fn line(&self, index: u32) -> Line {
+        // No other network has the number, as long as the bridge is there.
+        Line { index, group: self.index, loopback6: self.realm.answers_on_loopback6() }
     }
 
     /// How a container's port of this bridge is set.
@@ -217,7 +235,11 @@ impl Bridge {
         self.admit(&host, after).map_err(|error| error.of(after))?;
         let mut route = self.realm.route();
         let index = route.index(&host).doing("find interface", &host)?;
-        talk(&mut route, &[link::guard_port(&self.port(index, after))], "set up interface", &host)?;
+        let requests = match self.config.driver {
+            Driver::Bridge => vec![link::guard_port(&self.port(index, after))],
+            Driver::Routed => line::requests(&self.line(index), after, &self.config),
+        };
+        talk(&mut route, &requests, "set up interface", &host)?;
         drop(route);
         inside::lead_out(netns, before, after, &self.config)
     }
@@ -229,7 +251,8 @@ impl Bridge {
     /// # Errors
     /// What the kernel said. Not for a container that was never plugged.
     pub fn unplug(&self, container: &Id) -> Result<(), Error> {
-        withdraw(&self.realm, &self.owner(container), Some(self.index))
+        let has_neighbours = self.config.driver == Driver::Bridge;
+        withdraw(&self.realm, &self.owner(container), has_neighbours.then_some(self.index))
     }
 
     /// Takes the interface out of a container that lives on; returns when it
@@ -248,7 +271,7 @@ impl Bridge {
     /// # Errors
     /// What the kernel said.
     pub fn restore(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let elements = rules::of_endpoint(&port_name(endpoint), endpoint);
+        let elements = rules::of_endpoint(&port_name(endpoint), endpoint, &self.config);
         self.realm.book().restore(&self.owner(&endpoint.container), elements)
     }
 
@@ -284,8 +307,7 @@ impl Bridge {
         let answers =
             self.realm.route().dump(link::list()).doing("list ports of", &self.config.name)?;
         let links = answers.iter().filter_map(Link::read);
-        let of_this = links.filter(|link| link.master == Some(self.index));
-        Ok(of_this.filter(is_port).collect())
+        Ok(links.filter(|link| is_of(link, self.index, &self.config.name)).collect())
     }
 
     /// Removes the network; interfaces still plugged in are removed with it.
@@ -346,7 +368,7 @@ pub(crate) fn sweep(realm: &Realm, known: impl FnOnce() -> Known) -> Result<Vec<
         if members.is_none() && !unmarked && !realm.is_mine(&bridge.alias) {
             continue;
         }
-        let ports = links.iter().filter(|l| l.master == Some(bridge.index) && is_port(l));
+        let ports = links.iter().filter(|link| is_of(link, bridge.index, &bridge.name));
         for port in ports {
             if !members.is_some_and(|ids| ids.iter().any(|id| is_port_of(port, id))) {
                 delete(&mut route, &port.name)?;
@@ -391,9 +413,10 @@ fn withdraw(realm: &Realm, owner: &Owner, bridge: Option<u32>) -> Result<(), Err
     Ok(())
 }
 
-/// Is it a container's port?
-fn is_port(link: &Link) -> bool {
-    link.name.starts_with(PORT) && link.kind == "veth"
+/// Is it a container's port of that bridge, or its line of that network?
+fn is_of(link: &Link, bridge: u32, name: &str) -> bool {
+    let joined = link.master == Some(bridge) || link.alias == line::alias(name);
+    joined && link.name.starts_with(PORT) && link.kind == "veth"
 }
 
 /// Is it this container's?

@@ -4,9 +4,9 @@
 //! of the caller can be left behind in it.
 
 use crate::{
-    BridgeConfig, Endpoint, Mac,
+    BridgeConfig, Driver, Endpoint, Mac,
     error::{Doing, Error},
-    forwarding,
+    forwarding, line,
     netlink::{Message, Socket, link},
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -123,6 +123,10 @@ fn requests(
         requests.push(link::without_own_address(index));
     }
     requests.push(link::up(index));
+    if config.driver == Driver::Routed {
+        requests.extend(line::requests_inside(index, endpoint, config));
+        return requests;
+    }
     let mut gateways: Vec<IpAddr> = Vec::new();
     if let (Some(address), Some(subnet)) = (endpoint.addr4, config.subnet4) {
         requests.push(link::add_address(index, link::within4(address, subnet)));

@@ -6,6 +6,10 @@
 //! which [`Bridge::plug`] puts one end of a fresh veth pair while the other is
 //! born inside a container's network namespace, addressed and up.
 //!
+//! Or a network is routed: then a container has a line to the host and nothing
+//! else, the host routes its addresses there, and there is no bridge to be a
+//! port of. What follows holds for both.
+//!
 //! What a container may say on its port is decided in the kernel by data: its
 //! one MAC address and its addresses are elements of sets, and the rules that
 //! look them up never change. So the cost of a frame does not depend on how
@@ -27,6 +31,7 @@ mod door;
 mod error;
 mod forwarding;
 mod inside;
+mod line;
 mod netlink;
 mod nft;
 pub mod pool;
@@ -41,4 +46,4 @@ pub use error::{Error, Kind};
 pub use inside::loopback_up;
 pub use pool::Pool;
 pub use realm::Realm;
-pub use wish::{BridgeConfig, Endpoint, Mac, PortWish, Proto, Published};
+pub use wish::{BridgeConfig, Driver, Endpoint, Mac, PortWish, Proto, Published};

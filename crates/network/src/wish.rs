@@ -10,11 +10,27 @@ use std::{
     str::FromStr,
 };
 
+/// How the containers of a network are joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// Each is a port of one bridge.
+    #[default]
+    Bridge,
+    /// Each has a line of its own to the host, which routes; they share no
+    /// layer 2, and there may be as many as there are addresses.
+    Routed,
+}
+
 /// One network: a bridge, its subnets and what may pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BridgeConfig {
-    /// The interface's name on the host, at most 15 bytes.
+    /// The interface's name on the host, at most 15 bytes. That of a routed
+    /// network has no ports: it bears the host's addresses.
     pub name: String,
+    /// How its containers are joined.
+    #[serde(default)]
+    pub driver: Driver,
     /// The IPv4 subnet; the address part is the gateway's (`172.17.0.1/16`).
     pub subnet4: Option<Ipv4Net>,
     /// The IPv6 subnet; the address part is the gateway's (`fd00::1/64`).
@@ -36,6 +52,7 @@ impl BridgeConfig {
     pub fn default_network(name: &str, subnet4: Ipv4Net) -> Self {
         Self {
             name: name.to_owned(),
+            driver: Driver::Bridge,
             subnet4: Some(subnet4),
             subnet6: Some(crate::addresses::private_subnet6(name)),
             mtu: 1500,

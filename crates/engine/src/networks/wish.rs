@@ -148,6 +148,7 @@ pub(super) fn plan(
     let options = Options(&wish.options);
     let bridge = BridgeConfig {
         name,
+        driver: network::Driver::Bridge,
         subnet4: gateway4.and_then(|net| if let IpNet::V4(net) = net { Some(net) } else { None }),
         subnet6: gateway6.and_then(|net| if let IpNet::V6(net) = net { Some(net) } else { None }),
         mtu: options.number(key::MTU)?.unwrap_or(1500),

@@ -32,6 +32,9 @@ const FAMILY_BRIDGE: u8 = 7;
 /// `IFF_UP`.
 const UP: u32 = 1;
 
+/// `IFF_NOARP`: whoever is at the other end is not asked for.
+const NO_ARP: u32 = 0x80;
+
 /// The loopback interface's number in every network namespace.
 pub(crate) const LOOPBACK: u32 = 1;
 
@@ -128,8 +131,9 @@ pub(crate) fn set_alias(index: u32, alias: &str) -> Message {
 pub(crate) struct Pair<'a> {
     /// The host's end.
     pub(crate) host: &'a str,
-    /// The bridge it is a port of.
-    pub(crate) bridge: u32,
+    /// The bridge it is a port of; without one, both ends have the same MAC
+    /// address and neither asks for the other's.
+    pub(crate) bridge: Option<u32>,
     /// The end inside, born in `netns`.
     pub(crate) inside: &'a str,
     pub(crate) mac: Mac,
@@ -139,15 +143,20 @@ pub(crate) struct Pair<'a> {
 
 /// Makes a pair, plugged in. Both ends are down, so nothing passes yet.
 pub(crate) fn new_pair(pair: &Pair<'_>) -> Message {
-    Message::new(NEW_LINK, ACK | CREATE | EXCL, &ifinfo(FAMILY_ANY, 0, 0, 0)).with(|a| {
+    let silent = if pair.bridge.is_some() { 0 } else { NO_ARP };
+    let fixed = ifinfo(FAMILY_ANY, 0, silent, silent);
+    Message::new(NEW_LINK, ACK | CREATE | EXCL, &fixed).with(|a| {
         a.text(ifla::IFNAME, pair.host);
         a.u32(ifla::MTU, pair.mtu);
-        a.u32(ifla::MASTER, pair.bridge);
+        match pair.bridge {
+            Some(bridge) => a.u32(ifla::MASTER, bridge),
+            None => a.bytes(ifla::ADDRESS, &pair.mac.0),
+        }
         a.nest(ifla::LINKINFO, |info| {
             info.text(ifla::INFO_KIND, "veth");
             info.nest(ifla::INFO_DATA, |data| {
                 data.nest(ifla::VETH_PEER, |peer| {
-                    peer.0.extend(ifinfo(FAMILY_ANY, 0, 0, 0));
+                    peer.0.extend(&fixed);
                     peer.text(ifla::IFNAME, pair.inside);
                     peer.bytes(ifla::ADDRESS, &pair.mac.0);
                     peer.u32(ifla::MTU, pair.mtu);
@@ -195,6 +204,38 @@ pub(crate) fn guard_port(port: &Port) -> Message {
         if port.v6 {
             a.nest(ifla::AF_SPEC, no_own_address);
         }
+    })
+}
+
+/// Makes the host's end of a line one that leads to `127.0.0.1`, believes no
+/// router and has no address of the host's, and marks it with a word and a number.
+///
+/// The numbers are those of `IPV4_DEVCONF_*` in `linux/ip.h`.
+pub(crate) fn set_line(index: u32, alias: &str, group: u32, v6: bool) -> Message {
+    const V4_SETTINGS: u16 = 1;
+    const ACCEPT_REDIRECTS: u16 = 4;
+    const SECURE_REDIRECTS: u16 = 5;
+    const SEND_REDIRECTS: u16 = 6;
+    const ACCEPT_SOURCE_ROUTE: u16 = 9;
+    const ROUTE_LOCALNET: u16 = 26;
+    Message::new(NEW_LINK, ACK, &ifinfo(FAMILY_ANY, index, 0, 0)).with(|a| {
+        a.text(ifla::IFALIAS, alias);
+        a.u32(ifla::GROUP, group);
+        a.nest(ifla::AF_SPEC, |families| {
+            families.nest(u16::from(FAMILY_V4), |v4| {
+                v4.nest(V4_SETTINGS, |set| {
+                    for key in
+                        [ACCEPT_REDIRECTS, SECURE_REDIRECTS, SEND_REDIRECTS, ACCEPT_SOURCE_ROUTE]
+                    {
+                        set.u32(key, 0);
+                    }
+                    set.u32(ROUTE_LOCALNET, 1);
+                });
+            });
+            if v6 {
+                no_own_address(families);
+            }
+        });
     })
 }
 
@@ -371,6 +412,36 @@ fn default_route(kind: u16, flags: u16, index: u32, gateway: IpAddr) -> Message 
     Message::new(kind, flags, &fixed).with(|a| {
         a.bytes(GATEWAY, &octets(gateway));
         a.u32(OUT, index);
+    })
+}
+
+/// The way to a destination by an interface: straight, or through a gateway;
+/// under the address `from`, where one is said.
+pub(crate) fn add_route(
+    index: u32,
+    to: IpNet,
+    gateway: Option<IpAddr>,
+    from: Option<IpAddr>,
+) -> Message {
+    const UNICAST: u8 = 1;
+    const DESTINATION: u16 = 1;
+    const OUT: u16 = 4;
+    const GATEWAY: u16 = 5;
+    const FROM: u16 = 7;
+    const SCOPE_LINK: u8 = 253;
+    let family = if to.addr().is_ipv4() { FAMILY_V4 } else { FAMILY_V6 };
+    let scope = if gateway.is_none() { SCOPE_LINK } else { 0 };
+    let fixed = rtmsg(family, to.prefix_len(), TABLE_MAIN, scope, UNICAST);
+    // One of the same address' last life may not be quite gone.
+    Message::new(NEW_ROUTE, ACK | CREATE | REPLACE, &fixed).with(|a| {
+        a.bytes(DESTINATION, &octets(to.network()));
+        a.u32(OUT, index);
+        if let Some(gateway) = gateway {
+            a.bytes(GATEWAY, &octets(gateway));
+        }
+        if let Some(from) = from {
+            a.bytes(FROM, &octets(from));
+        }
     })
 }
 

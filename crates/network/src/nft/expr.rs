@@ -39,6 +39,7 @@ pub(crate) enum Meta {
     Protocol = 1,
     Iifname = 6,
     Oifname = 7,
+    Iiftype = 8,
     Nfproto = 15,
     L4proto = 16,
     Iifgroup = 21,
@@ -233,6 +234,16 @@ pub(crate) fn dnat(family: Ip) -> Expr {
         a.be32(2, family as u32);
         a.be32(3, register(0));
         a.be32(5, register(port));
+    })
+}
+
+/// Sends the packet under the address in register 0 and on.
+pub(crate) fn snat(family: Ip) -> Expr {
+    const SOURCE: u32 = 0;
+    Expr::new("nat", |a| {
+        a.be32(1, SOURCE);
+        a.be32(2, family as u32);
+        a.be32(3, register(0));
     })
 }
 

@@ -86,6 +86,8 @@ pub(crate) enum Part {
     Proto,
     Port,
     Ifname,
+    /// The number that interfaces of a kind bear.
+    Group,
     /// IPv4 or IPv6; only ever a whole key.
     Ip,
 }
@@ -99,6 +101,7 @@ impl Part {
             Self::Proto => 12,
             Self::Port => 13,
             Self::Ifname => 41,
+            Self::Group => 35,
             Self::Ip => 2,
         }
     }
@@ -108,7 +111,7 @@ impl Part {
     fn width(self) -> usize {
         match self {
             Self::Ip => 1,
-            Self::Proto | Self::Port | Self::Ipv4 => 4,
+            Self::Proto | Self::Port | Self::Ipv4 | Self::Group => 4,
             Self::Mac => 8,
             Self::Ipv6 | Self::Ifname => 16,
         }

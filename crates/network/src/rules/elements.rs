@@ -73,20 +73,20 @@ pub(super) const ANY6: Set =
     inet_map("any6", &[Part::Proto, Part::Port], &[Part::Ipv6, Part::Port]);
 
 /// Every set there is.
-pub(crate) const SETS: [Set; 17] = [
+pub(super) const SETS: [Set; 17] = [
     PORTS, CALM, OWN, FROM4, FROM6, BRIDGES, OPEN, HIDDEN, SAME, SELF4, SELF6, PAIRS, CLOSED, TO4,
     TO6, ANY4, ANY6,
 ];
 
 /// An interface's name as a key.
-fn ifname(name: &str) -> Vec<u8> {
+pub(super) fn ifname(name: &str) -> Vec<u8> {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(16, 0);
     bytes
 }
 
 /// What a network is to the rules.
-pub(crate) fn of_network(config: &BridgeConfig) -> Vec<Element> {
+pub(super) fn of_network(config: &BridgeConfig) -> Vec<Element> {
     let name = ifname(&config.name);
     let with_itself = [&name[..], &name[..]].concat();
     let mut elements =
@@ -114,7 +114,7 @@ pub(crate) fn of_port(host: &str) -> Element {
 }
 
 /// The port that such an element guards.
-pub(crate) fn port_of(element: &Element) -> Option<String> {
+pub(super) fn port_of(element: &Element) -> Option<String> {
     if element.set != PORTS.name {
         return None;
     }
@@ -123,7 +123,7 @@ pub(crate) fn port_of(element: &Element) -> Option<String> {
 }
 
 /// The address that such an element lets a port use, link-local ones left out.
-pub(crate) fn address_of(element: &Element) -> Option<IpAddr> {
+pub(super) fn address_of(element: &Element) -> Option<IpAddr> {
     let address = element.key.get(24..)?;
     match element.set {
         set if set == FROM4.name => Some(Ipv4Addr::from(*address.first_chunk::<4>()?).into()),
@@ -157,7 +157,7 @@ pub(crate) fn published_of(element: &Element) -> Option<Published> {
 }
 
 /// What an endpoint behind a port is to the rules.
-pub(crate) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
+pub(super) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
     let port = ifname(host);
     let mac = padded(endpoint.mac);
     let key = |address: &[u8]| [&port[..], &mac, address].concat();
@@ -180,7 +180,7 @@ pub(crate) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
     elements
 }
 
-fn padded(mac: Mac) -> [u8; 8] {
+pub(super) fn padded(mac: Mac) -> [u8; 8] {
     let mut bytes = [0; 8];
     bytes[..6].copy_from_slice(&mac.0);
     bytes

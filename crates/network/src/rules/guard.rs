@@ -30,7 +30,7 @@ fn sender() -> [Expr; 2] {
 }
 
 /// Looks the sender up, together with bytes at an offset.
-fn sender_and(base: Base, offset: u32, length: u32, lookup: Expr) -> [Expr; 4] {
+pub(super) fn sender_and(base: Base, offset: u32, length: u32, lookup: Expr) -> [Expr; 4] {
     let [port, mac] = sender();
     [port, mac, payload(base, offset, length, 6), lookup]
 }
@@ -49,12 +49,12 @@ fn is_bridge_group() -> [Expr; 3] {
     ]
 }
 
-fn dhcp_port(offset: u32, port: u16) -> [Expr; 2] {
+pub(super) fn dhcp_port(offset: u32, port: u16) -> [Expr; 2] {
     bytes(Base::Transport, offset, &port.to_be_bytes())
 }
 
 /// Goes on for the types, first to last, of an ICMP message.
-fn types(first: u8, last: u8) -> [Expr; 3] {
+pub(super) fn types(first: u8, last: u8) -> [Expr; 3] {
     let load = payload(Base::Transport, 0, 1, 0);
     [load, cmp(0, Is::AtLeast, &[first]), cmp(0, Is::AtMost, &[last])]
 }

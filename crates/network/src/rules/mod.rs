@@ -3,23 +3,56 @@
 //!
 //! - [`elements`]: the sets, and what is in them for a network or a container.
 //! - [`guard`]: what a container may say on its port.
+//! - [`lines`]: what one may say on a line, and what is particular about it.
 //! - [`roads`]: between networks, the outside and the host's ports.
 
 mod elements;
 mod guard;
+mod lines;
 mod roads;
 
-pub(crate) use elements::{
-    SETS, address_of, of_closed, of_endpoint, of_network, port_of, published_of,
-};
+pub(crate) use elements::{of_closed, published_of};
 
 use crate::{
+    BridgeConfig, Driver, Endpoint,
     netlink::Message,
     nft::{
-        self, Family, Hook, Set, Table,
+        self, Element, Family, Hook, Set, Table,
         expr::{Base, Expr, Is, Meta, Verdict, cmp, lookup, meta, payload, verdict},
     },
 };
+use std::net::IpAddr;
+
+/// What a network is to the rules; its lines bear the number `group`.
+pub(crate) fn of_network(config: &BridgeConfig, group: u32) -> Vec<Element> {
+    let mut elements = elements::of_network(config);
+    elements.extend(lines::of_group(group, config));
+    elements
+}
+
+/// What an endpoint is to the rules, behind an interface of the host's.
+pub(crate) fn of_endpoint(host: &str, endpoint: &Endpoint, config: &BridgeConfig) -> Vec<Element> {
+    match config.driver {
+        Driver::Bridge => elements::of_endpoint(host, endpoint),
+        Driver::Routed => lines::of_line(host, endpoint, config),
+    }
+}
+
+/// Every set there is.
+pub(crate) fn sets() -> impl Iterator<Item = &'static Set> {
+    elements::SETS.iter().chain(&lines::SETS)
+}
+
+/// The interface that such an element keeps under guard.
+pub(crate) fn port_of(element: &Element) -> Option<String> {
+    elements::port_of(element).or_else(|| lines::port_of(element))
+}
+
+/// The address that such an element lets a container use, link-local ones left
+/// out.
+pub(crate) fn address_of(element: &Element) -> Option<IpAddr> {
+    elements::address_of(element).or_else(|| lines::address_of(element))
+}
 
 /// Before anything else of this hook that a host is likely to have.
 const FIRST: i32 = -300;
@@ -35,7 +68,7 @@ pub(crate) fn install(table: &str, loopback6: bool) -> Vec<Message> {
         writer.messages.push(nft::table(Table { family, name: table }));
         writer.messages.push(nft::flush(Table { family, name: table }));
     }
-    writer.messages.extend((1..).zip(&SETS).map(|(id, set)| nft::set(table, set, id)));
+    writer.messages.extend((1..).zip(sets()).map(|(id, set)| nft::set(table, set, id)));
     guard::write(&mut writer);
     roads::write(&mut writer, loopback6);
     writer.messages

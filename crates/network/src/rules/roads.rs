@@ -7,7 +7,7 @@
 use super::{
     FIRST, Writer, bytes, deny,
     elements::{ANY4, ANY6, BRIDGES, CLOSED, HIDDEN, OPEN, PAIRS, SAME, SELF4, SELF6, TO4, TO6},
-    filter, go, pass, port_in,
+    filter, go, lines, pass, port_in,
 };
 use crate::netlink::link::GROUP;
 use crate::nft::{
@@ -30,7 +30,7 @@ fn nat(number: u32, priority: i32) -> Hook {
 }
 
 /// Goes on for packets of a family.
-fn family(family: Ip) -> [Expr; 2] {
+pub(super) fn family(family: Ip) -> [Expr; 2] {
     [meta(Meta::Nfproto, 0), cmp(0, Is::Eq, &[family as u8])]
 }
 
@@ -41,7 +41,7 @@ fn to_loopback(family_of: Ip) -> Vec<Expr> {
     }
 }
 
-fn from_loopback(family_of: Ip) -> Vec<Expr> {
+pub(super) fn from_loopback(family_of: Ip) -> Vec<Expr> {
     match family_of {
         Ip::V4 => [&family(Ip::V4)[..], &bytes(Base::Network, 12, &[127])].concat(),
         Ip::V6 => [&family(Ip::V6)[..], &bytes(Base::Network, 8, &LOOPBACK6)].concat(),
@@ -82,7 +82,7 @@ fn invalid() -> [Expr; 3] {
 }
 
 /// Led here by a published port. Source: `IPS_DST_NAT`.
-fn published() -> [Expr; 3] {
+pub(super) fn published() -> [Expr; 3] {
     tracked(Ct::Status, 1 << 5)
 }
 
@@ -104,10 +104,13 @@ fn publish(w: &mut Writer<'_>) {
 
 pub(super) fn write(w: &mut Writer<'_>, loopback6: bool) {
     w.declare(Family::Inet, &["outward", "inward"]);
+    w.declare(Family::Inet, &lines::CHAINS);
     w.enter("early", filter(PREROUTING, FIRST));
     let word = "the host's loopback is not for containers";
     w.rule(word, &[&to_loopback(Ip::V4), &port_in(&BRIDGES), &deny()]);
     w.rule(word, &[&to_loopback(Ip::V6), &port_in(&BRIDGES), &deny()]);
+    lines::arriving(w);
+    lines::guard(w);
     translations(w, loopback6);
 
     w.enter("forward", filter(FORWARD, 0));
@@ -122,6 +125,7 @@ pub(super) fn write(w: &mut Writer<'_>, loopback6: bool) {
     w.begin("outward");
     w.rule("", &[&under_way(), &pass()]);
     w.rule("within a network", &[&between(&PAIRS), &pass()]);
+    lines::forward(w);
     w.rule("would leave untranslated", &[&invalid(), &deny()]);
     w.rule("internal networks", &[&not_from(&OPEN), &deny()]);
     w.rule("to a published port", &[&into(&BRIDGES), &published(), &pass()]);
@@ -146,6 +150,7 @@ fn translations(w: &mut Writer<'_>, loopback6: bool) {
     }
     publish(w);
     w.enter("leaving", nat(POSTROUTING, NAT_SOURCE));
+    lines::leaving(w);
     let (hidden, out) = (port_in(&HIDDEN), not_into(&BRIDGES));
     w.rule("out under the host's address", &[&hidden, &out, &[masquerade()]]);
     let word = "the host by its loopback";
