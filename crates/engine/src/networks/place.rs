@@ -17,7 +17,7 @@ use crate::{
     ports::{self, Ports},
 };
 use ipnet::IpNet;
-use network::{Endpoint, Mac, PortWish, Published, addresses};
+use network::{Driver, Endpoint, Mac, PortWish, Published, addresses};
 use spec::{
     Id,
     docker::{EndpointIpam, EndpointSettings, NetworkingConfig},
@@ -368,16 +368,22 @@ impl Net {
         let text = |ip: Option<String>| ip.unwrap_or_default();
         let (four, six) = (plan.bridge.subnet4, plan.bridge.subnet6);
         let open = !plan.bridge.internal;
+        // On a line there is nobody beside.
+        let routed = plan.bridge.driver == Driver::Routed;
+        let length = |subnet: u8, alone: u8| if routed { alone } else { subnet };
         EndpointSettings {
             network_id: self.network.id.clone(),
             endpoint_id: plug.id.to_string(),
             mac_address: plug.mac.to_string(),
             gateway: text(four.filter(|_| open).map(|net| net.addr().to_string())),
             ip_address: text(plug.addr4.map(|a| a.to_string())),
-            ip_prefix_len: plug.addr4.and(four).map_or(0, |net| net.prefix_len()),
+            ip_prefix_len: plug.addr4.and(four).map_or(0, |net| length(net.prefix_len(), 32)),
             ipv6_gateway: text(six.filter(|_| open).map(|net| net.addr().to_string())),
             global_ipv6_address: text(plug.addr6.map(|a| a.to_string())),
-            global_ipv6_prefix_len: plug.addr6.and(six).map_or(0, |net| net.prefix_len()),
+            global_ipv6_prefix_len: plug
+                .addr6
+                .and(six)
+                .map_or(0, |net| length(net.prefix_len(), 128)),
             dns_names: self.dns_names(container, &asked),
             ..asked
         }

@@ -6,7 +6,7 @@
 use super::{Network, Plan};
 use crate::{Error, Kind};
 use ipnet::IpNet;
-use network::{BridgeConfig, addresses};
+use network::{BridgeConfig, Driver, addresses};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Display, net::IpAddr, str::FromStr};
 
@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, fmt::Display, net::IpAddr, str::FromStr};
 pub struct NetworkWish {
     /// Of the network.
     pub name: String,
-    /// `bridge`, or empty.
+    /// `bridge`, `routed`, or empty.
     pub driver: String,
     /// `local`, or empty.
     pub scope: String,
@@ -114,7 +114,7 @@ pub(super) fn plan(
 ) -> Result<(Network, Plan), Error> {
     let ipv4 = wish.ipv4.unwrap_or(true);
     let ipv6 = wish.ipv6.unwrap_or(false);
-    carried(&wish)?;
+    let driver = carried(&wish)?;
     if !ipv4 && !ipv6 {
         return Err(Error::Invalid("IPv4 or IPv6 must be enabled".into()));
     }
@@ -148,7 +148,7 @@ pub(super) fn plan(
     let options = Options(&wish.options);
     let bridge = BridgeConfig {
         name,
-        driver: network::Driver::Bridge,
+        driver,
         subnet4: gateway4.and_then(|net| if let IpNet::V4(net) = net { Some(net) } else { None }),
         subnet6: gateway6.and_then(|net| if let IpNet::V6(net) = net { Some(net) } else { None }),
         mtu: options.number(key::MTU)?.unwrap_or(1500),
@@ -170,7 +170,7 @@ pub(super) fn plan(
     let network = Network {
         id,
         name: wish.name,
-        driver: "bridge".into(),
+        driver: word(driver).into(),
         created,
         ipv4,
         ipv6,
@@ -185,8 +185,16 @@ pub(super) fn plan(
     Ok((network, plan))
 }
 
-/// Refuses what is not a network of this engine's kind.
-fn carried(wish: &NetworkWish) -> Result<(), Error> {
+/// What clients call it.
+fn word(driver: Driver) -> &'static str {
+    match driver {
+        Driver::Bridge => "bridge",
+        Driver::Routed => "routed",
+    }
+}
+
+/// Which driver is meant; refuses what is not a network of this engine's kind.
+fn carried(wish: &NetworkWish) -> Result<Driver, Error> {
     let not_carried = |what: &str, instead: &str| {
         Err(Error::Unsupported(format!("{what} is not carried by this engine: {instead}")))
     };
@@ -205,12 +213,13 @@ fn carried(wish: &NetworkWish) -> Result<(), Error> {
         return Err(no_plugin(&wish.ipam_driver));
     }
     match wish.driver.as_str() {
-        "" | "bridge" => Ok(()),
+        "" | "bridge" => Ok(Driver::Bridge),
+        "routed" => Ok(Driver::Routed),
         driver @ ("host" | "null") => {
             Err(Error::Forbidden(format!("only one instance of {driver:?} network is allowed")))
         }
         driver @ ("macvlan" | "ipvlan" | "overlay") => {
-            not_carried(&format!("the network driver {driver}"), "use a bridge")
+            not_carried(&format!("the network driver {driver}"), "use bridge or routed")
         }
         driver => Err(no_plugin(driver)),
     }

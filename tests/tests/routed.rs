@@ -1,0 +1,112 @@
+//! NET: routed networks, whose containers share no layer 2.
+
+use promises::{Cli, Engine, until};
+
+/// A container that answers `hello` on port 80.
+fn serve(engine: &Engine, name: &str, options: &[&str]) {
+    let mut words = vec!["run", "-d", "--name", name];
+    words.extend(options);
+    let script = "mkdir -p /www && echo hello > /www/index.html && exec httpd -f -h /www";
+    words.extend(["busybox", "sh", "-c", script]);
+    engine.says(&words);
+    until("the server", || {
+        engine.run(&["exec", name, "wget", "-qO-", "http://127.0.0.1/"]).out == "hello"
+    });
+}
+
+/// Can `name` fetch from there?
+fn reaches(engine: &Engine, name: &str, host: &str) -> bool {
+    let url = format!("http://{host}/");
+    engine.run(&["exec", name, "timeout", "3", "wget", "-qO-", &url]).out == "hello"
+}
+
+fn address(engine: &Engine, name: &str, network: &str) -> String {
+    engine.inspect(name, &format!("{{{{.NetworkSettings.Networks.{network}.IPAddress}}}}"))
+}
+
+#[test]
+fn net1_a_routed_network_is_made_and_used_like_a_bridge() {
+    let engine = Engine::new();
+    let create = ["network", "create", "--driver", "routed", "--ipv6", "--subnet", "10.5.0.0/24"];
+    engine.says_as(Cli::Docker, &[&create[..], &["lines"]].concat());
+    let format = "{{.Driver}} {{(index .IPAM.Config 0).Subnet}} {{.EnableIPv6}}";
+    assert_eq!(
+        engine.says(&["network", "inspect", "-f", format, "lines"]),
+        "routed 10.5.0.0/24 true"
+    );
+    serve(&engine, "a", &["--network", "lines", "--ip", "10.5.0.7", "-p", "8080:80"]);
+    let inside = engine.says(&["exec", "a", "sh", "-c", "ip -o addr show eth0; ip route"]);
+    assert!(inside.contains("10.5.0.7/32") && inside.contains("/128"), "{inside}");
+    assert!(inside.contains("default via 10.5.0.1 dev eth0"), "{inside}");
+    assert_eq!(engine.inspect("a", "{{.NetworkSettings.Networks.lines.IPPrefixLen}}"), "32");
+    // By name, by address, by a published port.
+    engine.says(&["run", "-d", "--name", "b", "--network", "lines", "busybox", "sleep", "999"]);
+    assert!(reaches(&engine, "b", "a") && reaches(&engine, "b", "10.5.0.7"));
+    let six = engine.inspect("a", "{{.NetworkSettings.Networks.lines.GlobalIPv6Address}}");
+    assert!(reaches(&engine, "b", &format!("[{six}]")));
+    assert_eq!(engine.host().says("curl -s -m 3 http://127.0.0.1:8080/"), "hello");
+    let neighbour = engine.host().neighbour();
+    assert_eq!(neighbour.says("curl -s -m 3 http://192.0.2.1:8080/"), "hello");
+    let out = engine.run(&["exec", "b", "ping", "-c1", "-W3", "192.0.2.2"]);
+    assert_eq!(out.code, 0, "{out:?}");
+    engine.host().says("ip link del uplink");
+    engine.says(&["rm", "-f", "a", "b"]);
+    engine.says(&["network", "rm", "lines"]);
+    engine.leaves_nothing();
+}
+
+#[test]
+fn net2_lines_come_and_go_and_outlive_the_daemon() {
+    let mut engine = Engine::new();
+    engine.says(&["network", "create", "--driver", "routed", "lines"]);
+    engine.says(&["network", "create", "zz"]);
+    serve(&engine, "peer", &["--network", "lines"]);
+    serve(&engine, "a", &["--network", "zz", "-p", "8080:80"]);
+    let peer = address(&engine, "peer", "lines");
+    let published = |engine: &Engine| engine.host().says("curl -s -m 3 http://127.0.0.1:8080/");
+    assert!(!reaches(&engine, "a", &peer), "another network");
+    engine.says(&["network", "connect", "lines", "a"]);
+    assert!(reaches(&engine, "a", &peer) && reaches(&engine, "a", "peer"));
+    assert_eq!(published(&engine), "hello", "by the line, which is the first by name");
+    let look = "ip -o addr; ip route; nft list ruleset";
+    let kernel = engine.host().says(look);
+    engine.kill_daemon();
+    assert_eq!(published(&engine), "hello", "while the daemon is dead");
+    engine.start();
+    assert_eq!(engine.host().says(look), kernel, "taken over as it was");
+    assert!(reaches(&engine, "a", &peer));
+    engine.says(&["network", "disconnect", "lines", "a"]);
+    assert!(!reaches(&engine, "a", &peer), "it has left");
+    assert_eq!(published(&engine), "hello", "by the bridge again");
+    engine.says(&["rm", "-f", "a", "peer"]);
+    engine.says(&["network", "prune", "-f"]);
+    engine.leaves_nothing();
+}
+
+#[test]
+fn net3_a_container_cannot_pass_for_another_on_a_line() {
+    let engine = Engine::new();
+    engine.says(&["network", "create", "--driver", "routed", "--subnet", "10.5.0.0/24", "lines"]);
+    let place = |ip| ["--network", "lines", "--ip", ip];
+    let words = ["run", "-d", "--name", "victim"];
+    engine.says(&[&words[..], &place("10.5.0.7"), &["busybox", "sleep", "999"]].concat());
+    // How many questions it has heard: false ones cannot be answered.
+    let heard = || {
+        let script = "awk '/^Icmp:/ { n = $10 } END { print n }' /proc/net/snmp";
+        engine.says(&["exec", "victim", "sh", "-c", script]).parse::<u32>().expect("a number")
+    };
+    // It takes another's address as well and speaks under it.
+    let script = "ip addr add 10.5.0.9/32 dev eth0; ping -c2 -W1 -I 10.5.0.9 10.5.0.7; \
+                  ping -c1 -W3 10.5.0.7 > /dev/null && echo honest";
+    let speak = || {
+        let options = [&place("10.5.0.8")[..], &["--cap-add", "NET_ADMIN"]].concat();
+        let ran = engine.container(&options, script);
+        assert!(ran.out.ends_with("honest"), "{ran:?}");
+    };
+    let before = heard();
+    speak();
+    assert_eq!(heard(), before + 1, "what was honest");
+    engine.host().says("nft flush chain inet cofferdam-coffer0 line4");
+    speak();
+    assert_eq!(heard(), before + 4, "it bites");
+}
