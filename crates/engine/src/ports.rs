@@ -110,8 +110,10 @@ pub(crate) fn shown(config: &Config, published: &[Published]) -> Result<Ports, E
     let mut ports: Ports =
         exposed(config)?.iter().map(|(port, proto)| (format!("{port}/{proto}"), None)).collect();
     for one in published {
-        let binding =
-            PortBinding { host_ip: one.host_ip.to_string(), host_port: one.host_port.to_string() };
+        // One that is reached straight has none of the host's.
+        let host_port = Some(one.host_port).filter(|port| *port != 0);
+        let host_port = host_port.map(|port| port.to_string()).unwrap_or_default();
+        let binding = PortBinding { host_ip: one.host_ip.to_string(), host_port };
         let key = format!("{}/{}", one.container_port, one.proto);
         ports.entry(key).or_default().get_or_insert_default().push(binding);
     }

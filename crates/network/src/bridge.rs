@@ -102,8 +102,11 @@ impl Bridge {
         let is: BTreeSet<IpNet> =
             is.filter(|(index, _)| *index == self.index).map(|(_, address)| address).collect();
         let wanted = self.addresses();
+        // Where ours is not wanted, somebody else's may be.
+        let foreign = |address: &&IpNet| self.config.inhibit4 && address.addr().is_ipv4();
+        let wrong = is.difference(&wanted).filter(|address| !foreign(address));
         let mut requests: Vec<_> =
-            is.difference(&wanted).map(|a| link::remove_address(self.index, *a)).collect();
+            wrong.map(|address| link::remove_address(self.index, *address)).collect();
         requests.extend(wanted.difference(&is).map(|a| link::add_address(self.index, *a)));
         if self.config.subnet6.is_some() && self.realm.answers_on_loopback6() {
             requests.push(link::add_loopback_route6(self.index));
@@ -113,9 +116,9 @@ impl Bridge {
 
     fn addresses(&self) -> BTreeSet<IpNet> {
         let link_local =
-            self.config.subnet6.map(|_| Ipv6Net::new_assert(self.mac.link_local(), 64).into());
-        let v4 = self.config.subnet4.map(IpNet::from);
-        let v6 = self.config.subnet6.map(IpNet::from);
+            self.config.host6().map(|_| Ipv6Net::new_assert(self.mac.link_local(), 64).into());
+        let v4 = self.config.host4().map(IpNet::from);
+        let v6 = self.config.host6().map(IpNet::from);
         [v4, v6, link_local].into_iter().flatten().collect()
     }
 
@@ -150,7 +153,8 @@ impl Bridge {
     /// Enters the endpoint's rights and ports.
     fn admit(&self, host: &str, endpoint: &Endpoint) -> Result<(), Error> {
         let mut book = self.realm.book();
-        for published in &endpoint.ports {
+        // What is reached straight takes no port of the host's.
+        for published in endpoint.ports.iter().filter(|port| port.host_port != 0) {
             book.ports.hold(published, endpoint)?;
         }
         book.enter(

@@ -139,7 +139,11 @@ fn requests(
         gateways.push(subnet.addr().into());
     }
     for gateway in gateways {
-        requests.push(link::add_neighbour(index, gateway, gateway_mac));
+        let own =
+            if gateway.is_ipv4() { config.host4().is_some() } else { config.host6().is_some() };
+        if own {
+            requests.push(link::add_neighbour(index, gateway, gateway_mac));
+        }
         let leads_out = if gateway.is_ipv4() { endpoint.default4 } else { endpoint.default6 };
         if leads_out && !config.internal {
             requests.push(link::add_default_route(index, gateway));

@@ -46,4 +46,4 @@ pub use error::{Error, Kind};
 pub use inside::loopback_up;
 pub use pool::Pool;
 pub use realm::Realm;
-pub use wish::{BridgeConfig, Driver, Endpoint, Mac, PortWish, Proto, Published};
+pub use wish::{BridgeConfig, Driver, Endpoint, GatewayMode, Mac, PortWish, Proto, Published};

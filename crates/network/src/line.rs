@@ -45,8 +45,11 @@ pub(crate) fn requests(line: &Line, endpoint: &Endpoint, config: &BridgeConfig) 
     let (index, v6) = (line.index, forwarding::has_ipv6());
     let set = link::set_line(index, &alias(&config.name), line.group, v6);
     let mut requests = vec![set, link::up(index)];
-    for (address, subnet) in places(endpoint, config) {
-        requests.push(link::add_route(index, address.into(), None, Some(subnet.addr())));
+    for (address, _) in places(endpoint, config) {
+        let own4 = config.host4().map(|net| net.addr().into());
+        let own6 = config.host6().map(|net| net.addr().into());
+        let from = if address.is_ipv4() { own4 } else { own6 };
+        requests.push(link::add_route(index, address.into(), None, from));
     }
     // Only where it is needed: the kernel goes through all of them.
     if line.loopback6 && endpoint.addr6.is_some() && !endpoint.ports.is_empty() {

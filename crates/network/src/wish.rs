@@ -43,6 +43,35 @@ pub struct BridgeConfig {
     pub masquerade: bool,
     /// No way out and none in: no default route, nothing forwarded.
     pub internal: bool,
+    /// How far its containers are hidden behind the host, by IPv4.
+    #[serde(default)]
+    pub gateway4: GatewayMode,
+    /// And by IPv6.
+    #[serde(default)]
+    pub gateway6: GatewayMode,
+    /// The gateway's IPv4 address is not the host's.
+    #[serde(default)]
+    pub inhibit4: bool,
+    /// Interfaces of the host from which published ports are reached under the
+    /// containers' own addresses.
+    #[serde(default)]
+    pub trusted: Vec<String>,
+}
+
+/// How far the containers of a network are hidden behind the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GatewayMode {
+    /// They go out under the host's address, and are reached by its ports.
+    #[default]
+    Nat,
+    /// And under their own addresses at every port.
+    NatUnprotected,
+    /// They go out under their own addresses, and are reached there at the
+    /// ports that they publish.
+    Routed,
+    /// The host has no address on their network.
+    Isolated,
 }
 
 impl BridgeConfig {
@@ -59,7 +88,22 @@ impl BridgeConfig {
             icc: true,
             masquerade: true,
             internal: false,
+            gateway4: GatewayMode::Nat,
+            gateway6: GatewayMode::Nat,
+            inhibit4: false,
+            trusted: Vec::new(),
         }
+    }
+
+    /// The host's own IPv4 address on it, and its length.
+    pub fn host4(&self) -> Option<Ipv4Net> {
+        let none = self.inhibit4 || self.gateway4 == GatewayMode::Isolated;
+        self.subnet4.filter(|_| !none)
+    }
+
+    /// And its IPv6 address.
+    pub fn host6(&self) -> Option<Ipv6Net> {
+        self.subnet6.filter(|_| self.gateway6 != GatewayMode::Isolated)
     }
 }
 
@@ -97,7 +141,8 @@ pub struct Published {
     pub proto: Proto,
     /// The host's address; `0.0.0.0` or `::` for all of that family.
     pub host_ip: IpAddr,
-    /// The port there.
+    /// The port there; 0 if there is none, and the container is reached at its
+    /// own address alone.
     pub host_port: u16,
     /// The port in the container.
     pub container_port: u16,

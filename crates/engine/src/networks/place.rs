@@ -17,7 +17,7 @@ use crate::{
     ports::{self, Ports},
 };
 use ipnet::IpNet;
-use network::{Driver, Endpoint, Mac, PortWish, Published, addresses};
+use network::{Driver, Endpoint, GatewayMode, Mac, PortWish, Published, addresses};
 use spec::{
     Id,
     docker::{EndpointIpam, EndpointSettings, NetworkingConfig},
@@ -155,11 +155,13 @@ impl Networks {
             return Ok(Vec::new());
         }
         let four = plugs.iter().find(|(_, plug)| plug.default4);
-        let six = plugs.values().find(|plug| plug.default6);
-        let Some(asker) = four.map(|(_, plug)| plug).or(six) else { return Ok(Vec::new()) };
+        let six = plugs.iter().find(|(_, plug)| plug.default6);
+        let Some((_, asker)) = four.or(six) else { return Ok(Vec::new()) };
+        let straight4 = four.is_some_and(|(name, _)| self.is_straight(name, true));
+        let straight6 = six.is_some_and(|(name, _)| self.is_straight(name, false));
         let asker = Endpoint {
-            addr4: four.and_then(|(_, plug)| plug.addr4),
-            addr6: six.and_then(|plug| plug.addr6),
+            addr4: four.and_then(|(_, plug)| plug.addr4).filter(|_| !straight4),
+            addr6: six.and_then(|(_, plug)| plug.addr6).filter(|_| !straight6),
             ..asker.clone()
         };
         for wish in wishes {
@@ -175,7 +177,28 @@ impl Networks {
                 ..wish.clone()
             })
             .collect();
-        Ok(self.realm.reserve(&asker, &wishes)?)
+        let mut published = straight(&wishes, straight4, straight6);
+        let led: Vec<PortWish> = wishes
+            .into_iter()
+            .filter(|wish| match wish.host_ip {
+                Some(IpAddr::V4(_)) => !straight4,
+                Some(IpAddr::V6(_)) => !straight6,
+                None => asker.addr4.is_some() || asker.addr6.is_some(),
+            })
+            .collect();
+        published.extend(self.realm.reserve(&asker, &led)?);
+        Ok(published)
+    }
+
+    /// Are the containers of a network reached under their own addresses, with
+    /// no port of the host's?
+    fn is_straight(&self, name: &str, v4: bool) -> bool {
+        let net = self.named(name);
+        let mode = net
+            .as_ref()
+            .and_then(|net| net.plan())
+            .map(|plan| if v4 { plan.bridge.gateway4 } else { plan.bridge.gateway6 });
+        mode == Some(GatewayMode::Routed)
     }
 
     /// Gives back all ports of the host that a container holds.
@@ -444,6 +467,22 @@ pub(super) fn give_ports(plugs: &mut Plugs, ports: &[Published]) {
         };
         plug.ports = ports.iter().filter(leads).copied().collect();
     }
+}
+
+/// Ports that are reached at the container's own address, by either family.
+fn straight(wishes: &[PortWish], v4: bool, v6: bool) -> Vec<Published> {
+    let any: [(bool, IpAddr); 2] =
+        [(v4, Ipv4Addr::UNSPECIFIED.into()), (v6, Ipv6Addr::UNSPECIFIED.into())];
+    let of = |wish: &PortWish| {
+        let (proto, container_port) = (wish.proto, wish.container_port);
+        let meant = wish.host_ip;
+        any.into_iter()
+            .filter(move |(wanted, any)| {
+                *wanted && meant.is_none_or(|ip| ip.is_ipv4() == any.is_ipv4())
+            })
+            .map(move |(_, host_ip)| Published { proto, host_ip, host_port: 0, container_port })
+    };
+    wishes.iter().flat_map(of).collect()
 }
 
 /// What is shown of ports.

@@ -6,7 +6,7 @@
 use super::{Network, Plan};
 use crate::{Error, Kind};
 use ipnet::IpNet;
-use network::{BridgeConfig, Driver, addresses};
+use network::{BridgeConfig, Driver, GatewayMode, addresses};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Display, net::IpAddr, str::FromStr};
 
@@ -155,6 +155,10 @@ pub(super) fn plan(
         icc: options.yes(key::ICC)?.unwrap_or(true),
         masquerade: options.yes(key::MASQUERADE)?.unwrap_or(true),
         internal: wish.internal,
+        gateway4: options.mode(key::MODE4, wish.internal)?,
+        gateway6: options.mode(key::MODE6, wish.internal)?,
+        inhibit4: options.yes(key::INHIBIT)?.unwrap_or_default(),
+        trusted: options.interfaces(key::TRUSTED)?,
     };
     let plan = Plan {
         asked4: asked4.is_some(),
@@ -166,7 +170,6 @@ pub(super) fn plan(
         prefix: options.prefix()?,
         bridge,
     };
-    options.rest()?;
     let network = Network {
         id,
         name: wish.name,
@@ -421,37 +424,37 @@ impl Options<'_> {
         Err(Error::Invalid(format!("invalid interface prefix {prefix:?}: {rule}")))
     }
 
-    /// What Docker has and this engine has not: refused, since it would make
-    /// the network another one.
-    fn rest(&self) -> Result<(), Error> {
-        for key in [key::MODE4, key::MODE6] {
-            match self.text(key) {
-                None | Some("nat") => {}
-                Some(mode @ ("routed" | "isolated" | "nat-unprotected")) => {
-                    return Err(Error::Unsupported(format!(
-                        "the gateway mode {mode:?} is not carried by this engine: leave {key} out"
-                    )));
-                }
-                Some(mode) => {
-                    return Err(Error::Invalid(format!(
-                        "failed to parse {key} value: {mode} (unknown gateway mode {mode})"
-                    )));
-                }
+    /// How far containers are hidden behind the host.
+    fn mode(&self, key: &str, internal: bool) -> Result<GatewayMode, Error> {
+        match self.text(key) {
+            None | Some("nat") => Ok(GatewayMode::Nat),
+            Some("nat-unprotected") => Ok(GatewayMode::NatUnprotected),
+            Some("routed") => Ok(GatewayMode::Routed),
+            Some("isolated") if internal => Ok(GatewayMode::Isolated),
+            Some("isolated") => {
+                let words = "gateway mode 'isolated' can only be used for an internal network";
+                Err(Error::Invalid(words.into()))
             }
-        }
-        if self.yes(key::INHIBIT)? == Some(true) {
-            return Err(Error::Unsupported(format!(
-                "a bridge without an address is not carried by this engine: leave {} out",
-                key::INHIBIT
-            )));
-        }
-        match self.text(key::TRUSTED) {
-            None => Ok(()),
-            Some(_) => Err(Error::Unsupported(format!(
-                "trusting interfaces of the host is not carried by this engine: leave {} out",
-                key::TRUSTED
+            Some(mode) => Err(Error::Invalid(format!(
+                "failed to parse {key} value: {mode} (unknown gateway mode {mode})"
             ))),
         }
+    }
+
+    /// Names of interfaces with colons between them.
+    fn interfaces(&self, key: &str) -> Result<Vec<String>, Error> {
+        let plain = |name: &str| {
+            let fits = (1..=15).contains(&name.len()) && !matches!(name, "." | "..");
+            fits && !name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
+        };
+        self.read(key, |text| {
+            let names: Vec<String> = text.split(':').map(str::to_owned).collect();
+            match names.iter().find(|name| !plain(name)) {
+                None => Ok(names),
+                Some(name) => Err(format!("{name:?} is no name of an interface")),
+            }
+        })
+        .map(Option::unwrap_or_default)
     }
 }
 
@@ -585,8 +588,9 @@ mod tests {
         assert_eq!(refused(driver("ipvlan")), Kind::Unsupported);
         let only = NetworkWish { config_only: true, ..NetworkWish::default() };
         assert_eq!(refused(only), Kind::Unsupported);
-        assert_eq!(refused(option(key::MODE4, "routed")), Kind::Unsupported);
         assert_eq!(refused(option(key::MODE4, "foo")), Kind::Invalid);
-        assert_eq!(refused(option(key::INHIBIT, "true")), Kind::Unsupported);
+        assert_eq!(refused(option(key::MODE4, "isolated")), Kind::Invalid);
+        assert_eq!(refused(option(key::INHIBIT, "perhaps")), Kind::Invalid);
+        assert_eq!(refused(option(key::TRUSTED, "eth0::")), Kind::Invalid);
     }
 }

@@ -13,7 +13,7 @@ use super::{
     elements::{self, BRIDGES, HIDDEN, OPEN, SELF4, SELF6, ifname, padded},
     go,
     guard::{dhcp_port, sender_and, types},
-    pass, port_in, protocol,
+    modes, pass, port_in, protocol,
     roads::{family, from_loopback, published},
 };
 use crate::{
@@ -84,14 +84,13 @@ pub(super) fn of_line(host: &str, endpoint: &Endpoint, config: &BridgeConfig) ->
             elements.push(Element::of(&HIDDEN, line.clone()));
         }
     }
-    if let (Some(address), Some(subnet)) = (endpoint.addr4, config.subnet4) {
-        elements.push(Element::of(&OF4, key(&address.octets())));
-        elements.push(Element::mapping(&GATE4, line.clone(), subnet.addr().octets().to_vec()));
-    }
-    if let (Some(address), Some(subnet)) = (endpoint.addr6, config.subnet6) {
-        elements.push(Element::of(&OF6, key(&address.octets())));
-        elements.push(Element::mapping(&GATE6, line, subnet.addr().octets().to_vec()));
-    }
+    elements.extend(endpoint.addr4.map(|a| Element::of(&OF4, key(&a.octets()))));
+    elements.extend(endpoint.addr6.map(|a| Element::of(&OF6, key(&a.octets()))));
+    let gate4 = config.host4().map(|net| net.addr().octets().to_vec());
+    let gate6 = config.host6().map(|net| net.addr().octets().to_vec());
+    elements.extend(gate4.map(|gate| Element::mapping(&GATE4, line.clone(), gate)));
+    elements.extend(gate6.map(|gate| Element::mapping(&GATE6, line, gate)));
+    elements.extend(modes::of_interface(host, config));
     // What counts by address is as on a bridge.
     let of_bridge = elements::of_endpoint(host, endpoint).into_iter();
     elements.extend(of_bridge.filter(|element| element.family == Family::Inet));

@@ -4,11 +4,13 @@
 //! - [`elements`]: the sets, and what is in them for a network or a container.
 //! - [`guard`]: what a container may say on its port.
 //! - [`lines`]: what one may say on a line, and what is particular about it.
+//! - [`modes`]: networks that are not hidden behind the host.
 //! - [`roads`]: between networks, the outside and the host's ports.
 
 mod elements;
 mod guard;
 mod lines;
+mod modes;
 mod roads;
 
 pub(crate) use elements::{of_closed, published_of};
@@ -27,20 +29,26 @@ use std::net::IpAddr;
 pub(crate) fn of_network(config: &BridgeConfig, group: u32) -> Vec<Element> {
     let mut elements = elements::of_network(config);
     elements.extend(lines::of_group(group, config));
+    elements.extend(modes::of_interface(&config.name, config));
     elements
 }
 
 /// What an endpoint is to the rules, behind an interface of the host's.
 pub(crate) fn of_endpoint(host: &str, endpoint: &Endpoint, config: &BridgeConfig) -> Vec<Element> {
-    match config.driver {
-        Driver::Bridge => elements::of_endpoint(host, endpoint),
-        Driver::Routed => lines::of_line(host, endpoint, config),
-    }
+    // Ports that are reached straight have none of the host's.
+    let mut led = endpoint.clone();
+    led.ports.retain(|port| port.host_port != 0);
+    let mut elements = match config.driver {
+        Driver::Bridge => elements::of_endpoint(host, &led),
+        Driver::Routed => lines::of_line(host, &led, config),
+    };
+    elements.extend(modes::of_ports(endpoint, config));
+    elements
 }
 
 /// Every set there is.
 pub(crate) fn sets() -> impl Iterator<Item = &'static Set> {
-    elements::SETS.iter().chain(&lines::SETS)
+    elements::SETS.iter().chain(&lines::SETS).chain(&modes::SETS)
 }
 
 /// The interface that such an element keeps under guard.

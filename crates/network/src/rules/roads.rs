@@ -7,7 +7,7 @@
 use super::{
     FIRST, Writer, bytes, deny,
     elements::{ANY4, ANY6, BRIDGES, CLOSED, HIDDEN, OPEN, PAIRS, SAME, SELF4, SELF6, TO4, TO6},
-    filter, go, lines, pass, port_in,
+    filter, go, lines, modes, pass, port_in,
 };
 use crate::netlink::link::GROUP;
 use crate::nft::{
@@ -48,11 +48,11 @@ pub(super) fn from_loopback(family_of: Ip) -> Vec<Expr> {
     }
 }
 
-fn into(set: &Set) -> [Expr; 2] {
+pub(super) fn into(set: &Set) -> [Expr; 2] {
     [meta(Meta::Oifname, 0), lookup(set.name)]
 }
 
-fn not_into(set: &Set) -> [Expr; 2] {
+pub(super) fn not_into(set: &Set) -> [Expr; 2] {
     [meta(Meta::Oifname, 0), lookup_not(set.name)]
 }
 
@@ -60,7 +60,7 @@ fn not_from(set: &Set) -> [Expr; 2] {
     [meta(Meta::Iifname, 0), lookup_not(set.name)]
 }
 
-fn between(set: &Set) -> [Expr; 3] {
+pub(super) fn between(set: &Set) -> [Expr; 3] {
     [meta(Meta::Iifname, 0), meta(Meta::Oifname, 4), lookup(set.name)]
 }
 
@@ -129,10 +129,12 @@ pub(super) fn write(w: &mut Writer<'_>, loopback6: bool) {
     w.rule("would leave untranslated", &[&invalid(), &deny()]);
     w.rule("internal networks", &[&not_from(&OPEN), &deny()]);
     w.rule("to a published port", &[&into(&BRIDGES), &published(), &pass()]);
+    modes::outward(w);
     w.rule("to another network", &[&into(&BRIDGES), &deny()]);
     w.begin("inward");
     w.rule("", &[&under_way(), &pass()]);
     w.rule("to a published port", &[&into(&OPEN), &published(), &pass()]);
+    modes::inward(w);
     w.rule("past what is published", &[&deny()]);
 }
 
@@ -151,6 +153,7 @@ fn translations(w: &mut Writer<'_>, loopback6: bool) {
     publish(w);
     w.enter("leaving", nat(POSTROUTING, NAT_SOURCE));
     lines::leaving(w);
+    modes::leaving(w);
     let (hidden, out) = (port_in(&HIDDEN), not_into(&BRIDGES));
     w.rule("out under the host's address", &[&hidden, &out, &[masquerade()]]);
     let word = "the host by its loopback";

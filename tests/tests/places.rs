@@ -1,0 +1,121 @@
+//! NET: what is asked of one place on a network: links, options, gateways.
+
+use promises::{Cli, Engine, until};
+
+fn serve(engine: &Engine, name: &str, options: &[&str]) {
+    let mut words = vec!["run", "-d", "--name", name];
+    words.extend(options);
+    let script = "mkdir -p /www && echo hello > /www/index.html && exec httpd -f -h /www";
+    words.extend(["busybox", "sh", "-c", script]);
+    engine.says(&words);
+    until("the server", || {
+        engine.run(&["exec", name, "wget", "-qO-", "http://127.0.0.1/"]).out == "hello"
+    });
+}
+
+fn reaches(engine: &Engine, name: &str, host: &str) -> bool {
+    let url = format!("http://{host}/");
+    engine.run(&["exec", name, "timeout", "3", "wget", "-qO-", &url]).out == "hello"
+}
+
+#[test]
+fn net2_a_gateways_mode_says_how_far_containers_are_hidden() {
+    let engine = Engine::new();
+    let neighbour = engine.host().neighbour();
+    let option = |mode: &str| format!("com.docker.network.bridge.gateway_mode_ipv4={mode}");
+    let nets =
+        [("nat", "10.5.1.0/24"), ("nat-unprotected", "10.5.2.0/24"), ("routed", "10.5.3.0/24")];
+    for (mode, subnet) in nets {
+        engine.says_as(
+            Cli::Docker,
+            &["network", "create", "--subnet", subnet, "-o", &option(mode), mode],
+        );
+        neighbour.says(&format!("ip route add {subnet} via 192.0.2.1"));
+    }
+    // One port is published and one is not.
+    let listen = "httpd -p 81 -h /www; exec httpd -f -h /www";
+    for (mode, subnet) in nets {
+        let ip = subnet.replace(".0/24", ".7");
+        let port = if mode == "routed" { "80" } else { "8080:80" };
+        let script = format!("mkdir /www; echo hello > /www/index.html; {listen}");
+        let words = ["run", "-d", "--name", mode, "--network", mode, "--ip", &ip, "-p", port];
+        engine.says(&[&words[..], &["busybox", "sh", "-c", &script]].concat());
+        until("the server", || {
+            engine.run(&["exec", mode, "wget", "-qO-", "http://127.0.0.1/"]).out == "hello"
+        });
+        let from_outside = |port: u16| {
+            let script = format!("curl -s -m 2 http://{ip}:{port}/");
+            neighbour.sh(&script).stdout == b"hello\n"
+        };
+        let expected = match mode {
+            "nat" => (false, false),
+            "routed" => (true, false),
+            _ => (true, true),
+        };
+        assert_eq!((from_outside(80), from_outside(81)), expected, "{mode}");
+        let led = neighbour.sh("curl -s -m 2 http://192.0.2.1:8080/").stdout == b"hello\n";
+        assert_eq!(led, mode != "routed", "{mode}");
+        let other = engine.container(
+            &["--network", "bridge"],
+            &format!("timeout 3 wget -qO- http://{ip}/ || true"),
+        );
+        assert_eq!(
+            other.out == "hello",
+            mode == "routed",
+            "from another network, {mode}: {other:?}"
+        );
+        // Under which address does it go out?
+        neighbour.says(&format!("ip route del {subnet}"));
+        let out = engine.run(&["exec", mode, "ping", "-c1", "-W2", "192.0.2.2"]);
+        assert_eq!(out.code == 0, mode != "routed", "its own has no way back, {mode}: {out:?}");
+        if mode == "routed" {
+            assert_eq!(engine.says(&["port", mode]), "80/tcp -> 0.0.0.0:");
+        }
+        engine.says(&["rm", "-f", mode]);
+        engine.says(&["network", "rm", mode]);
+    }
+    let isolated = option("isolated");
+    let open = engine.run(&["network", "create", "-o", &isolated, "x"]);
+    assert!(open.err.contains("can only be used for an internal network"), "{open:?}");
+    engine.says(&[
+        "network",
+        "create",
+        "--internal",
+        "--subnet",
+        "10.5.4.0/24",
+        "-o",
+        &isolated,
+        "alone",
+    ]);
+    assert!(!engine.host().says("ip -o -4 addr").contains("10.5.4."), "the host is not there");
+    serve(&engine, "a", &["--network", "alone"]);
+    engine.says(&["run", "-d", "--name", "b", "--network", "alone", "busybox", "sleep", "99"]);
+    assert!(reaches(&engine, "b", "a"), "but they are");
+}
+
+#[test]
+fn net2_a_trusted_interface_reaches_published_ports_and_an_inhibited_address_is_not_the_hosts() {
+    let engine = Engine::new();
+    let neighbour = engine.host().neighbour();
+    let key = "com.docker.network.bridge";
+    let trusted = format!("{key}.trusted_host_interfaces=lan9:uplink");
+    engine.says(&["network", "create", "--subnet", "10.5.1.0/24", "-o", &trusted, "known"]);
+    neighbour.says("ip route add 10.5.1.0/24 via 192.0.2.1");
+    let script =
+        "mkdir /www; echo hello > /www/index.html; httpd -p 81 -h /www; exec httpd -f -h /www";
+    let words =
+        ["run", "-d", "--name", "a", "--network", "known", "--ip", "10.5.1.7", "-p", "8080:80"];
+    engine.says(&[&words[..], &["busybox", "sh", "-c", script]].concat());
+    until("the server", || {
+        engine.run(&["exec", "a", "wget", "-qO-", "http://127.0.0.1:81/"]).out == "hello"
+    });
+    let reached = |port: u16| {
+        neighbour.sh(&format!("curl -s -m 2 http://10.5.1.7:{port}/")).stdout == b"hello\n"
+    };
+    assert_eq!((reached(80), reached(81)), (true, false));
+    let inhibit = format!("{key}.inhibit_ipv4=true");
+    engine.says(&["network", "create", "--subnet", "10.5.2.0/24", "-o", &inhibit, "bare"]);
+    assert!(!engine.host().says("ip -o -4 addr").contains("10.5.2."));
+    let ran = engine.container(&["--network", "bare"], "ip route");
+    assert!(ran.out.contains("default via 10.5.2.1"), "{ran:?}");
+}
