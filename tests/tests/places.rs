@@ -119,3 +119,33 @@ fn net2_a_trusted_interface_reaches_published_ports_and_an_inhibited_address_is_
     let ran = engine.container(&["--network", "bare"], "ip route");
     assert!(ran.out.contains("default via 10.5.2.1"), "{ran:?}");
 }
+
+#[test]
+fn net2_ports_answer_by_ipv6_once_a_network_with_it_is_connected() {
+    let engine = Engine::new();
+    engine.says(&["network", "create", "four"]);
+    engine.says(&["network", "create", "--ipv6", "six"]);
+    serve(&engine, "a", &["--network", "four", "-p", "8080:80"]);
+    assert_eq!(engine.says(&["port", "a"]), "80/tcp -> 0.0.0.0:8080");
+    let neighbour = engine.host().neighbour();
+    let by_six = || neighbour.sh("curl -s -m 2 'http://[2001:db8::1]:8080/'").stdout == b"hello\n";
+    assert!(!by_six());
+    for _ in 0..2 {
+        engine.says(&["network", "connect", "six", "a"]);
+        assert_eq!(engine.says(&["port", "a"]), "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080");
+        assert!(by_six());
+        assert_eq!(neighbour.says("curl -s -m 2 http://192.0.2.1:8080/"), "hello");
+        engine.says(&["network", "disconnect", "six", "a"]);
+        assert_eq!(engine.says(&["port", "a"]), "80/tcp -> 0.0.0.0:8080");
+        assert!(!by_six());
+    }
+    // Nor has it the port where it is reached without.
+    let option = "com.docker.network.bridge.gateway_mode_ipv4=routed";
+    engine.says(&["network", "create", "-o", option, "aa"]);
+    engine.says(&["network", "connect", "aa", "a"]);
+    assert_eq!(engine.says(&["port", "a"]), "80/tcp -> 0.0.0.0:");
+    engine.says(&["run", "-d", "-p", "0.0.0.0:8080:80", "busybox", "sleep", "99"]);
+    // What it no longer has, another may have.
+    let taken = ["run", "-d", "--network", "six", "-p", "[::]:8080:80", "busybox", "sleep", "99"];
+    engine.says(&taken);
+}

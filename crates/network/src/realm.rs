@@ -81,6 +81,11 @@ impl Realm {
         self.book().ports.release(container.as_str());
     }
 
+    /// Gives back some ports that a container holds and no longer publishes.
+    pub fn give_back(&self, container: &spec::Id, ports: &[Published]) {
+        self.book().ports.give_back(ports, container.as_str());
+    }
+
     /// What the host routes or bears itself, the default routes left out: for
     /// [`addresses::free_subnet`](crate::addresses::free_subnet).
     ///

@@ -170,6 +170,7 @@ impl House {
         let plugged = plug.clone();
         undo.with("unplug it", move || Ok(net.bridge()?.disconnect(&plugged)?));
         self.move_to(netns.as_fd(), &before.plugs, &rest)?;
+        self.drop_ports(before, &next);
         self.names_changed(cell, before, &cell.now(), netns.as_fd())?;
         undo.keep();
         self.say_of_network(net, "connect", Some(&before.id));
@@ -198,6 +199,7 @@ impl House {
         let named = self.names_changed(cell, before, &now, netns.as_fd());
         net.forget(plug);
         let moved = self.move_to(netns.as_fd(), &before.plugs, &next.plugs);
+        self.drop_ports(before, &next);
         let recorded = self.announce(&now).wait().map_err(|error| Error::records(&error));
         let told = self.tell_hosts(before, |text, _| files::without_place(text, &addresses(plug)));
         named.and(moved).and(recorded).and(told)
@@ -213,25 +215,27 @@ impl House {
     ) -> Result<(), Error> {
         let mut plugs = std::mem::take(&mut next.plugs);
         self.networks.lead_out(next, &mut plugs);
-        let mut published: Vec<Published> =
-            before.plugs.values().flat_map(|plug| plug.ports.iter().copied()).collect();
-        if published.is_empty() {
-            let wishes = ports::wishes(&next.config, &next.host)?;
-            published = self.networks.reserve(&plugs, &wishes)?;
-            if !published.is_empty() {
-                let id = next.id.clone();
-                undo.with("give its ports back", move || {
-                    self.networks.release(&id);
-                    Ok(())
-                });
-            }
-        }
-        give_ports(&mut plugs, &published);
+        let wishes = ports::wishes(&next.config, &next.host)?;
+        let had = published(&before.plugs);
+        let has = self.networks.publish_anew(&plugs, &wishes, &had)?;
+        let more: Vec<Published> = without(&has, &had);
+        let id = next.id.clone();
+        undo.with("give its ports back", move || {
+            self.networks.give_ports_back(&id, &more);
+            Ok(())
+        });
+        give_ports(&mut plugs, &has);
         next.ports =
             if plugs.is_empty() { ports::Ports::new() } else { place::shown_ports(next, &plugs)? };
         next.endpoints = self.networks.settings(next, &plugs);
         next.plugs = plugs;
         Ok(())
+    }
+
+    /// Gives back the ports of the host that a change of places has left over.
+    fn drop_ports(&self, before: &Container, after: &Container) {
+        let left = without(&published(&before.plugs), &published(&after.plugs));
+        self.networks.give_ports_back(&after.id, &left);
     }
 
     /// Has the places that no longer lead out, or no longer have ports, know.
@@ -278,6 +282,16 @@ impl House {
         let names = files::own_names(&name, &container.config.domainname);
         files::write(path, &change(&text, &names))
     }
+}
+
+/// All that a container's places publish.
+fn published(plugs: &Plugs) -> Vec<Published> {
+    plugs.values().flat_map(|plug| plug.ports.iter().copied()).collect()
+}
+
+/// Those of one list that are not on another.
+fn without(all: &[Published], others: &[Published]) -> Vec<Published> {
+    all.iter().filter(|one| !others.contains(one)).copied().collect()
 }
 
 fn addresses(plug: &Endpoint) -> Vec<IpAddr> {

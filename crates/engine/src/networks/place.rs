@@ -190,6 +190,41 @@ impl Networks {
         Ok(published)
     }
 
+    /// Decides which ports lead to a container whose places have changed: those
+    /// that did go on as far as they can, and what is missing is held anew.
+    ///
+    /// # Errors
+    /// A port is taken.
+    pub fn publish_anew(
+        &self,
+        plugs: &Plugs,
+        wishes: &[PortWish],
+        had: &[Published],
+    ) -> Result<Vec<Published>, Error> {
+        let leads = |v4: bool| {
+            let (name, _) = plugs.iter().find(|(_, p)| if v4 { p.default4 } else { p.default6 })?;
+            Some(self.is_straight(name, v4))
+        };
+        let goes_on =
+            |port: &&Published| leads(port.host_ip.is_ipv4()) == Some(port.host_port == 0);
+        let mut kept: Vec<Published> = had.iter().filter(goes_on).copied().collect();
+        if kept.is_empty() {
+            return self.reserve(plugs, wishes);
+        }
+        let families = [true, false].into_iter().filter(|v4| leads(*v4).is_some());
+        let has = &kept;
+        let missing =
+            families.flat_map(|v4| wishes.iter().filter_map(move |wish| missing(wish, v4, has)));
+        let missing: Vec<PortWish> = missing.collect();
+        kept.extend(self.reserve(plugs, &missing)?);
+        Ok(kept)
+    }
+
+    /// Gives back some of the ports of the host that a container holds.
+    pub fn give_ports_back(&self, container: &Id, ports: &[Published]) {
+        self.realm.give_back(container, ports);
+    }
+
     /// Are the containers of a network reached under their own addresses, with
     /// no port of the host's?
     fn is_straight(&self, name: &str, v4: bool) -> bool {
@@ -199,11 +234,6 @@ impl Networks {
             .and_then(|net| net.plan())
             .map(|plan| if v4 { plan.bridge.gateway4 } else { plan.bridge.gateway6 });
         mode == Some(GatewayMode::Routed)
-    }
-
-    /// Gives back all ports of the host that a container holds.
-    pub fn release(&self, container: &Id) {
-        self.realm.release(container);
     }
 
     /// Takes over the addresses of a container that an earlier daemon started.
@@ -467,6 +497,31 @@ pub(super) fn give_ports(plugs: &mut Plugs, ports: &[Published]) {
         };
         plug.ports = ports.iter().filter(leads).copied().collect();
     }
+}
+
+/// What of a wish is not among what a container has, by one family: at the
+/// port that it has by the other, if it has one there.
+fn missing(wish: &PortWish, v4: bool, has: &[Published]) -> Option<PortWish> {
+    if wish.host_ip.is_some_and(|ip| ip.is_ipv4() != v4) {
+        return None;
+    }
+    let any = *wish.host_ports.end() == 0;
+    let of_wish = |port: &&Published| {
+        (port.proto, port.container_port) == (wish.proto, wish.container_port)
+            && (any || port.host_port == 0 || wish.host_ports.contains(&port.host_port))
+    };
+    let mut has = has.iter().filter(of_wish).peekable();
+    let beside = has.peek().map(|port| port.host_port).filter(|port| *port != 0);
+    if has.any(|port| port.host_ip.is_ipv4() == v4) {
+        return None;
+    }
+    let unspecified: IpAddr =
+        if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    Some(PortWish {
+        host_ip: wish.host_ip.or(Some(unspecified)),
+        host_ports: beside.map_or(wish.host_ports.clone(), |port| port..=port),
+        ..wish.clone()
+    })
 }
 
 /// Ports that are reached at the container's own address, by either family.
