@@ -18,6 +18,44 @@ fn reaches(engine: &Engine, name: &str, host: &str) -> bool {
     engine.run(&["exec", name, "timeout", "3", "wget", "-qO-", &url]).out == "hello"
 }
 
+fn sh(engine: &Engine, name: &str, script: &str) -> String {
+    engine.says(&["exec", name, "sh", "-c", script])
+}
+
+#[test]
+fn net1_an_endpoint_has_settings_a_name_and_link_local_addresses_as_asked() {
+    let engine = Engine::new();
+    engine.says(&["network", "create", "--ipv6", "mine"]);
+    let place = "name=mine,driver-opt=com.docker.network.endpoint.ifname=foo0,\
+                 driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,\
+                 link-local-ip=169.254.7.7";
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        engine.says_as(
+            cli,
+            &["run", "-d", "--name", "a", "--network", place, "busybox", "sleep", "999"],
+        );
+        let inside =
+            sh(&engine, "a", "ip -o addr show foo0; cat /proc/sys/net/ipv4/conf/foo0/log_martians");
+        assert!(inside.contains("169.254.7.7/16") && inside.ends_with("\n1"), "{cli:?}: {inside}");
+        let words = ["run", "--rm", "--network", "mine", "--link-local-ip", "169.254.7.8"];
+        let heard = engine
+            .run_as(cli, &[&words[..], &["busybox", "ping", "-c1", "-W3", "169.254.7.7"]].concat());
+        assert_eq!(heard.code, 0, "the guard knows the address: {heard:?}");
+        engine.says(&["rm", "-f", "a"]);
+    }
+    let refused = |place: &str, because: &str| {
+        let ran = engine.run(&["run", "--rm", "--network", place, "busybox", "true"]);
+        assert!(ran.code == 125 && ran.err.contains(because), "{place}: {ran:?}");
+    };
+    let option = "name=mine,driver-opt=com.docker.network.endpoint";
+    refused(&format!("{option}.sysctls=net.ipv4.ip_forward=1"), "net.X.Y.IFNAME.Z");
+    refused(&format!("{option}.ifname=a/b"), "invalid interface name");
+    refused(&format!("{option}.foo=1"), "is not carried");
+    refused("name=mine,link-local-ip=10.0.0.7", "invalid link-local IP address: 10.0.0.7");
+    engine.says(&["network", "rm", "mine"]);
+    engine.leaves_nothing();
+}
+
 #[test]
 fn net2_a_gateways_mode_says_how_far_containers_are_hidden() {
     let engine = Engine::new();

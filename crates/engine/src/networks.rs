@@ -9,12 +9,14 @@
 //! - [`wish`]: what a user asks of a new network, judged.
 //! - [`net`]: one network, its bridge and its addresses.
 //! - [`place`]: a container's places: held, shown, named.
+//! - [`options`]: what is asked of one place beside its addresses.
 //! - [`gateway`]: which of them leads out.
 //! - [`verbs`]: create, remove, prune; [`live`]: connect, disconnect.
 
 mod gateway;
 mod live;
 mod net;
+mod options;
 mod place;
 mod verbs;
 mod wish;

@@ -9,8 +9,9 @@ use crate::{
     forwarding, line,
     netlink::{Message, Socket, link},
 };
+use ipnet::IpNet;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::{io, net::IpAddr, os::fd::BorrowedFd, thread};
+use std::{fs, io, net::IpAddr, os::fd::BorrowedFd, thread};
 
 /// Runs `work` in a network namespace.
 pub(crate) fn enter<T: Send>(
@@ -57,6 +58,10 @@ pub(crate) fn set_up(
         let index = socket.index(ifname).doing("find interface", ifname)?;
         forwarding::set_up_inside(ifname, endpoint.addr6.is_some())
             .doing("set up IPv6 of interface", ifname)?;
+        for (path, value) in &endpoint.sysctls {
+            let path = format!("/proc/sys/{}", path.replace("IFNAME", ifname));
+            fs::write(&path, value).doing("write", &path)?;
+        }
         talk(&mut socket, &requests(index, endpoint, config, gateway_mac), ifname)?;
         settle(&mut socket, ifname)
     })
@@ -137,6 +142,14 @@ fn requests(
         let link_local = ipnet::Ipv6Net::new_assert(endpoint.mac.link_local(), 64);
         requests.push(link::add_address(index, link_local.into()));
         gateways.push(subnet.addr().into());
+    }
+    for address in &endpoint.link_local {
+        // Source: RFC 3927, section 2.1; RFC 4291, section 2.5.6.
+        let length = if address.is_ipv4() { 16 } else { 64 };
+        requests.push(link::add_address(
+            index,
+            IpNet::new(*address, length).expect("no longer than it"),
+        ));
     }
     for gateway in gateways {
         let own =

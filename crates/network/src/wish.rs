@@ -124,6 +124,13 @@ pub struct Endpoint {
     pub addr4: Option<Ipv4Addr>,
     /// Its IPv6 address, from the bridge's subnet.
     pub addr6: Option<Ipv6Addr>,
+    /// Link-local addresses that it has beside those.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
+    /// Settings of the interface inside: path below `/proc/sys`, with `IFNAME`
+    /// in the interface's place, and value.
+    #[serde(default)]
+    pub sysctls: Vec<(String, String)>,
     /// The container's way out by IPv4 leads through this network.
     #[serde(alias = "default_route")]
     pub default4: bool,

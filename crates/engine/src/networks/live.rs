@@ -7,7 +7,7 @@
 
 use super::{
     Mode, Net,
-    place::{self, alone, check, free_name, give_ports, shared, wished},
+    place::{self, alone, check, give_ports, name_inside, shared, wished},
 };
 use crate::{
     Container, Engine, Error, Kind, State, cell::Cell, container::Plugs, error::Doing, files,
@@ -151,7 +151,8 @@ impl House {
         let netns = netns(cell, before)?;
         let mut undo = Undo::default();
         let taken = before.plugs.values().map(|plug| plug.ifname.as_str());
-        let plug = net.hold(&next, &next.endpoints[name], free_name(net, taken))?;
+        let ifname = name_inside(net, &next.endpoints[name], taken)?;
+        let plug = net.hold(&next, &next.endpoints[name], ifname)?;
         let held = plug.clone();
         undo.with("give its address back", move || {
             net.forget(&held);
@@ -361,6 +362,8 @@ mod tests {
             mac: Mac([2, 0, 0, 0, 0, 1]),
             addr4: Some([10, 0, 0, 2].into()),
             addr6: None,
+            link_local: Vec::new(),
+            sysctls: Vec::new(),
             default4,
             default6: false,
             ports: ports.iter().map(published).collect(),

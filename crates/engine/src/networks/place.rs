@@ -9,6 +9,7 @@ use super::{
     Mode, Net, Networks,
     gateway::{self, Candidate},
     net::Wanted,
+    options,
     wish::listed,
 };
 use crate::{
@@ -106,6 +107,9 @@ impl Networks {
         let mode = Mode::parse(&container.host.network_mode)?;
         let first = self.first(&mode);
         names.sort_by_key(|name| first.as_ref() != Some(*name));
+        let endpoints = container.endpoints.iter();
+        let said: BTreeMap<&String, String> =
+            endpoints.filter_map(|(name, asked)| Some((name, said_name(asked)?))).collect();
         for name in names {
             let settings = &container.endpoints[name];
             let net = self.of(name, settings)?;
@@ -113,7 +117,9 @@ impl Networks {
                 continue;
             }
             let taken = held.plugs.values().map(|plug| plug.ifname.as_str());
-            let ifname = free_name(&net, taken);
+            let others = said.iter().filter(|(other, _)| **other != name);
+            let others = others.map(|(_, ifname)| ifname.as_str());
+            let ifname = name_inside(&net, settings, taken.chain(others))?;
             let plug = net.hold(container, settings, ifname)?;
             held.plugs.insert(name.clone(), plug);
         }
@@ -394,6 +400,9 @@ impl Net {
         // Found out before anything is held.
         self.bridge()?;
         let mac = wished_mac(&self.network.name, container)?;
+        // Both were judged when they were asked for.
+        let link_local = link_local(settings).map_err(|words| Error::Invalid(words.join("; ")))?;
+        let options = options::read(settings).map_err(|words| Error::Invalid(words.join("; ")))?;
         let leased = self.lease(&container.id, wanted(settings)?)?;
         let derived = || leased.v4.map(addresses::mac4).or(leased.v6.map(addresses::mac6));
         Ok(Endpoint {
@@ -404,6 +413,8 @@ impl Net {
             mac: mac.or_else(derived).expect("a network carries IPv4 or IPv6"),
             addr4: leased.v4,
             addr6: leased.v6,
+            link_local,
+            sysctls: options.sysctls,
             default4: false,
             default6: false,
             ports: Vec::new(),
@@ -463,12 +474,32 @@ impl Net {
     }
 }
 
-/// The first name that no interface inside has yet.
-pub(super) fn free_name<'a>(net: &Net, taken: impl Iterator<Item = &'a str>) -> String {
+/// The name of an interface that was asked for.
+fn said_name(settings: &EndpointSettings) -> Option<String> {
+    options::read(settings).ok()?.ifname
+}
+
+/// What an interface inside is called: as asked for, or the first name that no
+/// other has or asks for.
+///
+/// # Errors
+/// Another has the name.
+pub(super) fn name_inside<'a>(
+    net: &Net,
+    settings: &EndpointSettings,
+    taken: impl Iterator<Item = &'a str>,
+) -> Result<String, Error> {
     let taken: Vec<&str> = taken.collect();
+    if let Some(name) = said_name(settings) {
+        if taken.contains(&name.as_str()) {
+            return Err(Error::Conflict(format!("two interfaces of it would be called {name}")));
+        }
+        return Ok(name);
+    }
     let prefix = net.plan().map_or("eth", |plan| plan.prefix.as_str());
     let mut names = (0..).map(|n: u32| format!("{prefix}{n}"));
-    names.find(|name| !taken.contains(&name.as_str())).expect("there are more numbers than names")
+    let free = names.find(|name| !taken.contains(&name.as_str()));
+    Ok(free.expect("there are more numbers than names"))
 }
 
 /// Can somebody who asks at the wish's address be led to the container? What
@@ -595,8 +626,9 @@ pub(super) fn check(net: &Net, settings: &EndpointSettings) -> Result<(), String
             wrong.push(words.into());
         }
     }
-    if let Some(address) = ipam.link_local_ips.first() {
-        wrong.push(format!("the link-local address {address} is not carried: leave it out"));
+    match link_local(settings) {
+        Ok(addresses) => wrong.extend(addresses.iter().filter_map(|a| unheard(net, *a))),
+        Err(words) => wrong.extend(words),
     }
     for (text, v4) in [(&ipam.ipv4_address, true), (&ipam.ipv6_address, false)] {
         if !text.is_empty() {
@@ -607,13 +639,43 @@ pub(super) fn check(net: &Net, settings: &EndpointSettings) -> Result<(), String
     if !mac.is_empty() {
         read_mac(mac).map_or_else(|words| wrong.push(words), drop);
     }
-    if let Some(option) = settings.driver_opts.iter().flatten().map(|(key, _)| key).next() {
-        wrong.push(format!("the endpoint option {option:?} is not carried: leave it out"));
-    }
+    options::read(settings).map_or_else(|words| wrong.extend(words), drop);
     if wrong.is_empty() {
         return Ok(());
     }
     Err(format!("invalid endpoint settings:\n{}", listed(&wrong)))
+}
+
+/// The link-local addresses that settings ask for.
+///
+/// # Errors
+/// Those that are none.
+fn link_local(settings: &EndpointSettings) -> Result<Vec<IpAddr>, Vec<String>> {
+    let is = |address: &IpAddr| match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    let asked = settings.ipam_config.iter().flat_map(|ipam| &ipam.link_local_ips);
+    let (mut read, mut wrong) = (Vec::new(), Vec::new());
+    for text in asked {
+        match text.parse::<IpAddr>().ok().filter(is) {
+            Some(address) => read.push(address),
+            None => wrong.push(format!("invalid link-local IP address: {text}")),
+        }
+    }
+    if wrong.is_empty() { Ok(read) } else { Err(wrong) }
+}
+
+/// Why a link-local address would be of no use on a network.
+fn unheard(net: &Net, address: IpAddr) -> Option<String> {
+    let config = &net.plan()?.bridge;
+    if config.driver == Driver::Routed {
+        let words = "would be heard by nobody: containers of a routed network share no link";
+        return Some(format!("the link-local address {address} {words}"));
+    }
+    let has = if address.is_ipv4() { config.subnet4.is_some() } else { config.subnet6.is_some() };
+    let family = if address.is_ipv4() { 4 } else { 6 };
+    (!has).then(|| format!("the link-local address {address} needs a network with IPv{family}"))
 }
 
 fn check_address(net: &Net, text: &str, v4: bool) -> Result<(), String> {

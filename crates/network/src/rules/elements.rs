@@ -167,6 +167,11 @@ pub(super) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
     for address in endpoint.addr6.into_iter().flat_map(|a| [a, endpoint.mac.link_local()]) {
         elements.push(Element::of(&FROM6, key(&address.octets())));
     }
+    let own = endpoint.mac.link_local();
+    elements.extend(endpoint.link_local.iter().filter(|a| **a != own).map(|a| match a {
+        IpAddr::V4(a) => Element::of(&FROM4, key(&a.octets())),
+        IpAddr::V6(a) => Element::of(&FROM6, key(&a.octets())),
+    }));
     if !endpoint.ports.is_empty() {
         let twice4 = endpoint.addr4.map(|a| Element::of(&SELF4, a.octets().repeat(2)));
         let twice6 = endpoint.addr6.map(|a| Element::of(&SELF6, a.octets().repeat(2)));

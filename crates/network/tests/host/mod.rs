@@ -225,6 +225,8 @@ pub fn endpoint(number: u8, config: &BridgeConfig) -> Endpoint {
         mac,
         addr4,
         addr6,
+        link_local: Vec::new(),
+        sysctls: Vec::new(),
         default4: true,
         default6: true,
         ports: Vec::new(),
