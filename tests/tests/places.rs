@@ -23,6 +23,77 @@ fn sh(engine: &Engine, name: &str, script: &str) -> String {
 }
 
 #[test]
+fn net2_a_link_on_the_default_bridge_is_a_name_and_variables() {
+    let engine = Engine::new();
+    serve(&engine, "db", &["--expose", "80", "-e", "A=b"]);
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        engine.says_as(
+            cli,
+            &["run", "-d", "--name", "web", "--link", "db:d-b", "busybox", "sleep", "999"],
+        );
+        assert!(reaches(&engine, "web", "d-b") && reaches(&engine, "web", "db"), "{cli:?}");
+        let ip = engine.inspect("db", "{{.NetworkSettings.IPAddress}}");
+        let environment = sh(&engine, "web", "env");
+        for line in [
+            &format!("D_B_PORT=tcp://{ip}:80"),
+            &format!("D_B_PORT_80_TCP_ADDR={ip}"),
+            "D_B_NAME=/web/d-b",
+            "D_B_ENV_A=b",
+        ] {
+            assert!(environment.lines().any(|said| said == line), "{line}: {environment}");
+        }
+        assert_eq!(engine.inspect("web", "{{.HostConfig.Links}}"), "[/db:/web/d-b]");
+        engine.says(&["rm", "-f", "web"]);
+    }
+    // It is found where it is now, and by the name it has now.
+    engine.says(&["run", "-d", "--name", "web", "--link", "db", "busybox", "sleep", "999"]);
+    let before = engine.inspect("db", "{{.NetworkSettings.IPAddress}}");
+    engine.says(&["stop", "-t", "0", "db"]);
+    engine.says(&["run", "-d", "--name", "between", "busybox", "sleep", "999"]);
+    engine.says(&["start", "db"]);
+    let now = engine.inspect("db", "{{.NetworkSettings.IPAddress}}");
+    assert_ne!(now, before, "the look must be able to fail");
+    until("the new address", || sh(&engine, "web", "cat /etc/hosts").contains(&now));
+    assert!(!sh(&engine, "web", "cat /etc/hosts").contains(&format!("{before}\t")));
+    engine.says(&["rename", "db", "base"]);
+    assert_eq!(engine.inspect("web", "{{.HostConfig.Links}}"), "[/base:/web/db]");
+    engine.says(&["stop", "-t", "0", "base", "web"]);
+    let refused = engine.run(&["start", "web"]);
+    let words = "Cannot link to a non running container: /base AS /web/db";
+    assert!(refused.code != 0 && refused.err.contains(words), "{refused:?}");
+    let none = engine.run_as(Cli::Docker, &["run", "--rm", "--link", "nope", "busybox", "true"]);
+    assert!(none.code == 125 && none.err.contains("could not get container for nope"), "{none:?}");
+}
+
+#[test]
+fn net2_a_link_on_a_users_network_is_a_name_for_one_container_alone() {
+    let engine = Engine::new();
+    engine.says(&["network", "create", "mine"]);
+    serve(&engine, "db", &["--network", "mine"]);
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        let words = ["run", "-d", "--name", "web", "--network", "mine", "--link", "db:d"];
+        engine.says_as(cli, &[&words[..], &["busybox", "sleep", "999"]].concat());
+        engine.says(&[
+            "run",
+            "-d",
+            "--name",
+            "other",
+            "--network",
+            "mine",
+            "busybox",
+            "sleep",
+            "999",
+        ]);
+        assert!(reaches(&engine, "web", "d"), "{cli:?}");
+        assert!(reaches(&engine, "other", "db") && !reaches(&engine, "other", "d"), "{cli:?}");
+        engine.says(&["rm", "-f", "web", "other"]);
+    }
+    engine.says(&["run", "-d", "--name", "late", "busybox", "sleep", "999"]);
+    engine.says_as(Cli::Docker, &["network", "connect", "--link", "db:e", "mine", "late"]);
+    assert!(reaches(&engine, "late", "e"));
+}
+
+#[test]
 fn net1_an_endpoint_has_settings_a_name_and_link_local_addresses_as_asked() {
     let engine = Engine::new();
     engine.says(&["network", "create", "--ipv6", "mine"]);

@@ -68,6 +68,7 @@ pub fn inspect(call: &Call) -> Outcome {
     } else {
         None
     };
+    let container = call.engine.with_links_shown(container);
     Ok(Answer::json(&Inspected::of(&container, size)))
 }
 

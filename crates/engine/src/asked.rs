@@ -33,12 +33,6 @@ pub(crate) fn check(config: &Config, host: &HostConfig) -> Result<(), Error> {
             "the storage option {option:?} is not carried: leave --storage-opt out"
         )));
     }
-    if let Some(link) = host.links.iter().flatten().next() {
-        return Err(Error::Unsupported(format!(
-            "the link {link:?} is not carried: give the name with --add-host, or share a network \
-             with --network container:NAME"
-        )));
-    }
     let length = crate::health::length(config);
     if length > LONGEST {
         return invalid(format!(
@@ -99,8 +93,6 @@ mod tests {
         let storage =
             words(|_, host| host.storage_opt = Some([("size".into(), "1g".into())].into()));
         assert!(storage.contains("storage option"), "{storage}");
-        let link = words(|_, host| host.links = Some(vec!["db:db".into()]));
-        assert!(link.contains("the link"), "{link}");
     }
 
     #[test]

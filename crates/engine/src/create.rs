@@ -139,7 +139,22 @@ impl House {
         }
         let path = words.remove(0);
         let mode = Mode::parse(&host.network_mode)?;
-        let endpoints = self.networks.asked(&body.networking_config, &mode)?;
+        let mut endpoints = self.networks.asked(&body.networking_config, &mode)?;
+        match self.networks.first(&mode) {
+            Some(first) if first == "bridge" => self.settle_links(&mut host)?,
+            // There a link is a name that the resolver knows.
+            Some(first) if !matches!(first.as_str(), "host" | "none") => {
+                let links = host.links.take().filter(|links| !links.is_empty());
+                if let (Some(links), Some(place)) = (links, endpoints.get_mut(&first)) {
+                    place.links.get_or_insert(links);
+                }
+            }
+            Some(_) if host.network_mode == "none" && host.links.iter().flatten().count() > 0 => {
+                let words = "a link leads to a container on the same network, and there is none";
+                return Err(Error::Invalid(words.into()));
+            }
+            _ => {}
+        }
         let macs = asked_macs(&mut config, &endpoints, self.networks.first(&mode).as_deref())?;
         ports::wishes(&config, &host)?;
         let dir = self.paths.container(id);

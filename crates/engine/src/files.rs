@@ -67,6 +67,12 @@ pub(crate) fn without_place(text: &str, addresses: &[IpAddr]) -> String {
     text.lines().filter(|line| !of_place(line)).map(|line| format!("{line}\n")).collect()
 }
 
+/// `/etc/hosts` without the lines that say just these names.
+pub(crate) fn without_names(text: &str, names: &str) -> String {
+    let says = |line: &&str| line.split_once('\t').is_some_and(|(_, said)| said == names);
+    text.lines().filter(|line| !says(line)).map(|line| format!("{line}\n")).collect()
+}
+
 /// The name, and the long form before it if there is a domain.
 pub(crate) fn own_names(host: &str, domain: &str) -> String {
     if domain.is_empty() { host.to_owned() } else { format!("{host}.{domain} {host}") }
@@ -136,5 +142,7 @@ mod tests {
         let with = with_place(before, "web", &address);
         assert_eq!(with, "127.0.0.1\tlocalhost\n10.0.0.7\tdb\n10.1.0.2\tweb\n");
         assert_eq!(without_place(&with, &address), format!("{before}\n"));
+        assert_eq!(without_names(&with, "web"), format!("{before}\n"));
+        assert_eq!(without_names(&with, "we"), with);
     }
 }

@@ -58,6 +58,7 @@ mod host;
 mod house;
 mod image_tree;
 mod images;
+mod links;
 mod logs;
 mod names;
 mod networks;

@@ -93,7 +93,7 @@ fn address(text: &str) -> Result<Option<IpAddr>, Error> {
     }
 }
 
-fn exposed(config: &Config) -> Result<BTreeSet<(u16, Proto)>, Error> {
+pub(crate) fn exposed(config: &Config) -> Result<BTreeSet<(u16, Proto)>, Error> {
     let mut all = BTreeSet::new();
     for text in config.exposed_ports.keys() {
         let (range, proto) = port(text)?;

@@ -105,6 +105,7 @@ impl Engine {
         house.leave(&container);
         house.volume_events(&container, "mount");
         house.network_events(&container, "connect");
+        self.tell_linked(cell);
         house.journal.container(&container, "start", &[]);
         let mut live = cell.live();
         live.init = Some(Arc::new(began.init));
@@ -242,6 +243,7 @@ impl House {
         let name = self.hostname(container)?;
         let names = files::own_names(&name, &container.config.domainname);
         let hosts = files::hosts(&names, &extra, &addresses, self.networks.gateway())?;
+        let hosts = self.with_links(container, hosts)?;
         files::write(&container.hosts_path, &hosts)?;
         files::write(&container.hostname_path, &format!("{name}\n"))?;
         let shared = *mode == Mode::Host;

@@ -13,8 +13,11 @@ use policy::{
     mounts::{Below, Point, Relabel, Source},
     user::Identity,
 };
-use spec::{Sandbox, docker::HostConfig};
-use std::{borrow::Cow, path::Path};
+use spec::{
+    Sandbox,
+    docker::{Config, HostConfig},
+};
+use std::{borrow::Cow, collections::BTreeSet, path::Path};
 
 impl House {
     /// Decides a container's confinement: in earnest, with its user and
@@ -41,11 +44,12 @@ impl House {
             "" => self.hostname(container)?,
             _ => String::new(),
         };
+        let config = if trial { Cow::Borrowed(&container.config) } else { self.told(container)? };
         let host = with_default(&container.host, self.options.no_new_privileges);
         let level = self.policy.selinux.then(|| selinux_level(slot));
         let wish = Wish {
             id: container.id.as_str(),
-            config: &container.config,
+            config: &config,
             host_config: &host,
             range: roster::base(slot),
             user,
@@ -60,6 +64,21 @@ impl House {
             selinux_level: level.as_deref(),
         };
         Ok(policy::sandbox(&wish, &self.policy)?)
+    }
+
+    /// A container's configuration with the variables of its links, which its
+    /// own ones outrank.
+    fn told<'a>(&self, container: &'a Container) -> Result<Cow<'a, Config>, Error> {
+        let own = &container.config;
+        let mut env = self.link_variables(container)?;
+        if env.is_empty() {
+            return Ok(Cow::Borrowed(own));
+        }
+        let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+        let said: BTreeSet<String> = own.env.iter().map(|pair| name(pair)).collect();
+        env.retain(|pair| !said.contains(&name(pair)));
+        env.extend(own.env.iter().cloned());
+        Ok(Cow::Owned(Config { env, ..own.clone() }))
     }
 
     /// The name that a container has, or shares.
