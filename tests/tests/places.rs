@@ -230,6 +230,64 @@ fn net2_a_trusted_interface_reaches_published_ports_and_an_inhibited_address_is_
 }
 
 #[test]
+fn net2_networks_are_made_of_the_words_of_another() {
+    let mut engine = Engine::new();
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        let words = ["network", "create", "--config-only", "--subnet", "10.5.0.0/24"];
+        engine.says_as(
+            cli,
+            &[&words[..], &["-o", "com.docker.network.driver.mtu=1400", "words"]].concat(),
+        );
+        assert_eq!(
+            engine.host().says("ip -o link show type bridge | wc -l"),
+            "1",
+            "no network yet"
+        );
+        engine.says_as(cli, &["network", "create", "--config-from", "words", "mine"]);
+        let format = "{{.ConfigOnly}} {{.ConfigFrom.Network}} {{(index .IPAM.Config 0).Subnet}}";
+        assert_eq!(
+            engine.says_as(cli, &["network", "inspect", "-f", format, "mine"]),
+            "false words 10.5.0.0/24"
+        );
+        assert!(
+            engine
+                .says_as(cli, &["network", "inspect", "-f", format, "words"])
+                .starts_with("true ")
+        );
+        let ran = engine.container(&["--network", "mine"], "ip link show eth0");
+        assert!(ran.out.contains("mtu 1400"), "{ran:?}");
+        let refused = |words: &[&str], because: &str| {
+            let ran = engine.run_as(cli, words);
+            assert!(ran.code != 0 && ran.err.contains(because), "{words:?}: {ran:?}");
+        };
+        refused(&["network", "rm", "words"], "configuration network \"words\" is in use");
+        refused(
+            &["network", "create", "--config-from", "nope", "x"],
+            "configuration network \"nope\" not found",
+        );
+        refused(
+            &["network", "create", "--config-from", "words", "--label", "a=b", "x"],
+            "user specified configurations",
+        );
+        refused(
+            &["run", "--rm", "--network", "words", "busybox", "true"],
+            "configuration-only network",
+        );
+        engine.kill_daemon();
+        engine.start();
+        assert!(
+            engine
+                .says_as(cli, &["network", "inspect", "-f", format, "words"])
+                .starts_with("true ")
+        );
+        engine.says(&["network", "prune", "-f"]);
+        assert_eq!(engine.says(&["network", "ls", "-q", "-f", "name=mine"]), "");
+        engine.says(&["network", "rm", "words"]);
+    }
+    engine.leaves_nothing();
+}
+
+#[test]
 fn net2_ports_answer_by_ipv6_once_a_network_with_it_is_connected() {
     let engine = Engine::new();
     engine.says(&["network", "create", "four"]);

@@ -30,7 +30,7 @@ struct Listed<'a> {
     internal: bool,
     attachable: bool,
     ingress: bool,
-    config_from: ConfigFrom,
+    config_from: ConfigFrom<'a>,
     config_only: bool,
     containers: BTreeMap<&'a str, Member<'a>>,
     options: &'a BTreeMap<String, String>,
@@ -59,8 +59,8 @@ struct Range<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ConfigFrom {
-    network: &'static str,
+struct ConfigFrom<'a> {
+    network: &'a str,
 }
 
 #[derive(Serialize)]
@@ -101,8 +101,8 @@ impl<'a> Listed<'a> {
             internal: network.internal,
             attachable: network.attachable,
             ingress: false,
-            config_from: ConfigFrom { network: "" },
-            config_only: false,
+            config_from: ConfigFrom { network: &network.config_from },
+            config_only: network.config_only,
             containers: network.members.iter().map(|(id, m)| (&**id, Member::of(m))).collect(),
             options: &network.options,
             labels: &network.labels,

@@ -58,6 +58,12 @@ pub struct Network {
     pub internal: bool,
     /// As asked for; means something in a swarm only.
     pub attachable: bool,
+    /// Not a network, but the words for others.
+    #[serde(default)]
+    pub config_only: bool,
+    /// The name of such words that it was made from.
+    #[serde(default)]
+    pub config_from: String,
     /// Subnets, as asked for; those that nobody asked for as they were chosen.
     pub pools: Vec<NetworkPool>,
     /// Of the address driver; kept and shown.
@@ -152,7 +158,8 @@ pub(crate) struct Networks {
 #[derive(Serialize, Deserialize)]
 struct Record {
     network: Network,
-    plan: Plan,
+    /// None of words alone.
+    plan: Option<Plan>,
 }
 
 impl Networks {
@@ -200,6 +207,10 @@ impl Networks {
         default.bridge()?;
         let mut all: Vec<Arc<Net>> = vec![Arc::clone(&default), Arc::new(host), Arc::new(none)];
         for Record { network, plan } in records {
+            let Some(plan) = plan else {
+                all.push(Arc::new(Net::without_bridge(network)));
+                continue;
+            };
             let net = Net::new(network, plan, Arc::clone(&realm));
             if let Err(error) = net.bridge() {
                 tracing::error!(network = net.network.name, %error, "cannot make a network again");
@@ -353,7 +364,9 @@ fn default_bridge(
         }
         None => {
             let mut used = realm.host_routes()?;
-            used.extend(records.iter().flat_map(|record| record.plan.subnets()));
+            used.extend(
+                records.iter().filter_map(|record| record.plan.as_ref()).flat_map(Plan::subnets),
+            );
             let free = addresses::free_subnet(&addresses::default_pools(), &used);
             addresses::gateway4(free.ok_or_else(|| {
                 Error::Conflict("every private network is routed already: say --bip".into())

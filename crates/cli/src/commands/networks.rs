@@ -57,7 +57,11 @@ async fn create(client: &Client, words: NetworkCreate) -> Outcome {
         "Options": request::pairs(&words.opt)?,
         "Labels": request::pairs(&words.label)?,
         "Scope": words.scope.unwrap_or_default(),
+        "ConfigOnly": words.config_only,
     });
+    if let Some(name) = words.config_from {
+        body["ConfigFrom"] = json!({"Network": name});
+    }
     for (key, said) in [("EnableIPv4", words.ipv4), ("EnableIPv6", words.ipv6)] {
         if let Some(said) = said {
             body[key] = json!(said);

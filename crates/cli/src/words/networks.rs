@@ -96,6 +96,12 @@ pub struct NetworkCreate {
     /// local
     #[arg(long)]
     pub scope: Option<String>,
+    /// Words for other networks, and no network
+    #[arg(long)]
+    pub config_only: bool,
+    /// Such words, for a network of them
+    #[arg(long, value_name = "NETWORK")]
+    pub config_from: Option<String>,
     /// KEY=VALUE
     #[arg(long)]
     pub label: Vec<String>,

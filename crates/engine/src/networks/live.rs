@@ -42,6 +42,7 @@ impl Engine {
         let _own = cell.own();
         let container = cell.now();
         may_change(&container)?;
+        net.admits()?;
         let name = &net.network.name;
         match Mode::parse(&container.host.network_mode)? {
             Mode::Container(_) | Mode::Host => return Err(shared()),

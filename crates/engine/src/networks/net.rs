@@ -98,7 +98,7 @@ impl Net {
         Self { network, wire: Some(Wire { realm, plan, bridge: Mutex::default(), leases }) }
     }
 
-    /// `host` or `none`.
+    /// `host` or `none`, or words for networks.
     pub fn without_bridge(network: Network) -> Self {
         Self { network, wire: None }
     }
@@ -155,6 +155,18 @@ impl Net {
         if let Some(wire) = &self.wire {
             wire.leases().closed = false;
         }
+    }
+
+    /// Can anybody be here?
+    ///
+    /// # Errors
+    /// It is no network but the words for some.
+    pub fn admits(&self) -> Result<(), Error> {
+        if self.network.config_only {
+            let words = "cannot create endpoint on configuration-only network";
+            return Err(Error::Forbidden(words.into()));
+        }
+        Ok(())
     }
 
     /// Is anybody here?

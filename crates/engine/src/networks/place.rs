@@ -48,11 +48,13 @@ impl Networks {
             };
         };
         let first = self.find(first)?;
+        first.admits()?;
         let mut asked = BTreeMap::new();
         for (reference, settings) in &body.endpoints_config {
             // What the mode calls by the one name may stand here by another.
             let reference = if reference == "default" { "bridge" } else { reference };
             let net = self.find(reference)?;
+            net.admits()?;
             let settings = settings.clone().unwrap_or_default();
             check(&net, &settings).map_err(|words| {
                 Error::Invalid(format!("invalid config for network {reference}: {words}"))

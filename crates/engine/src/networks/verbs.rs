@@ -1,7 +1,7 @@
 //! Making and removing networks.
 
-use super::{Net, NetworkWish, Record, wish};
-use crate::{Engine, Error, Filters, Pruned, store::Write};
+use super::{Net, Network, NetworkWish, Networks, Plan, Record, wish};
+use crate::{Engine, Error, Filters, Kind, Pruned, store::Write};
 use ipnet::IpNet;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +32,15 @@ impl Engine {
             let name = &wish.name;
             return Err(Error::Conflict(format!("network with name {name} already exists")));
         }
+        let id = crate::random::id().to_string();
+        if wish.config_only {
+            let network = wish::words_alone(wish, id, crate::clock::now())?;
+            return self.enter_network(network, None);
+        }
+        let wish = match wish.config_from.as_str() {
+            "" => wish,
+            name => wish::worded(wish.clone(), &networks.words(name)?)?,
+        };
         let others = networks.all();
         let plans = || others.iter().filter_map(|net| Some((net, net.plan()?)));
         let subnets: Vec<IpNet> = plans().flat_map(|(_, plan)| plan.subnets()).collect();
@@ -43,14 +52,25 @@ impl Engine {
             routes: &networks.realm.host_routes()?,
             ipv6: networks.realm.has_ipv6(),
         };
-        let id = crate::random::id().to_string();
-        let (network, plan) = wish::plan(wish, id.clone(), crate::clock::now(), &taken)?;
+        let (network, plan) = wish::plan(wish, id, crate::clock::now(), &taken)?;
+        self.enter_network(network, Some(plan))
+    }
+
+    /// Writes a new network down and makes it.
+    fn enter_network(&self, network: Network, plan: Option<Plan>) -> Result<String, Error> {
+        let networks = &self.0.networks;
+        let id = network.id.clone();
         let record = Record { network, plan };
         let json = serde_json::to_string(&record).map_err(|e| Error::records(&e))?;
         let store = &self.0.store;
         store.write(Write::Network { id: id.clone(), json }).map_err(|e| Error::records(&e))?;
-        let net = Net::new(record.network, record.plan, Arc::clone(&networks.realm));
-        if let Err(error) = net.bridge() {
+        let net = match record.plan {
+            Some(plan) => Net::new(record.network, plan, Arc::clone(&networks.realm)),
+            None => Net::without_bridge(record.network),
+        };
+        if net.plan().is_some()
+            && let Err(error) = net.bridge()
+        {
             store.leave(Write::NetworkGone { id });
             return Err(error);
         }
@@ -74,6 +94,11 @@ impl Engine {
         let _making = self.0.networks.making();
         if !self.0.networks.named(&net.network.name).is_some_and(|now| Arc::ptr_eq(&now, &net)) {
             return Err(Error::NoNetwork(reference.to_owned()));
+        }
+        let made_of = |other: &Arc<Net>| other.network.config_from == net.network.name;
+        if net.network.config_only && self.0.networks.all().iter().any(made_of) {
+            let words = format!("configuration network {:?} is in use", net.network.name);
+            return Err(Error::Forbidden(words));
         }
         if let Err(holders) = self.shut(&net) {
             let named = holders.iter().map(|id| self.describe_member(&net, id));
@@ -129,6 +154,7 @@ impl Engine {
         for net in self.0.networks.all() {
             let network = &net.network;
             let wanted = !network.is_predefined()
+                && !network.config_only
                 && !net.is_used()
                 && until.is_none_or(|until| network.created < until)
                 && filters.labels(&network.labels);
@@ -148,6 +174,18 @@ impl Engine {
         let reclaimed = BTreeMap::from([("reclaimed".to_owned(), "0".to_owned())]);
         self.0.journal.say("network", "prune", "", reclaimed);
         Ok(pruned)
+    }
+}
+
+impl Networks {
+    /// Words for networks, by their name.
+    fn words(&self, name: &str) -> Result<Network, Error> {
+        let found = self.named(name).filter(|net| net.network.config_only);
+        let found = found.map(|net| net.network.clone());
+        found.ok_or_else(|| Error::Below {
+            kind: Kind::NotFound,
+            message: format!("configuration network {name:?} not found"),
+        })
     }
 }
 

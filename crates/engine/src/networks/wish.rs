@@ -179,6 +179,8 @@ pub(super) fn plan(
         ipv6,
         internal: wish.internal,
         attachable: wish.attachable,
+        config_only: false,
+        config_from: wish.config_from,
         pools,
         ipam_options: wish.ipam_options,
         options: wish.options,
@@ -186,6 +188,72 @@ pub(super) fn plan(
         members: BTreeMap::new(),
     };
     Ok((network, plan))
+}
+
+/// Words for networks to be made of them (`--config-only`): no network.
+///
+/// # Errors
+/// Words that make no sense, or that are not for such words.
+pub(super) fn words_alone(
+    wish: NetworkWish,
+    id: String,
+    created: crate::Nanos,
+) -> Result<Network, Error> {
+    let operators = wish.internal || wish.attachable || wish.ingress;
+    if operators || !matches!(wish.scope.as_str(), "" | "local") {
+        return Err(Error::Forbidden(
+            "configuration network can only contain network specific fields. Network operator \
+             fields like [ ingress | internal | attachable | scope ] are not supported."
+                .into(),
+        ));
+    }
+    if !wish.config_from.is_empty() {
+        let words = "a configuration network cannot depend on another configuration network";
+        return Err(Error::Forbidden(words.into()));
+    }
+    read_pools(&wish.pools)?;
+    Ok(Network {
+        id,
+        name: wish.name,
+        driver: "null".into(),
+        created,
+        ipv4: wish.ipv4.unwrap_or(true),
+        ipv6: wish.ipv6.unwrap_or(false),
+        config_only: true,
+        pools: wish.pools,
+        ipam_options: wish.ipam_options,
+        options: wish.options,
+        labels: wish.labels,
+        ..Network::default()
+    })
+}
+
+/// A wish that is to be read with the words of another network.
+///
+/// # Errors
+/// It has such words of its own.
+pub(super) fn worded(wish: NetworkWish, words: &Network) -> Result<NetworkWish, Error> {
+    let own = wish.ipv6.is_some()
+        || wish.ipv4.is_some()
+        || !matches!(wish.ipam_driver.as_str(), "" | "default")
+        || wish.ipam_options.as_ref().is_some_and(|options| !options.is_empty())
+        || !(wish.pools.is_empty() && wish.options.is_empty() && wish.labels.is_empty());
+    if own {
+        return Err(Error::Forbidden(
+            "user specified configurations are not supported if the network depends on a \
+             configuration network"
+                .into(),
+        ));
+    }
+    Ok(NetworkWish {
+        ipv4: Some(words.ipv4),
+        ipv6: Some(words.ipv6),
+        ipam_options: words.ipam_options.clone(),
+        pools: words.pools.clone(),
+        options: words.options.clone(),
+        labels: words.labels.clone(),
+        ..wish
+    })
 }
 
 /// What clients call it.
@@ -208,9 +276,6 @@ fn carried(wish: &NetworkWish) -> Result<Driver, Error> {
     }
     if wish.ingress {
         return Err(Error::Forbidden("Ingress network can only be global scope network".into()));
-    }
-    if wish.config_only || !wish.config_from.is_empty() {
-        return not_carried("a network of words alone (--config-only)", "say the words themselves");
     }
     if !matches!(wish.ipam_driver.as_str(), "" | "default") {
         return Err(no_plugin(&wish.ipam_driver));
@@ -561,6 +626,25 @@ mod tests {
     }
 
     #[test]
+    fn words_alone_are_kept_and_a_network_is_made_of_them() {
+        let asked = NetworkWish { config_only: true, ipv6: Some(true), ..option(key::MTU, "1400") };
+        let asked = NetworkWish { pools: vec![pool("10.6.0.0/24")], ..asked };
+        let words = words_alone(asked.clone(), ID.into(), 0).expect("fine");
+        assert!(words.config_only && words.driver == "null");
+        let of = NetworkWish { config_from: "words".into(), ..NetworkWish::default() };
+        let (network, plan) = decide(worded(of.clone(), &words).expect("fine")).expect("fine");
+        assert_eq!((plan.bridge.mtu, network.config_from.as_str()), (1400, "words"));
+        assert_eq!(plan.bridge.subnet4.expect("IPv4").to_string(), "10.6.0.1/24");
+        assert!(plan.bridge.subnet6.is_some() && !network.config_only);
+        let own = NetworkWish { pools: vec![pool("10.7.0.0/24")], ..of };
+        assert!(worded(own, &words).is_err(), "two of a kind");
+        let inner = NetworkWish { internal: true, ..asked.clone() };
+        assert!(words_alone(inner, ID.into(), 0).is_err());
+        let chain = NetworkWish { config_from: "words".into(), ..asked };
+        assert!(words_alone(chain, ID.into(), 0).is_err());
+    }
+
+    #[test]
     fn options_are_read_as_go_does_and_unknown_ones_kept() {
         let plan = |wish| decide(wish).expect("fine").1;
         assert!(!plan(option(key::ICC, "0")).bridge.icc);
@@ -586,8 +670,6 @@ mod tests {
         assert_eq!(refused(driver("foo")), Kind::NotFound);
         assert_eq!(refused(driver("host")), Kind::Forbidden);
         assert_eq!(refused(driver("ipvlan")), Kind::Unsupported);
-        let only = NetworkWish { config_only: true, ..NetworkWish::default() };
-        assert_eq!(refused(only), Kind::Unsupported);
         assert_eq!(refused(option(key::MODE4, "foo")), Kind::Invalid);
         assert_eq!(refused(option(key::MODE4, "isolated")), Kind::Invalid);
         assert_eq!(refused(option(key::INHIBIT, "perhaps")), Kind::Invalid);
