@@ -316,3 +316,56 @@ fn net2_ports_answer_by_ipv6_once_a_network_with_it_is_connected() {
     let taken = ["run", "-d", "--network", "six", "-p", "[::]:8080:80", "busybox", "sleep", "99"];
     engine.says(&taken);
 }
+
+#[test]
+fn net1_a_network_namespace_of_others_is_joined() {
+    let engine = Engine::new();
+    engine.host().says(
+        "mkdir -p /run/netns && ip netns add theirs && ip netns exec theirs ip link set lo up \
+         && ip link add their0 type veth peer name inside0 netns theirs && ip addr add 10.99.0.1/24 dev their0 \
+         && ip link set their0 up && ip netns exec theirs ip addr add 10.99.0.2/24 dev inside0 \
+         && ip netns exec theirs ip link set inside0 up",
+    );
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        let words = ["run", "--rm", "--network", "ns:/run/netns/theirs", "busybox"];
+        let ran = engine.run_as(
+            cli,
+            &[&words[..], &["sh", "-c", "ip -o -4 addr; wget -qO- http://10.99.0.1/ || true"]]
+                .concat(),
+        );
+        assert!(
+            ran.out.contains("10.99.0.2/24") && ran.err.contains("refused"),
+            "{cli:?}: {ran:?}"
+        );
+        // It has no power there.
+        let ran =
+            engine.run_as(cli, &[&words[..], &["ip", "link", "set", "inside0", "down"]].concat());
+        assert_ne!(ran.code, 0, "{ran:?}");
+    }
+    let words = [
+        "run",
+        "-d",
+        "--name",
+        "a",
+        "--network",
+        "ns:/run/netns/theirs",
+        "busybox",
+        "sleep",
+        "999",
+    ];
+    engine.says(&words);
+    assert!(engine.inspect("a", "{{json .Cofferdam.Weakened}}").contains("that others made"));
+    let refused = |options: &[&str], because: &str| {
+        let words = [&["run", "--rm"], options, &["busybox", "true"]].concat();
+        let ran = engine.run(&words);
+        assert!(ran.code == 125 && ran.err.contains(because), "{options:?}: {ran:?}");
+    };
+    refused(&["--network", "ns:/run/netns/nope"], "no network namespace that can be joined");
+    refused(&["--network", "ns:/etc/hostname"], "no network namespace that can be joined");
+    refused(&["--network", "ns:theirs"], "the full path of a namespace");
+    refused(&["--network", "ns:/run/netns/theirs", "-p", "80:80"], "port publishing");
+    let connect = engine.run(&["network", "connect", "bridge", "a"]);
+    assert!(connect.err.contains("sharing network namespace"), "{connect:?}");
+    engine.says(&["rm", "-f", "a"]);
+    assert!(engine.host().says("ip netns exec theirs ip -o link").contains("inside0"), "it stays");
+}

@@ -139,6 +139,9 @@ impl House {
         }
         let path = words.remove(0);
         let mode = Mode::parse(&host.network_mode)?;
+        if let Mode::Namespace(path) = &mode {
+            networks::found(path)?;
+        }
         let mut endpoints = self.networks.asked(&body.networking_config, &mode)?;
         match self.networks.first(&mode) {
             Some(first) if first == "bridge" => self.settle_links(&mut host)?,

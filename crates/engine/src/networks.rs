@@ -21,7 +21,7 @@ mod place;
 mod verbs;
 mod wish;
 
-pub(crate) use live::netns;
+pub(crate) use live::{found, netns};
 pub(crate) use net::{Net, Plan};
 pub(crate) use place::{mac, shown_ports};
 pub use wish::{NetworkPool, NetworkWish};
@@ -110,6 +110,8 @@ pub(crate) enum Mode {
     Host,
     /// With another container.
     Container(String),
+    /// In a network namespace that others made, by its path.
+    Namespace(String),
 }
 
 impl Mode {
@@ -125,18 +127,25 @@ impl Mode {
             other => match other.strip_prefix("container:") {
                 Some("") => Err(Error::Invalid(format!("invalid network mode: {other}"))),
                 Some(peer) => Ok(Self::Container(peer.to_owned())),
-                None => Ok(Self::Network(other.to_owned())),
+                None => match other.strip_prefix("ns:") {
+                    Some(path) if path.starts_with('/') => Ok(Self::Namespace(path.to_owned())),
+                    Some(_) => Err(Error::Invalid(format!(
+                        "invalid network mode: {other}: ns: and the full path of a namespace"
+                    ))),
+                    None => Ok(Self::Network(other.to_owned())),
+                },
             },
         }
     }
 
-    /// The network's name or identifier; none with another container.
+    /// The network's name or identifier; none with another container, or in a
+    /// namespace of others.
     pub fn network(&self) -> Option<&str> {
         match self {
             Self::Network(name) => Some(name),
             Self::None => Some("none"),
             Self::Host => Some("host"),
-            Self::Container(_) => None,
+            Self::Container(_) | Self::Namespace(_) => None,
         }
     }
 }
@@ -444,13 +453,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_mode_is_one_of_four() {
+    fn a_network_mode_is_one_of_five() {
         for text in ["", "default", "bridge"] {
             assert_eq!(Mode::parse(text).expect("known"), Mode::Network("bridge".into()));
         }
         assert_eq!(Mode::parse("container:x").expect("known"), Mode::Container("x".into()));
         assert_eq!(Mode::parse("mine").expect("a name"), Mode::Network("mine".into()));
         assert!(Mode::parse("container:").is_err());
+        let path = Mode::Namespace("/run/netns/x".into());
+        assert_eq!(Mode::parse("ns:/run/netns/x").expect("a path"), path);
+        assert!(Mode::parse("ns:").is_err() && Mode::parse("ns:x").is_err());
     }
 
     #[test]

@@ -207,6 +207,7 @@ impl House {
                     Ok(())
                 });
             }
+            Mode::Namespace(path) => networks::found(path)?,
             Mode::Host => {}
         }
         self.write_files(&container, &mode, &plugs)?;

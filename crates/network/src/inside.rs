@@ -32,6 +32,21 @@ pub(crate) fn enter<T: Send>(
     })
 }
 
+/// Is it a network namespace, and one that can be entered?
+///
+/// # Errors
+/// What the kernel said.
+pub fn is_namespace(netns: BorrowedFd<'_>) -> io::Result<()> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("inside".into()).stack_size(64 << 10);
+        let worker = thread.spawn_scoped(scope, || {
+            move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))
+        })?;
+        let entered = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        entered.map_err(io::Error::from)
+    })
+}
+
 /// Brings the loopback interface up: all the network of a container that has
 /// none.
 ///

@@ -43,7 +43,7 @@ mod wish;
 pub use bridge::{Bridge, Known};
 pub use door::{RESOLVER, asking_sockets, resolver_sockets};
 pub use error::{Error, Kind};
-pub use inside::loopback_up;
+pub use inside::{is_namespace, loopback_up};
 pub use pool::Pool;
 pub use realm::Realm;
 pub use wish::{BridgeConfig, Driver, Endpoint, GatewayMode, Mac, PortWish, Proto, Published};

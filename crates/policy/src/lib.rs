@@ -124,7 +124,7 @@ fn linux(
         sysctl: sysctls::choose(wish, spaces)?,
         resources: Some(resources),
         cgroups_path: format!("{parent}/{}", wish.id),
-        namespaces: spaces.list(),
+        namespaces: spaces.list(asked),
         seccomp: filter::choose(&options.filter, asked.privileged, caps, host)?,
         rootfs_propagation: mounts::root_propagation(wish.mounts).to_owned(),
         masked_paths,
@@ -159,6 +159,15 @@ fn agree(wish: &Wish<'_>, spaces: &Spaces) -> Result<(), Refusal> {
         (
             joined && (!asked.port_bindings.is_empty() || asked.publish_all_ports),
             "port publishing and the container type network mode",
+        ),
+        (
+            spaces.network == Space::Named
+                && (!asked.port_bindings.is_empty() || asked.publish_all_ports),
+            "port publishing and a network namespace that others made",
+        ),
+        (
+            spaces.network == Space::Named && some(&asked.links),
+            "links and a network namespace that others made",
         ),
     ] {
         if clash {

@@ -15,6 +15,9 @@ pub enum Space {
     Host,
     /// It is another container's.
     Joined(Peer),
+    /// Somebody else made it and left it at a path: the network stack of
+    /// `--network ns:PATH`.
+    Named,
 }
 
 /// All of a container's namespaces; that of mounts is always its own.
@@ -91,6 +94,9 @@ fn choose(
         mode if mode.starts_with("container:") && !no_network => {
             join(mode, joined.network).ok_or_else(|| unknown("network mode", mode))?
         }
+        mode if mode.starts_with("ns:") && !no_network => {
+            path_of(mode).map(|_| Space::Named).ok_or_else(|| unknown("network mode", mode))?
+        }
         _ => Space::Own,
     };
     let cgroup = match asked.cgroupns_mode.as_str() {
@@ -101,7 +107,8 @@ fn choose(
     };
     let (user, user_reason) = user(asked, [pid, ipc, network])?;
     let ids = match user {
-        Space::Host => Ids::Host,
+        // A user namespace is never found by a path.
+        Space::Host | Space::Named => Ids::Host,
         Space::Own => Ids::Range(range),
         Space::Joined(peer) => peer.ids,
     };
@@ -114,6 +121,11 @@ fn choose(
 
 fn unknown(what: &str, mode: &str) -> Refusal {
     Refusal::invalid(format!("invalid {what}: {mode}"))
+}
+
+/// The path of `ns:PATH`.
+fn path_of(mode: &str) -> Option<&str> {
+    mode.strip_prefix("ns:").filter(|path| path.starts_with('/') && !path.contains('\0'))
 }
 
 fn join(mode: &str, peer: Option<Peer>) -> Option<Space> {
@@ -135,7 +147,7 @@ fn user(asked: &HostConfig, shared: [Space; 3]) -> Result<(Space, &'static str),
     };
     let mut peers = shared.iter().filter_map(|space| match space {
         Space::Joined(peer) => Some(*peer),
-        Space::Own | Space::Host => None,
+        Space::Own | Space::Host | Space::Named => None,
     });
     let Some(first) = peers.next() else {
         return Ok((if reason.is_empty() { Space::Own } else { Space::Host }, reason));
@@ -195,7 +207,7 @@ impl Spaces {
     }
 
     /// As an OCI document lists them: a namespace not listed is the host's.
-    pub fn list(&self) -> Vec<Namespace> {
+    pub fn list(&self, asked: &HostConfig) -> Vec<Namespace> {
         let all = [
             ("user", "user", self.user),
             ("pid", "pid", self.pid),
@@ -210,6 +222,10 @@ impl Spaces {
             Space::Own => Some(Namespace { kind: kind.into(), path: String::new() }),
             Space::Joined(peer) => {
                 let path = format!("/proc/{}/ns/{file}", peer.pid);
+                Some(Namespace { kind: kind.into(), path })
+            }
+            Space::Named => {
+                let path = path_of(&asked.network_mode).unwrap_or_default().to_owned();
                 Some(Namespace { kind: kind.into(), path })
             }
         });

@@ -69,7 +69,7 @@ fn allowed(key: &str, spaces: &Spaces) -> Result<(), Refusal> {
     };
     match owner {
         Space::Own => Ok(()),
-        Space::Host | Space::Joined(_) => {
+        Space::Host | Space::Joined(_) | Space::Named => {
             let whose = if owner == Space::Host { "host" } else { "joined container's" };
             let space = if in_ipc {
                 "ipc"

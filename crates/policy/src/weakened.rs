@@ -79,6 +79,7 @@ fn namespaces(spaces: &Spaces, words: &mut Vec<String>) {
             Space::Own => {}
             Space::Host => words.push(format!("shares the host's {what}")),
             Space::Joined(_) => words.push(format!("shares another container's {what}")),
+            Space::Named => words.push(format!("shares a {what} that others made: no guard holds")),
         }
     }
 }

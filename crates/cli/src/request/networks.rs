@@ -23,7 +23,8 @@ pub fn networks(flags: &RunFlags) -> Outcome<(String, NetworkingConfig)> {
         asked.push((name, settings));
     }
     let lone = |name: &str| matches!(name, "bridge" | "default" | "host" | "none");
-    let lone = |name: &str| lone(name) || name.starts_with("container:");
+    let joins = |name: &str| name.starts_with("container:") || name.starts_with("ns:");
+    let lone = |name: &str| lone(name) || joins(name);
     if asked.len() > 1 && asked.iter().any(|(name, _)| lone(name) && name != "bridge") {
         return wrong(
             "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
@@ -82,7 +83,7 @@ fn merge(settings: &mut EndpointSettings, flags: &RunFlags) -> Outcome<()> {
 /// A name, or `name=NAME,alias=…,ip=…,ip6=…,mac-address=…,gw-priority=…`.
 fn network(text: &str) -> Outcome<(String, EndpointSettings)> {
     let wrong = |words: String| Error::Words(format!("invalid --network {text:?}: {words}"));
-    if !text.contains('=') || text.starts_with("container:") {
+    if !text.contains('=') || text.starts_with("container:") || text.starts_with("ns:") {
         return Ok((text.to_owned(), EndpointSettings::default()));
     }
     let mut name = None;

@@ -45,7 +45,7 @@ impl Engine {
         net.admits()?;
         let name = &net.network.name;
         match Mode::parse(&container.host.network_mode)? {
-            Mode::Container(_) | Mode::Host => return Err(shared()),
+            Mode::Container(_) | Mode::Host | Mode::Namespace(_) => return Err(shared()),
             Mode::Network(_) | Mode::None => {}
         }
         if name == "host" {
@@ -341,6 +341,19 @@ pub(crate) fn netns(cell: &Cell, container: &Container) -> Result<File, Error> {
     let mut fds = [PollFd::new(&*init, PollFlags::IN)];
     let ended = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).doing("watch", &path)?;
     if ended == 0 { Ok(netns) } else { Err(not_running(container)) }
+}
+
+/// Sees to it that a path leads to a network namespace, which may have been
+/// made since the container was.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn found(path: &str) -> Result<(), Error> {
+    let refuse = |error: &dyn std::fmt::Display| {
+        Error::Invalid(format!("{path} is no network namespace that can be joined: {error}"))
+    };
+    let namespace = File::open(path).map_err(|error| refuse(&error))?;
+    network::is_namespace(namespace.as_fd()).map_err(|error| refuse(&error))
 }
 
 #[cfg(test)]

@@ -42,7 +42,9 @@ impl Networks {
         mode: &Mode,
     ) -> Result<BTreeMap<String, EndpointSettings>, Error> {
         let Some(first) = mode.network() else {
-            return match body.endpoints_config.keys().next() {
+            // Docker's CLI takes the mode for a network that has that name.
+            let mode_itself = |name: &&String| !name.starts_with("ns:");
+            return match body.endpoints_config.keys().find(mode_itself) {
                 None => Ok(BTreeMap::new()),
                 Some(_) => Err(shared()),
             };

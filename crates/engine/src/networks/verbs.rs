@@ -24,7 +24,8 @@ impl Engine {
             return Err(Error::Forbidden(words));
         }
         // The one would be read as a container's, the other as several lines.
-        if wish.name.starts_with("container:") || wish.name.chars().any(char::is_control) {
+        let mode = ["container:", "ns:"].iter().any(|start| wish.name.starts_with(start));
+        if mode || wish.name.chars().any(char::is_control) {
             return Err(Error::Invalid(format!("invalid name: {:?}", wish.name)));
         }
         let _making = networks.making();

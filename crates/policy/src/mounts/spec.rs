@@ -114,7 +114,8 @@ fn kernel(wish: &Wish<'_>, spaces: &Spaces, options: &Options) -> Result<Vec<Mou
     };
     match spaces.ipc {
         Space::Own if spaces.no_shm => {}
-        Space::Own => {
+        // Only networks are found by a path.
+        Space::Own | Space::Named => {
             let mut shm = mount("/dev/shm", "tmpfs", "shm", &with(&["mode=1777"]));
             shm.options.push(format!("size={size}"));
             mounts.push(shm);
