@@ -174,7 +174,11 @@ fn net2_an_internal_network_has_no_way_out_and_none_in() {
 
 #[test]
 fn net3_without_icc_containers_of_one_network_do_not_hear_each_other() {
-    let engine = Engine::new();
+    // Where bridged packets are shown to other hooks those hold them as well.
+    let hidden =
+        "for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 > $f; done";
+    let engine = Engine::prepared(hidden, &[]);
+    promises::busybox(&engine);
     let option = "com.docker.network.bridge.enable_icc=false";
     engine.says(&["network", "create", "open"]);
     engine.says(&["network", "create", "-o", option, "apart"]);
