@@ -174,7 +174,7 @@ struct Info<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Plugins {
     volume: [&'static str; 1],
-    network: [&'static str; 4],
+    network: [&'static str; 6],
     authorization: Option<Vec<String>>,
     log: [&'static str; 3],
 }
@@ -264,7 +264,7 @@ fn info_of<'a>(facts: &'a Facts, registries: Registries<'a>, runtime: &str) -> I
         ],
         plugins: Plugins {
             volume: ["local"],
-            network: ["bridge", "host", "null", "routed"],
+            network: ["bridge", "host", "ipvlan", "macvlan", "null", "routed"],
             authorization: None,
             log: ["json-file", "local", "none"],
         },

@@ -63,7 +63,13 @@ impl House {
             log_path: &log,
             selinux_level: level.as_deref(),
         };
-        Ok(policy::sandbox(&wish, &self.policy)?)
+        let mut sandbox = policy::sandbox(&wish, &self.policy)?;
+        for name in container.endpoints.keys().filter(|name| self.networks.is_beside(name)) {
+            sandbox.weakened.push(format!(
+                "is on network {name} beside the host, where no guard holds what it says"
+            ));
+        }
+        Ok(sandbox)
     }
 
     /// A container's configuration with the variables of its links, which its

@@ -8,7 +8,7 @@
 //! [`Bridge::unplug`], or by [`Bridge::sweep`] if nobody was there to do it.
 
 use crate::{
-    BridgeConfig, Driver, Endpoint, Error, Mac, Realm, addresses,
+    BridgeConfig, Driver, Endpoint, Error, Mac, Realm, addresses, beside,
     book::{self, Owner},
     error::Doing,
     forwarding, inside,
@@ -67,6 +67,14 @@ impl Bridge {
 
     fn set_up(realm: Arc<Realm>, config: BridgeConfig) -> Result<Self, Error> {
         let mac = addresses::bridge_mac(&config.name);
+        if let Some(beside) = config.beside.clone() {
+            beside::try_out(&realm, beside.kind)?;
+            let index = match beside.parent.as_str() {
+                "" => beside::nowhere(&realm, &config.name, mac)?,
+                parent => beside::parent(&realm, parent)?,
+            };
+            return Ok(Self { realm, config, index, mac });
+        }
         let index = interface(&realm, &config, mac)?;
         let v6 = config.subnet6.is_some();
         forwarding::set_up_bridge(&config.name, v6)?;
@@ -130,6 +138,9 @@ impl Bridge {
     /// kernel said.
     pub fn plug(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> Result<(), Error> {
         self.check_endpoint(endpoint)?;
+        if self.config.driver == Driver::Beside {
+            return self.plug_beside(netns, endpoint);
+        }
         let host = port_name(endpoint);
         let done = self
             .admit(&host, endpoint)
@@ -148,6 +159,30 @@ impl Bridge {
             return Err(error.of(endpoint));
         }
         Ok(())
+    }
+
+    fn plug_beside(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> Result<(), Error> {
+        if !endpoint.ports.is_empty() {
+            return Err(Error::Invalid(format!(
+                "a network beside the host publishes no ports: {} is reached at its own address",
+                endpoint.name
+            )));
+        }
+        let mut tries = 0;
+        loop {
+            let mut route = self.realm.route();
+            let made = beside::connect(&mut route, self.index, netns, endpoint, &self.config);
+            drop(route);
+            let done = made.and_then(|()| inside::set_up(netns, endpoint, &self.config, self.mac));
+            let Err(error) = done else { return Ok(()) };
+            // What failed is what the caller must hear of.
+            let _ = inside::remove(netns, &endpoint.ifname);
+            if !beside::is_taken(&error) || tries == beside::TRIES {
+                return Err(beside::explain(error, &self.config));
+            }
+            tries += 1;
+            std::thread::sleep(beside::PAUSE);
+        }
     }
 
     /// Enters the endpoint's rights and ports.
@@ -188,6 +223,7 @@ impl Bridge {
         let requests = match self.config.driver {
             Driver::Bridge => self.port_requests(index, endpoint),
             Driver::Routed => line::requests(&self.line(index), endpoint, &self.config),
+            Driver::Beside => Vec::new(),
         };
         talk(&mut route, &requests, "set up interface", host)
     }
@@ -235,6 +271,9 @@ impl Bridge {
         before: &Endpoint,
         after: &Endpoint,
     ) -> Result<(), Error> {
+        if self.config.driver == Driver::Beside {
+            return inside::lead_out(netns, before, after, &self.config);
+        }
         let host = port_name(after);
         self.admit(&host, after).map_err(|error| error.of(after))?;
         let mut route = self.realm.route();
@@ -242,6 +281,7 @@ impl Bridge {
         let requests = match self.config.driver {
             Driver::Bridge => vec![link::guard_port(&self.port(index, after))],
             Driver::Routed => line::requests(&self.line(index), after, &self.config),
+            Driver::Beside => Vec::new(),
         };
         talk(&mut route, &requests, "set up interface", &host)?;
         drop(route);
@@ -264,6 +304,17 @@ impl Bridge {
     ///
     /// # Errors
     /// What the kernel said.
+    pub fn take_out(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> Result<(), Error> {
+        if self.config.driver == Driver::Beside {
+            return inside::remove(netns, &endpoint.ifname);
+        }
+        self.disconnect(endpoint)
+    }
+
+    /// The same, of a network whose interfaces have an end on the host.
+    ///
+    /// # Errors
+    /// What the kernel said.
     pub fn disconnect(&self, endpoint: &Endpoint) -> Result<(), Error> {
         delete(&mut self.realm.route(), &port_name(endpoint))?;
         self.unplug(&endpoint.container)
@@ -275,6 +326,9 @@ impl Bridge {
     /// # Errors
     /// What the kernel said.
     pub fn restore(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        if self.config.driver == Driver::Beside {
+            return Ok(());
+        }
         let elements = rules::of_endpoint(&port_name(endpoint), endpoint, &self.config);
         self.realm.book().restore(&self.owner(&endpoint.container), elements)
     }
@@ -364,7 +418,8 @@ pub(crate) fn sweep(realm: &Realm, known: impl FnOnce() -> Known) -> Result<Vec<
     // Asked only now: see `Bridge::sweep`.
     let known = known();
     let mut swept = Vec::new();
-    for bridge in links.iter().filter(|link| link.kind == "bridge") {
+    let ours = |link: &&Link| matches!(link.kind.as_str(), "bridge" | beside::NOWHERE);
+    for bridge in links.iter().filter(ours) {
         let members = known.get(&bridge.name);
         // One whose maker died before it could mark it is known by its MAC.
         let unmarked =
@@ -431,7 +486,8 @@ fn is_port_of(link: &Link, container: &Id) -> bool {
 fn check(config: &BridgeConfig) -> Result<(), Error> {
     // Source: IPv6 asks for 1280 bytes, IPv4 for 68; RFC 8200, RFC 791.
     let least = if config.subnet6.is_some() { 1280 } else { 68 };
-    if !(least..=65535).contains(&config.mtu) {
+    let of_parent = config.driver == Driver::Beside && config.mtu == 0;
+    if !of_parent && !(least..=65535).contains(&config.mtu) {
         let text = format!("invalid MTU {}: from {least} to 65535 for this network", config.mtu);
         return Err(Error::Invalid(text));
     }

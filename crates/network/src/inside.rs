@@ -8,6 +8,7 @@ use crate::{
     error::{Doing, Error},
     forwarding, line,
     netlink::{Message, Socket, link},
+    realm::unless_gone,
 };
 use ipnet::IpNet;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -79,6 +80,14 @@ pub(crate) fn set_up(
         }
         talk(&mut socket, &requests(index, endpoint, config, gateway_mac), ifname)?;
         settle(&mut socket, ifname)
+    })
+}
+
+/// Removes an interface, if it is there.
+pub(crate) fn remove(netns: BorrowedFd<'_>, ifname: &str) -> Result<(), Error> {
+    enter(netns, || {
+        let mut socket = Socket::route().doing("open a socket to", "the container's interfaces")?;
+        unless_gone(socket.talk(&[link::delete(ifname)])).doing("remove interface", ifname)
     })
 }
 

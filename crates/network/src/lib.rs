@@ -24,6 +24,7 @@
 //! pure: the engine keeps what was given in its records.
 
 pub mod addresses;
+mod beside;
 mod book;
 mod bridge;
 mod conntrack;
@@ -46,4 +47,7 @@ pub use error::{Error, Kind};
 pub use inside::{is_namespace, loopback_up};
 pub use pool::Pool;
 pub use realm::Realm;
-pub use wish::{BridgeConfig, Driver, Endpoint, GatewayMode, Mac, PortWish, Proto, Published};
+pub use wish::{
+    Beside, BesideKind, BridgeConfig, Driver, Endpoint, GatewayMode, IpvlanFlag, Mac, MacvlanMode,
+    PortWish, Proto, Published,
+};

@@ -20,6 +20,82 @@ pub enum Driver {
     /// Each has a line of its own to the host, which routes; they share no
     /// layer 2, and there may be as many as there are addresses.
     Routed,
+    /// Each stands beside the host on an interface of the host's; see
+    /// [`BridgeConfig::beside`].
+    Beside,
+}
+
+/// Beside which interface of the host containers stand, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// The interface; empty for one that leads nowhere.
+    pub parent: String,
+    /// Which kind of interface they get.
+    pub kind: BesideKind,
+}
+
+/// The kernel's two kinds of interfaces beside another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BesideKind {
+    /// With a MAC address of its own.
+    Macvlan(MacvlanMode),
+    /// With the parent's MAC address, switched by layer 2.
+    Ipvlan(IpvlanFlag),
+}
+
+impl BesideKind {
+    /// The driver's and the kernel module's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Macvlan(_) => "macvlan",
+            Self::Ipvlan(_) => "ipvlan",
+        }
+    }
+}
+
+/// Whom a macvlan interface hears. Source: `linux/if_link.h`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum MacvlanMode {
+    Private,
+    Vepa,
+    #[default]
+    Bridge,
+    Passthru,
+}
+
+impl MacvlanMode {
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Private => 1,
+            Self::Vepa => 2,
+            Self::Bridge => 4,
+            Self::Passthru => 8,
+        }
+    }
+}
+
+/// Whom an ipvlan interface hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum IpvlanFlag {
+    #[default]
+    Bridge,
+    Private,
+    Vepa,
+}
+
+impl IpvlanFlag {
+    pub(crate) fn number(self) -> u16 {
+        match self {
+            Self::Bridge => 0,
+            Self::Private => 1,
+            Self::Vepa => 2,
+        }
+    }
 }
 
 /// One network: a bridge, its subnets and what may pass.
@@ -31,11 +107,14 @@ pub struct BridgeConfig {
     /// How its containers are joined.
     #[serde(default)]
     pub driver: Driver,
+    /// Beside what, if that is how.
+    #[serde(default)]
+    pub beside: Option<Beside>,
     /// The IPv4 subnet; the address part is the gateway's (`172.17.0.1/16`).
     pub subnet4: Option<Ipv4Net>,
     /// The IPv6 subnet; the address part is the gateway's (`fd00::1/64`).
     pub subnet6: Option<Ipv6Net>,
-    /// Largest packet, in bytes.
+    /// Largest packet, in bytes; 0 beside an interface, for as large as its.
     pub mtu: u32,
     /// Containers of this network may talk to one another.
     pub icc: bool,
@@ -82,6 +161,7 @@ impl BridgeConfig {
         Self {
             name: name.to_owned(),
             driver: Driver::Bridge,
+            beside: None,
             subnet4: Some(subnet4),
             subnet6: Some(crate::addresses::private_subnet6(name)),
             mtu: 1500,
@@ -97,13 +177,16 @@ impl BridgeConfig {
 
     /// The host's own IPv4 address on it, and its length.
     pub fn host4(&self) -> Option<Ipv4Net> {
-        let none = self.inhibit4 || self.gateway4 == GatewayMode::Isolated;
+        let none = self.inhibit4
+            || self.gateway4 == GatewayMode::Isolated
+            || self.driver == Driver::Beside;
         self.subnet4.filter(|_| !none)
     }
 
     /// And its IPv6 address.
     pub fn host6(&self) -> Option<Ipv6Net> {
-        self.subnet6.filter(|_| self.gateway6 != GatewayMode::Isolated)
+        let none = self.gateway6 == GatewayMode::Isolated || self.driver == Driver::Beside;
+        self.subnet6.filter(|_| !none)
     }
 }
 

@@ -169,8 +169,8 @@ impl House {
         rest.remove(name);
         self.move_away(netns.as_fd(), &before.plugs, &rest, &mut undo)?;
         net.bridge()?.plug(netns.as_fd(), &plug)?;
-        let plugged = plug.clone();
-        undo.with("unplug it", move || Ok(net.bridge()?.disconnect(&plugged)?));
+        let (plugged, inside) = (plug.clone(), netns.as_fd());
+        undo.with("unplug it", move || Ok(net.bridge()?.take_out(inside, &plugged)?));
         self.move_to(netns.as_fd(), &before.plugs, &rest)?;
         self.drop_ports(before, &next);
         self.names_changed(cell, before, &cell.now(), netns.as_fd())?;
@@ -192,7 +192,7 @@ impl House {
         let mut undo = Undo::default();
         next.plugs.remove(&net.network.name);
         self.settle_places(before, &mut next, &mut undo)?;
-        net.bridge()?.disconnect(plug)?;
+        net.bridge()?.take_out(netns.as_fd(), plug)?;
         // From here on it is out, and is so for everybody, whatever becomes
         // of the rest: its address is somebody else's next.
         undo.keep();

@@ -167,6 +167,13 @@ impl Networks {
         let four = plugs.iter().find(|(_, plug)| plug.default4);
         let six = plugs.iter().find(|(_, plug)| plug.default6);
         let Some((_, asker)) = four.or(six) else { return Ok(Vec::new()) };
+        let mut out = four.into_iter().chain(six);
+        if let Some((name, _)) = out.find(|(name, _)| self.is_beside(name)) {
+            return Err(Error::Invalid(format!(
+                "network {name} publishes no ports: its containers are reached at their own \
+                 addresses: leave the ports out"
+            )));
+        }
         let straight4 = four.is_some_and(|(name, _)| self.is_straight(name, true));
         let straight6 = six.is_some_and(|(name, _)| self.is_straight(name, false));
         let asker = Endpoint {
@@ -233,6 +240,13 @@ impl Networks {
     /// Gives back some of the ports of the host that a container holds.
     pub fn give_ports_back(&self, container: &Id, ports: &[Published]) {
         self.realm.give_back(container, ports);
+    }
+
+    /// Do the containers of a network stand beside the host?
+    pub fn is_beside(&self, name: &str) -> bool {
+        let net = self.named(name);
+        let plan = net.as_ref().and_then(|net| net.plan());
+        plan.is_some_and(|plan| plan.bridge.driver == Driver::Beside)
     }
 
     /// Are the containers of a network reached under their own addresses, with

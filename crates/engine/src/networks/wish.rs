@@ -6,7 +6,9 @@
 use super::{Network, Plan};
 use crate::{Error, Kind};
 use ipnet::IpNet;
-use network::{BridgeConfig, Driver, GatewayMode, addresses};
+use network::{
+    Beside, BesideKind, BridgeConfig, Driver, GatewayMode, IpvlanFlag, MacvlanMode, addresses,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Display, net::IpAddr, str::FromStr};
 
@@ -99,6 +101,10 @@ mod key {
     pub(super) const INHIBIT: &str = "com.docker.network.bridge.inhibit_ipv4";
     pub(super) const TRUSTED: &str = "com.docker.network.bridge.trusted_host_interfaces";
     pub(super) const MTU: &str = "com.docker.network.driver.mtu";
+    pub(super) const PARENT: &str = "parent";
+    pub(super) const MACVLAN: &str = "macvlan_mode";
+    pub(super) const IPVLAN: &str = "ipvlan_mode";
+    pub(super) const IPVLAN_FLAG: &str = "ipvlan_flag";
     pub(super) const PREFIX: &str = "com.docker.network.container_iface_prefix";
 }
 
@@ -136,6 +142,8 @@ pub(super) fn plan(
     }
     let name = match wish.options.get(key::NAME).filter(|name| !name.is_empty()) {
         Some(name) => own_name(name, &id, taken)?,
+        // What stands for a parent that is not said.
+        None if driver == Driver::Beside => format!("dm-{}", &id[..12]),
         None => format!("br-{}", &id[..12]),
     };
     let [asked4, asked6] = asked;
@@ -146,12 +154,19 @@ pub(super) fn plan(
     let unasked = unasked.iter().filter(|(asked, _)| asked.is_none()).filter_map(|(_, net)| *net);
     pools.extend(unasked.map(NetworkPool::chosen));
     let options = Options(&wish.options);
+    let beside = match wish.driver.as_str() {
+        "macvlan" => Some(options.beside(BesideKind::Macvlan(options.macvlan()?), wish.internal)?),
+        "ipvlan" => Some(options.beside(BesideKind::Ipvlan(options.ipvlan()?), wish.internal)?),
+        _ => None,
+    };
+    let named = beside.as_ref().map_or(word(driver), |beside| beside.kind.word());
     let bridge = BridgeConfig {
         name,
         driver,
+        beside,
         subnet4: gateway4.and_then(|net| if let IpNet::V4(net) = net { Some(net) } else { None }),
         subnet6: gateway6.and_then(|net| if let IpNet::V6(net) = net { Some(net) } else { None }),
-        mtu: options.number(key::MTU)?.unwrap_or(1500),
+        mtu: options.number(key::MTU)?.unwrap_or(if driver == Driver::Beside { 0 } else { 1500 }),
         icc: options.yes(key::ICC)?.unwrap_or(true),
         masquerade: options.yes(key::MASQUERADE)?.unwrap_or(true),
         internal: wish.internal,
@@ -173,7 +188,7 @@ pub(super) fn plan(
     let network = Network {
         id,
         name: wish.name,
-        driver: word(driver).into(),
+        driver: named.into(),
         created,
         ipv4,
         ipv6,
@@ -261,6 +276,8 @@ fn word(driver: Driver) -> &'static str {
     match driver {
         Driver::Bridge => "bridge",
         Driver::Routed => "routed",
+        // Of two kinds, which say it themselves.
+        Driver::Beside => "macvlan",
     }
 }
 
@@ -283,12 +300,11 @@ fn carried(wish: &NetworkWish) -> Result<Driver, Error> {
     match wish.driver.as_str() {
         "" | "bridge" => Ok(Driver::Bridge),
         "routed" => Ok(Driver::Routed),
+        "macvlan" | "ipvlan" => Ok(Driver::Beside),
         driver @ ("host" | "null") => {
             Err(Error::Forbidden(format!("only one instance of {driver:?} network is allowed")))
         }
-        driver @ ("macvlan" | "ipvlan" | "overlay") => {
-            not_carried(&format!("the network driver {driver}"), "use bridge or routed")
-        }
+        "overlay" => not_carried("the network driver overlay", "use bridge or routed"),
         driver => Err(no_plugin(driver)),
     }
 }
@@ -489,6 +505,56 @@ impl Options<'_> {
         Err(Error::Invalid(format!("invalid interface prefix {prefix:?}: {rule}")))
     }
 
+    /// Beside what containers stand; nothing leads out of an internal network.
+    fn beside(&self, kind: BesideKind, internal: bool) -> Result<Beside, Error> {
+        let parent = self.text(key::PARENT).filter(|_| !internal).unwrap_or_default();
+        if parent == "lo" {
+            return Err(Error::Invalid("loopback interface is not a valid parent".into()));
+        }
+        let fits = parent.len() <= 15 && !parent.contains(|c: char| c == '/' || c.is_whitespace());
+        if !fits {
+            return Err(Error::Invalid(format!("{parent:?} is no name of an interface")));
+        }
+        Ok(Beside { parent: parent.to_owned(), kind })
+    }
+
+    fn macvlan(&self) -> Result<MacvlanMode, Error> {
+        match self.text(key::MACVLAN) {
+            None | Some("bridge") => Ok(MacvlanMode::Bridge),
+            Some("private") => Ok(MacvlanMode::Private),
+            Some("vepa") => Ok(MacvlanMode::Vepa),
+            Some("passthru") => Ok(MacvlanMode::Passthru),
+            Some(mode) => Err(Error::Invalid(format!(
+                "requested macvlan mode '{mode}' is not valid, 'bridge' mode is the macvlan \
+                 driver default"
+            ))),
+        }
+    }
+
+    fn ipvlan(&self) -> Result<IpvlanFlag, Error> {
+        match self.text(key::IPVLAN) {
+            None | Some("l2") => {}
+            Some(mode @ ("l3" | "l3s")) => {
+                return Err(Error::Unsupported(format!(
+                    "the ipvlan mode {mode} is not carried by this engine: use l2, or the driver \
+                     routed"
+                )));
+            }
+            Some(mode) => {
+                return Err(Error::Invalid(format!(
+                    "requested ipvlan mode '{mode}' is not valid, 'l2' mode is the ipvlan driver \
+                     default"
+                )));
+            }
+        }
+        match self.text(key::IPVLAN_FLAG) {
+            None | Some("bridge") => Ok(IpvlanFlag::Bridge),
+            Some("private") => Ok(IpvlanFlag::Private),
+            Some("vepa") => Ok(IpvlanFlag::Vepa),
+            Some(flag) => Err(Error::Invalid(format!("invalid ipvlan flag: {flag}"))),
+        }
+    }
+
     /// How far containers are hidden behind the host.
     fn mode(&self, key: &str, internal: bool) -> Result<GatewayMode, Error> {
         match self.text(key) {
@@ -626,6 +692,33 @@ mod tests {
     }
 
     #[test]
+    fn beside_the_host_a_parent_and_a_mode_are_read() {
+        let beside = |driver: &str, key: &str, value: &str| {
+            let wish = option(key, value);
+            decide(NetworkWish { driver: driver.into(), ..wish })
+        };
+        let (network, plan) = beside("macvlan", key::PARENT, "eth0.10").expect("fine");
+        let expected =
+            Beside { parent: "eth0.10".into(), kind: BesideKind::Macvlan(MacvlanMode::Bridge) };
+        assert_eq!((network.driver.as_str(), plan.bridge.beside), ("macvlan", Some(expected)));
+        let vepa = beside("macvlan", key::MACVLAN, "vepa").expect("fine").1.bridge.beside;
+        assert_eq!(vepa.expect("beside").kind, BesideKind::Macvlan(MacvlanMode::Vepa));
+        let network = beside("ipvlan", key::IPVLAN_FLAG, "private").expect("fine").0;
+        assert_eq!(network.driver, "ipvlan");
+        for (driver, key, value) in [
+            ("macvlan", key::MACVLAN, "x"),
+            ("macvlan", key::PARENT, "lo"),
+            ("macvlan", key::PARENT, "a/b"),
+            ("ipvlan", key::IPVLAN, "l3"),
+        ] {
+            assert!(beside(driver, key, value).is_err(), "{driver} {key}={value}");
+        }
+        let inner = NetworkWish { internal: true, ..option(key::PARENT, "eth0") };
+        let inner = decide(NetworkWish { driver: "macvlan".into(), ..inner }).expect("fine").1;
+        assert_eq!(inner.bridge.beside.expect("beside").parent, "");
+    }
+
+    #[test]
     fn words_alone_are_kept_and_a_network_is_made_of_them() {
         let asked = NetworkWish { config_only: true, ipv6: Some(true), ..option(key::MTU, "1400") };
         let asked = NetworkWish { pools: vec![pool("10.6.0.0/24")], ..asked };
@@ -669,7 +762,7 @@ mod tests {
         let driver = |driver: &str| NetworkWish { driver: driver.into(), ..NetworkWish::default() };
         assert_eq!(refused(driver("foo")), Kind::NotFound);
         assert_eq!(refused(driver("host")), Kind::Forbidden);
-        assert_eq!(refused(driver("ipvlan")), Kind::Unsupported);
+        assert_eq!(refused(driver("overlay")), Kind::Unsupported);
         assert_eq!(refused(option(key::MODE4, "foo")), Kind::Invalid);
         assert_eq!(refused(option(key::MODE4, "isolated")), Kind::Invalid);
         assert_eq!(refused(option(key::INHIBIT, "perhaps")), Kind::Invalid);

@@ -5,7 +5,7 @@
 //! `linux/if_addr.h` and `linux/neighbour.h`.
 
 use super::{ACK, Answer, Attributes, CREATE, EXCL, Message, REPLACE, attributes};
-use crate::Mac;
+use crate::{BesideKind, Mac};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -43,6 +43,7 @@ mod ifla {
     pub(super) const ADDRESS: u16 = 1;
     pub(super) const IFNAME: u16 = 3;
     pub(super) const MTU: u16 = 4;
+    pub(super) const LINK: u16 = 5;
     pub(super) const MASTER: u16 = 10;
     pub(super) const LINKINFO: u16 = 18;
     pub(super) const IFALIAS: u16 = 20;
@@ -94,6 +95,15 @@ pub(crate) fn new_bridge(name: &str, mac: Mac, mtu: u32) -> Message {
             info.text(ifla::INFO_KIND, "bridge");
             info.nest(ifla::INFO_DATA, bridge_settings);
         });
+    })
+}
+
+/// Makes an interface that leads nowhere and is always up.
+pub(crate) fn new_dummy(name: &str, mac: Mac) -> Message {
+    Message::new(NEW_LINK, ACK | CREATE | EXCL, &ifinfo(FAMILY_ANY, 0, UP, UP)).with(|a| {
+        a.text(ifla::IFNAME, name);
+        a.bytes(ifla::ADDRESS, &mac.0);
+        a.nest(ifla::LINKINFO, |info| info.text(ifla::INFO_KIND, "dummy"));
     })
 }
 
@@ -164,6 +174,51 @@ pub(crate) fn new_pair(pair: &Pair<'_>) -> Message {
                 });
             });
         });
+    })
+}
+
+/// An interface beside another, to be made in `netns`.
+pub(crate) struct NewBeside<'a> {
+    pub(crate) name: &'a str,
+    /// The other's number.
+    pub(crate) parent: u32,
+    pub(crate) kind: BesideKind,
+    /// One of the kernel's choice, or the parent's, if none.
+    pub(crate) mac: Option<Mac>,
+    /// The parent's if none.
+    pub(crate) mtu: Option<u32>,
+    pub(crate) netns: BorrowedFd<'a>,
+}
+
+/// Makes one, down. Source: `IFLA_MACVLAN_MODE`, `IFLA_IPVLAN_MODE` and
+/// `IFLA_IPVLAN_FLAGS` of `linux/if_link.h`.
+pub(crate) fn new_beside(new: &NewBeside<'_>) -> Message {
+    Message::new(NEW_LINK, ACK | CREATE | EXCL, &ifinfo(FAMILY_ANY, 0, 0, 0)).with(|a| {
+        a.text(ifla::IFNAME, new.name);
+        a.u32(ifla::LINK, new.parent);
+        if let Some(mtu) = new.mtu {
+            a.u32(ifla::MTU, mtu);
+        }
+        a.bytes(ifla::NET_NS_FD, &new.netns.as_raw_fd().to_ne_bytes());
+        match new.kind {
+            BesideKind::Macvlan(mode) => {
+                if let Some(mac) = new.mac {
+                    a.bytes(ifla::ADDRESS, &mac.0);
+                }
+                a.nest(ifla::LINKINFO, |info| {
+                    info.text(ifla::INFO_KIND, "macvlan");
+                    info.nest(ifla::INFO_DATA, |data| data.u32(1, mode.number()));
+                });
+            }
+            BesideKind::Ipvlan(flag) => a.nest(ifla::LINKINFO, |info| {
+                info.text(ifla::INFO_KIND, "ipvlan");
+                info.nest(ifla::INFO_DATA, |data| {
+                    // IPVLAN_MODE_L2
+                    data.bytes(1, &0_u16.to_ne_bytes());
+                    data.bytes(2, &flag.number().to_ne_bytes());
+                });
+            }),
+        }
     })
 }
 

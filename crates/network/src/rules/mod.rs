@@ -41,6 +41,8 @@ pub(crate) fn of_endpoint(host: &str, endpoint: &Endpoint, config: &BridgeConfig
     let mut elements = match config.driver {
         Driver::Bridge => elements::of_endpoint(host, &led),
         Driver::Routed => lines::of_line(host, &led, config),
+        // There is nowhere to judge it.
+        Driver::Beside => return Vec::new(),
     };
     elements.extend(modes::of_ports(endpoint, config));
     elements
