@@ -6,12 +6,16 @@ mod host;
 
 use host::{
     Guest, Netns, Wire, config, endpoint,
-    frames::{BROADCAST, advertisement, arp, ethernet, icmp, icmp6, ipv4, ipv6, mac_option, udp},
+    frames::{
+        BROADCAST, advertisement, arp, ethernet, icmp, icmp6, ipv4, ipv4_with, ipv6, mac_option,
+        tcp_reset, udp,
+    },
     network, on_a_host, sh,
 };
 use network::{Bridge, BridgeConfig, Mac, Realm};
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    io::{Read, Write},
+    net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream},
     sync::Arc,
 };
 
@@ -381,6 +385,211 @@ fn net3_no_address_can_be_added_to_the_forwarding_table() {
 }
 
 #[test]
+fn net3_a_million_addresses_leave_no_trace() {
+    on_a_host("net3_a_million_addresses_leave_no_trace", || {
+        let entries = |world: &World| {
+            sh(&format!("bridge fdb show br {} | wc -l", world.bridge)).trim().parse::<u32>()
+        };
+        let flood = |world: &World, many: u32| {
+            let before = entries(world).expect("a number");
+            let mouth = world.attacker.within(|| Wire::on("eth0"));
+            let mut frame = ethernet(VICTIM_MAC, NOBODYS_MAC, 0x0800, &[0x45; 46]);
+            for number in 0..many {
+                frame[8..12].copy_from_slice(&number.to_be_bytes());
+                mouth.send(&frame);
+            }
+            // What is sent last is dealt with last.
+            world.attack(&[]);
+            entries(world).expect("a number") - before
+        };
+        let world = plain();
+        assert!(flood(&world, 20_000) > 19_000, "the attack bites");
+        drop(world);
+        remove_plain();
+        let world = guarded();
+        assert_eq!(flood(&world, 1_000_000), 0);
+        world.remove();
+    });
+}
+
+#[test]
+fn net3_frames_to_the_bridge_itself_do_not_reach_the_host() {
+    on_a_host("net3_frames_to_the_bridge_itself_do_not_reach_the_host", || {
+        let group = |last| Mac([0x01, 0x80, 0xc2, 0, 0, last]);
+        let frames: Vec<_> = [(0x0e, 0x88cc), (0x03, 0x888e), (0x00, 0x88cc), (0x02, 0x8809)]
+            .into_iter()
+            .map(|(last, kind): (u8, u16)| {
+                let body = [last ^ 0xa5; 50];
+                ethernet(group(last), ATTACKER_MAC, kind, &body)
+            })
+            .collect();
+        // What the host hears of the port, or of the bridge, that is not the
+        // frame as it comes from the wire.
+        let heard = |world: &World| {
+            let ear = Wire::on(world.bridge);
+            let mouth = world.attacker.within(|| Wire::on("eth0"));
+            for frame in &frames {
+                mouth.send(frame);
+            }
+            let to_gateway = ipv4(ATTACKER, GATEWAY, 17, &udp(9, 9, MARK));
+            let mark = ethernet(world.gateway_mac(), ATTACKER_MAC, 0x0800, &to_gateway);
+            let seen = ear.until(|frame| frame.ends_with(MARK), || mouth.send(&mark));
+            arrived(&frames, &seen)
+        };
+        let world = plain();
+        assert!(heard(&world) > 0, "the attack bites");
+        drop(world);
+        remove_plain();
+        on_ours(|world| assert_eq!(heard(world), 0));
+    });
+}
+
+#[test]
+fn net3_packets_that_choose_their_own_way_are_held_back() {
+    held_back("net3_packets_that_choose_their_own_way_are_held_back", || {
+        let routed = |option: u8, padding: bool| {
+            let mut options = vec![option, 7, 4];
+            options.extend(PEER.octets());
+            if padding {
+                // Behind one that does nothing.
+                options.insert(0, 1);
+            } else {
+                options.push(0);
+            }
+            let body = udp(7, 7, &[option; 24]);
+            let packet = ipv4_with(&options, ATTACKER, VICTIM, 17, &body);
+            ethernet(VICTIM_MAC, ATTACKER_MAC, 0x0800, &packet)
+        };
+        // Type 0, one address, none left or one.
+        let by_header = |left: u8| {
+            let mut header = vec![17, 2, 0, left, 0, 0, 0, 0];
+            header.extend(v6(4).octets());
+            header.extend(udp(7, 7, &[left ^ 0x6c; 24]));
+            let packet = ipv6(v6(2), v6(3), 43, &header);
+            ethernet(VICTIM_MAC, ATTACKER_MAC, 0x86dd, &packet)
+        };
+        vec![routed(131, false), routed(137, false), routed(131, true), by_header(0), by_header(1)]
+    });
+}
+
+#[test]
+fn net3_what_hides_in_fragments_does_not_come_whole() {
+    on_a_host("net3_what_hides_in_fragments_does_not_come_whole", || {
+        let me = ATTACKER_MAC.link_local();
+        let router = [&[64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0][..], &mac_option(1, ATTACKER_MAC)];
+        let message = icmp6(me, ALL_NODES, 134, &router.concat());
+        let piece = |next: u8, place: u16, payload: &[u8]| {
+            let [high, low] = place.to_be_bytes();
+            let header = [&[next, 0, high, low, 0, 0, 0, 9][..], payload].concat();
+            ethernet(ALL_NODES_MAC, ATTACKER_MAC, 0x86dd, &ipv6(me, ALL_NODES, 44, &header))
+        };
+        // First options alone, and what they hide behind them in the second.
+        let options = [58, 0, 1, 4, 0, 0, 0, 0];
+        let first = piece(60, 1, &options);
+        let second = piece(60, 8, &message);
+        // The advertisement cut in the middle.
+        let early = piece(58, 1, &message[..8]);
+        let frames = [first, early];
+        let world = plain();
+        let all = [&frames[..], std::slice::from_ref(&second)].concat();
+        assert_eq!(arrived(&all, &world.attack(&all)), all.len(), "the attack bites");
+        drop(world);
+        remove_plain();
+        on_ours(|world| assert_eq!(arrived(&frames, &world.attack(&all)), 0));
+    });
+}
+
+/// Two networks with a connection from one to the outside, and an attacker on
+/// the other who has seen its numbers and says that it is over.
+fn is_reset(victim: &Netns, attacker: &Netns, gateway: Mac, own: Mac) -> bool {
+    let server = TcpListener::bind("192.0.2.1:7000").expect("bind");
+    let ear = victim.within(|| Wire::on("eth0"));
+    let mut client = victim.within(|| TcpStream::connect("192.0.2.1:7000").expect("connect"));
+    let (mut other, _) = server.accept().expect("accept");
+    other.write_all(b"hello").expect("sent");
+    client.read_exact(&mut [0; 5]).expect("heard");
+    let port = client.local_addr().expect("an address").port();
+    let address = match client.local_addr().expect("an address").ip() {
+        std::net::IpAddr::V4(address) => address,
+        std::net::IpAddr::V6(_) => unreachable!("it is IPv4"),
+    };
+    // What the victim expects next stands in what it says.
+    let expects = std::cell::Cell::new(None);
+    let is_ours = |frame: &[u8]| {
+        let ip = frame.get(14..).unwrap_or_default();
+        let ours = ip.get(9) == Some(&6) && ip.get(12..16) == Some(&address.octets());
+        let tcp = ip.get(20..).filter(|tcp| ours && tcp.len() >= 20);
+        let Some(tcp) = tcp.filter(|tcp| tcp[..2] == port.to_be_bytes()) else { return false };
+        expects.set(Some(u32::from_be_bytes([tcp[8], tcp[9], tcp[10], tcp[11]])));
+        frame.ends_with(b"bye")
+    };
+    ear.until(is_ours, || (&client).write_all(b"bye").expect("sent"));
+    let server_at = Ipv4Addr::new(192, 0, 2, 1);
+    let reset = tcp_reset((server_at, 7000), (address, port), expects.get().expect("seen"));
+    let frame = ethernet(gateway, own, 0x0800, &ipv4(server_at, address, 6, &reset));
+    let mouth = attacker.within(|| Wire::on("eth0"));
+    for _ in 0..10 {
+        mouth.send(&frame);
+    }
+    client.set_read_timeout(Some(std::time::Duration::from_millis(500))).expect("set");
+    match client.read(&mut [0; 5]) {
+        Ok(_) => panic!("nothing was said"),
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn net3_a_connection_cannot_be_reset_from_another_network() {
+    on_a_host("net3_a_connection_cannot_be_reset_from_another_network", || {
+        sh("ip link add wan0 type bridge; ip addr add 192.0.2.1/24 dev wan0; ip link set wan0 up
+            echo 1 > /proc/sys/net/ipv4/ip_forward
+            for f in all default; do echo 0 > /proc/sys/net/ipv4/conf/$f/rp_filter; done
+            for n in 1 2; do
+                ip link add plain$n type bridge
+                ip addr add 172.3$n.0.1/16 dev plain$n
+                ip link set plain$n up
+            done");
+        let accepts_local = "echo 1 > /proc/sys/net/ipv4/conf/all/accept_local";
+        sh(accepts_local);
+        let guest = |n: u8, mac: Mac| {
+            let netns = Netns::new();
+            sh(&format!(
+                "ip link add p{n} type veth peer name eth0 address {mac} netns {}
+                 ip link set p{n} master plain{n} up",
+                netns.pid()
+            ));
+            netns.sh(&format!(
+                "ip link set eth0 up; ip addr add 172.3{n}.0.2/16 dev eth0
+                 ip route add default via 172.3{n}.0.1"
+            ));
+            netns
+        };
+        let mac_of = |bridge: &str| -> Mac {
+            let link = sh(&format!("ip -o link show {bridge}"));
+            let mac = link.split_whitespace().skip_while(|word| *word != "link/ether").nth(1);
+            mac.and_then(|mac| mac.parse().ok()).expect("a bridge has one")
+        };
+        let (victim, attacker) = (guest(1, VICTIM_MAC), guest(2, ATTACKER_MAC));
+        assert!(is_reset(&victim, &attacker, mac_of("plain2"), ATTACKER_MAC), "the attack bites");
+        drop((victim, attacker));
+        sh("ip link del plain1; ip link del plain2");
+
+        let (realm, bridge) = network(&config("coffer0"));
+        let second = BridgeConfig {
+            subnet4: Some("172.31.0.1/16".parse().expect("a subnet")),
+            ..config("coffer1")
+        };
+        let second = realm.bridge(&second).expect("a second bridge");
+        let (victim, attacker) = (Guest::plug(&bridge, 3), Guest::plug(&second, 2));
+        let (gateway, own) = (mac_of("coffer1"), attacker.endpoint.mac);
+        assert!(!is_reset(&victim.netns, &attacker.netns, gateway, own));
+        let (neighbour, gateway) = (Guest::plug(&bridge, 4), mac_of("coffer0"));
+        let own = neighbour.endpoint.mac;
+        assert!(!is_reset(&victim.netns, &neighbour.netns, gateway, own), "nor from its own");
+    });
+}
+
+#[test]
 fn net3_a_frame_to_nobody_is_shown_to_nobody() {
     on_a_host("net3_a_frame_to_nobody_is_shown_to_nobody", || {
         let overheard = |world: &World| {
@@ -461,12 +670,19 @@ fn net3_honest_traffic_passes() {
         let group = Mac([1, 0, 0x5e, 0, 0, 0xfb]);
         let discovery =
             ipv4(ATTACKER, Ipv4Addr::new(224, 0, 0, 251), 17, &udp(5353, 5353, b"who is there"));
+        let datagram = udp(1, 2, b"a datagram in two pieces");
+        let pieces = [(1, &datagram[..8]), (8, &datagram[8..])].map(|(place, part): (u8, _)| {
+            let packet = [&[17, 0, 0, place, 0, 0, 0, 7][..], part].concat();
+            ethernet(VICTIM_MAC, ATTACKER_MAC, 0x86dd, &ipv6(me, v6(3), 44, &packet))
+        });
         let frames = [
             honest(&udp(1, 2, b"a datagram")),
             ethernet(VICTIM_MAC, ATTACKER_MAC, 0x0800, &fragment),
             ethernet(group, ATTACKER_MAC, 0x0800, &discovery),
             ethernet(VICTIM_MAC, ATTACKER_MAC, 0x86dd, &ipv6(me, v6(3), 58, &own6)),
             ethernet(VICTIM_MAC, ATTACKER_MAC, 0x86dd, &ipv6(me, v6(3), 58, &echo)),
+            pieces[0].clone(),
+            pieces[1].clone(),
             ethernet(
                 BROADCAST,
                 ATTACKER_MAC,

@@ -132,6 +132,39 @@ fn net3_a_container_cannot_reach_the_hosts_loopback() {
 }
 
 #[test]
+fn net3_a_port_published_on_loopback_is_unreachable_from_containers() {
+    on_a_host("net3_a_port_published_on_loopback_is_unreachable_from_containers", || {
+        let _outside = outside();
+        let (realm, bridge) = network(&config("coffer0"));
+        let second = BridgeConfig {
+            subnet4: Some("172.31.0.1/16".parse().expect("a subnet")),
+            ..config("coffer1")
+        };
+        let second = realm.bridge(&second).expect("a second bridge");
+        let ports = [port("127.0.0.1", 8080, 80), port("::1", 8080, 80)];
+        let web = Guest::publish(&bridge, 2, &ports);
+        web.netns.serve("[::]:80");
+        let (near, far) = (Guest::plug(&bridge, 3), Guest::plug(&second, 4));
+        near.netns.sh(&format!("{SEND_LOOPBACK_ABROAD} 172.30.0.1"));
+        far.netns.sh(&format!("{SEND_LOOPBACK_ABROAD} 172.31.0.1"));
+        let gateway6 = bridge.config().subnet6.expect("IPv6").addr();
+        let six = format!("[{gateway6}]:8080");
+        for guest in [&near, &far] {
+            for to in
+                ["127.0.0.1:8080", "172.30.0.1:8080", "172.31.0.1:8080", "192.0.2.1:8080", &six]
+            {
+                guest.netns.ask(to).expect_err(to);
+            }
+        }
+        // With the rule gone that keeps the host's loopback to itself.
+        sh("nft flush chain inet cofferdam-coffer0 early
+            nft flush chain inet cofferdam-coffer0 arriving
+            nft add rule inet cofferdam-coffer0 arriving ip daddr 127.0.0.1 tcp dport 8080 dnat ip to 172.30.0.2:80");
+        far.netns.ask("127.0.0.1:8080").expect("it bites");
+    });
+}
+
+#[test]
 fn net3_networks_are_apart_but_for_what_is_published() {
     on_a_host("net3_networks_are_apart_but_for_what_is_published", || {
         let (realm, bridge) = network(&config("coffer0"));

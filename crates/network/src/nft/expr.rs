@@ -124,6 +124,50 @@ pub(crate) fn mask(at: u32, mask: &[u8]) -> Expr {
     })
 }
 
+/// Options of an IPv4 header, and headers that follow one of IPv6.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Extra {
+    /// Loose source route. Source: RFC 791, section 3.1.
+    Loose,
+    /// Strict source route.
+    Strict,
+    /// Routing header. Source: RFC 8200, section 4.4.
+    Routing,
+}
+
+/// Goes on if the packet has it.
+pub(crate) fn has(extra: Extra) -> [Expr; 2] {
+    const PRESENT: u32 = 1;
+    const IPV6: u32 = 0;
+    const IPV4: u32 = 2;
+    let (kind, of) = match extra {
+        Extra::Loose => (131, IPV4),
+        Extra::Strict => (137, IPV4),
+        Extra::Routing => (43, IPV6),
+    };
+    let load = Expr::new("exthdr", |a| {
+        a.be32(1, register(0));
+        a.u8(2, kind);
+        a.be32(3, 0);
+        a.be32(4, 1);
+        a.be32(5, PRESENT);
+        a.be32(6, of);
+    });
+    [load, cmp(0, Is::Eq, &[1])]
+}
+
+/// Goes on for a piece of an IPv6 packet that is not its first.
+pub(crate) fn later_fragment() -> [Expr; 3] {
+    const FRAGMENT: u8 = 44;
+    let load = Expr::new("exthdr", |a| {
+        a.be32(1, register(0));
+        a.u8(2, FRAGMENT);
+        a.be32(3, 2);
+        a.be32(4, 2);
+    });
+    [load, mask(0, &[0xff, 0xf8]), cmp(0, Is::Ne, &[0, 0])]
+}
+
 /// Goes on if the key from register 0 on is in the set.
 pub(crate) fn lookup(set: &str) -> Expr {
     Expr::new("lookup", |a| {

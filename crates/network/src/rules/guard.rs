@@ -4,7 +4,7 @@
 //! untagged, from the port's one MAC address and one of its addresses, or it
 //! is dropped. What could mislead a neighbour is dropped too: router
 //! advertisements and redirects, answers of DHCP servers, ARP and neighbour
-//! discovery that name somebody else. Group membership reports are dropped
+//! discovery that name somebody else, packets that choose their own way. Group membership reports are dropped
 //! since the bridge floods groups anyway. Broadcasts and multicasts are
 //! limited in number for each port. Ports of other bridges are not touched.
 
@@ -15,7 +15,10 @@ use super::{
 };
 use crate::nft::{
     Family, INPUT, PREROUTING,
-    expr::{Base, Expr, Is, Meta, Verdict, cmp, lookup, lookup_not, mask, meta, payload, verdict},
+    expr::{
+        Base, Expr, Extra, Is, Meta, Verdict, cmp, has, later_fragment, lookup, lookup_not, mask,
+        meta, payload, verdict,
+    },
 };
 
 fn ethertype(value: u16) -> [Expr; 2] {
@@ -121,6 +124,9 @@ fn arp_and_ipv4(w: &mut Writer<'_>) {
     w.begin("from_ip");
     let false_address = sender_and(Base::Network, 12, 4, lookup_not(FROM4.name));
     w.rule("false addresses", &[&listed_as(0x0800), &false_address, &deny()]);
+    for route in [Extra::Loose, Extra::Strict] {
+        w.rule("a way of its own choice", &[&listed_as(0x0800), &has(route), &deny()]);
+    }
     w.rule("", &[&protocol(17), &go("from_udp")]);
     w.rule("", &[&protocol(1), &go("from_icmp")]);
     w.rule("group membership", &[&protocol(2), &deny()]);
@@ -136,11 +142,20 @@ fn arp_and_ipv4(w: &mut Writer<'_>) {
     w.rule("", &[&pass()]);
 }
 
+/// Ends a chain that has judged what stands in a header: a packet of which
+/// that has come in a later piece would not have been judged at all.
+fn seen_or_later(w: &mut Writer<'_>) {
+    w.rule("", &[&[payload(Base::Transport, 0, 1, 0), cmp(0, Is::AtLeast, &[0])], &pass()]);
+    w.rule("the rest of a packet", &[&later_fragment(), &pass()]);
+    w.rule("a header that is yet to come", &[&deny()]);
+}
+
 /// Types of ICMPv6: RFC 4861, 2710, 3810, 2894, 3122, 3971, 4286.
 fn ipv6(w: &mut Writer<'_>) {
     w.begin("from_ip6");
     let false_address = sender_and(Base::Network, 8, 16, lookup_not(FROM6.name));
     w.rule("false addresses", &[&listed_as(0x86dd), &false_address, &deny()]);
+    w.rule("a way of its own choice", &[&listed_as(0x86dd), &has(Extra::Routing), &deny()]);
     w.rule("", &[&protocol(17), &go("from_udp6")]);
     w.rule("", &[&protocol(58), &go("from_icmp6")]);
     w.rule("whole headers", &[&whole(), &pass()]);
@@ -148,7 +163,7 @@ fn ipv6(w: &mut Writer<'_>) {
     w.begin("from_udp6");
     w.rule("a DHCP server", &[&dhcp_port(0, 547), &deny()]);
     w.rule("to a DHCP client", &[&dhcp_port(2, 546), &deny()]);
-    w.rule("", &[&pass()]);
+    seen_or_later(w);
     w.begin("from_icmp6");
     w.rule("group membership, routers", &[&types(130, 134), &deny()]);
     w.rule("", &[&types(135, 135), &go("solicit")]);
@@ -156,7 +171,7 @@ fn ipv6(w: &mut Writer<'_>) {
     w.rule("redirects, renumbering", &[&types(137, 138), &deny()]);
     w.rule("inverse discovery, group membership", &[&types(141, 143), &deny()]);
     w.rule("certification paths, multicast routers", &[&types(148, 153), &deny()]);
-    w.rule("", &[&pass()]);
+    seen_or_later(w);
 
     // Payload length and next header of the packet: an option that followed
     // those we look at would be read by the neighbour and not by us, and a

@@ -26,6 +26,37 @@ pub fn ipv4(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u
     [&head[..], payload].concat()
 }
 
+/// With options, which fill words of four bytes.
+pub fn ipv4_with(
+    options: &[u8],
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+    protocol: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let head = 20 + options.len();
+    let length = u16::try_from(head + payload.len()).expect("short").to_be_bytes();
+    let words = u8::try_from(head / 4).expect("at most 15");
+    let mut packet = vec![0x40 | words, 0, length[0], length[1], 0, 1, 0, 0, 64, protocol, 0, 0];
+    packet.extend(from.octets());
+    packet.extend(to.octets());
+    packet.extend(options);
+    let sum = checksum(&packet);
+    packet[10..12].copy_from_slice(&sum);
+    [&packet[..], payload].concat()
+}
+
+/// A segment that ends a connection whose other end expects this number.
+pub fn tcp_reset(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), number: u32) -> Vec<u8> {
+    let mut segment = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
+    segment.extend(number.to_be_bytes());
+    segment.extend([0, 0, 0, 0, 0x50, 0x04, 0, 0, 0, 0, 0, 0]);
+    let pseudo = [&from.0.octets()[..], &to.0.octets(), &[0, 6, 0, 20], &segment].concat();
+    let sum = checksum(&pseudo);
+    segment[16..18].copy_from_slice(&sum);
+    segment
+}
+
 pub fn udp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).expect("short").to_be_bytes();
     [&from.to_be_bytes()[..], &to.to_be_bytes(), &length, &[0, 0], payload].concat()
