@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What a room or program must never link, however indirectly.
-const APART: [(&str, &[&str]); 8] = [
+const APART: [(&str, &[&str]); 9] = [
     ("cofferdamd", &["runtime", "monitor"]),
     (
         "cofferdam-run",
@@ -20,6 +20,7 @@ const APART: [(&str, &[&str]); 8] = [
     ("buildkit", &["api"]),
     ("build", &["engine", "image", "policy", "network", "registry", "api"]),
     ("resolver", &["engine", "policy", "network", "tokio"]),
+    ("scribe", &["engine", "policy", "image", "registry", "tokio"]),
     ("policy", &["rustix", "sys", "libc", "tokio"]),
 ];
 

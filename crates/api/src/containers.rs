@@ -9,9 +9,11 @@ use crate::fold::Fold;
 use crate::inspected::Inspected;
 use crate::listed::{self, Listed, Wanted};
 use crate::when;
-use engine::{ChangeKind, Container, Engine, Pruned, UpdateWish};
+use engine::{ChangeKind, Container, Engine, PortsWish, Pruned, UpdateWish};
 use serde::{Deserialize, Serialize};
-use spec::docker::{Config, CreateBody, HostConfig, NetworkingConfig};
+use spec::docker::{
+    Config, CreateBody, HostConfig, NetworkingConfig, PortBinding, null_is_default,
+};
 use std::collections::BTreeMap;
 
 /// `GET /containers/json`.
@@ -235,10 +237,21 @@ struct Warnings {
 
 /// `POST /containers/{id}/update`.
 pub fn update(call: &Call) -> Outcome {
+    /// What Docker's clients do not say.
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "PascalCase", default)]
+    struct Ports {
+        #[serde(deserialize_with = "null_is_default")]
+        publish: BTreeMap<String, Option<Vec<PortBinding>>>,
+        #[serde(deserialize_with = "null_is_default")]
+        unpublish: Vec<String>,
+    }
     let limits: HostConfig = call.json()?.unwrap_or_default();
+    let Ports { publish, unpublish } = call.json()?.unwrap_or_default();
+    let ports = PortsWish { publish, withdraw: unpublish };
     let restart_policy =
         (!limits.restart_policy.name.is_empty()).then(|| limits.restart_policy.clone());
-    let wish = UpdateWish { limits, restart_policy };
+    let wish = UpdateWish { limits, restart_policy, ports };
     let warnings = call.engine.update(call.name(), wish)?;
     Ok(Answer::json(&Warnings { warnings }))
 }

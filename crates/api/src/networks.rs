@@ -254,6 +254,21 @@ pub fn create(call: &Call) -> Outcome {
     Ok(Answer::created(&Made { id, warning: "" }))
 }
 
+/// `POST /networks/{id}/update`: not Docker's, which changes no network.
+pub fn update(call: &Call) -> Outcome {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "PascalCase", default)]
+    struct Body {
+        egress: Option<Vec<String>>,
+    }
+    let body: Body = call.json()?.unwrap_or_default();
+    let Some(egress) = body.egress else {
+        return Err(Error::bad("nothing to change: Egress is all that can be"));
+    };
+    call.engine.update_network(call.name(), &egress)?;
+    Ok(Answer::status(hyper::StatusCode::OK))
+}
+
 /// `DELETE /networks/{id}`.
 pub fn remove(call: &Call) -> Outcome {
     call.engine.remove_network(call.name())?;

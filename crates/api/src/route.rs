@@ -139,6 +139,7 @@ static ROUTES: &[Route] = &[
     get("/networks/{id}", Calls(networks::inspect)),
     post("/networks/create", Calls(networks::create)),
     post("/networks/prune", Calls(networks::prune)),
+    post("/networks/{id}/update", Calls(networks::update)),
     post("/networks/{id}/connect", Calls(networks::connect)),
     post("/networks/{id}/disconnect", Calls(networks::disconnect)),
     delete("/networks/{id}", Calls(networks::remove)),

@@ -8,6 +8,7 @@ mod ports;
 
 pub use limits::{limits, ulimits};
 pub use parse::{bytes, duration, environment, hosts, labels, pairs};
+pub use ports::published;
 
 use crate::{
     error::{Error, Outcome},
@@ -118,6 +119,7 @@ fn host_config(flags: &RunFlags) -> Outcome<HostConfig> {
             .then(|| parse::pairs(&flags.annotation))
             .transpose()?,
         cap_add: many(&flags.cap_add),
+        egress: many(&flags.egress),
         cap_drop: many(&flags.cap_drop),
         cgroupns_mode: text(&flags.cgroupns),
         dns: many(&flags.dns),

@@ -11,7 +11,8 @@
 //! Containers go on when it ends, however it ends; the next one adopts them.
 //!
 //! The engine starts it as `cofferdamd resolver USER RUN-ROOT` too: the process that
-//! answers containers' questions about names, and is no daemon.
+//! answers containers' questions about names, and is no daemon; and as `cofferdamd scribe
+//! USER REALM RUN-ROOT`, which enters what names lead to in the firewall's sets.
 
 mod door;
 mod lock;
@@ -45,10 +46,12 @@ const LAST_STREAMS: Duration = Duration::from_millis(500);
 const OOM_SCORE: &str = "-500";
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|word| word == "resolver") {
-        let user = arguments.next().unwrap_or_default();
-        return resolver::main(&user.to_string_lossy());
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["resolver", user, ..] => return resolver::main(user),
+        ["scribe", user, realm, ..] => return scribe::main(user, realm),
+        _ => {}
     }
     sys::heap::share(HEAPS);
     let words = Words::parse();

@@ -70,6 +70,7 @@ impl Engine {
         rows.push(found.root());
         rows.push(found.covered());
         rows.extend(self.0.limits(&container, &sandbox)?);
+        rows.extend(self.0.egress(&container)?);
         Ok(Audit { rows, weakened: sandbox.weakened })
     }
 }
@@ -253,6 +254,18 @@ impl House {
             rows.push(Row { layer: "memory".into(), expected, found: shown(found), ok });
         }
         Ok(rows)
+    }
+}
+
+impl House {
+    /// What may go out, as the kernel holds it; none if nothing was said of it.
+    fn egress(&self, container: &Container) -> Result<Option<Row>, Error> {
+        let said = |plug: &&network::Endpoint| !plug.egress.is_default();
+        let Some(plug) = container.plugs.values().find(said) else { return Ok(None) };
+        let expected = plug.egress.to_string();
+        let held = self.networks.hold_policies(&container.plugs)?;
+        let found = if held { expected.clone() } else { "is not held".to_owned() };
+        Ok(Some(row("egress", expected, found)))
     }
 }
 

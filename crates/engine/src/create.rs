@@ -131,6 +131,7 @@ impl House {
     ) -> Result<Container, Error> {
         let mut host = body.host_config;
         self.complete(&mut host, &mut config, id)?;
+        crate::egress::take(&mut host, &body.config)?;
         let mut words = Vec::new();
         words.extend(config.entrypoint.iter().flat_map(|words| words.0.clone()));
         words.extend(config.cmd.iter().flat_map(|words| words.0.clone()));

@@ -9,6 +9,7 @@
 use crate::{
     Container, Engine, Error, Kind,
     cell::Cell,
+    egress,
     error::Doing,
     files,
     house::House,
@@ -34,14 +35,17 @@ const PROGRAM: &str = "/proc/self/exe";
 const SOON: Duration = Duration::from_secs(1);
 
 /// The resolver of an engine. `user` is an id that nobody else has.
-pub(crate) fn resolver(run_root: &Path, user: u32) -> Resolver {
-    Resolver::new(PROGRAM, run_root, user)
+/// `realm` is the default bridge's name.
+pub(crate) fn resolver(run_root: &Path, user: u32, realm: &str) -> Resolver {
+    Resolver::new(PROGRAM, run_root, user, realm)
 }
 
 impl House {
     /// Is it on a network where names are resolved?
+    /// Or does a policy of its own speak of names?
     pub(crate) fn has_names(container: &Container) -> bool {
-        container.plugs.keys().any(|network| named(container, network).is_some())
+        egress::has_names(&container.plugs)
+            || container.plugs.keys().any(|network| named(container, network).is_some())
     }
 
     /// Writes a container's `/etc/resolv.conf`. `named`: the resolver answers
@@ -64,7 +68,7 @@ impl House {
 
     /// All that the resolver is to know of a container; none if it has no
     /// names.
-    fn seat(container: &Container) -> Result<Option<Seat>, Error> {
+    fn seat(&self, container: &Container) -> Result<Option<Seat>, Error> {
         let mut places = Vec::new();
         let mut roads = Roads::default();
         let mut plugs: Vec<_> = container.plugs.iter().collect();
@@ -83,12 +87,14 @@ impl House {
                 links: links.map(|link| link_of(link)).collect(),
             });
         }
-        if places.is_empty() {
+        if !Self::has_names(container) {
             return Ok(None);
         }
         let read = Resolv::read(&resolv::of_host_itself(), &container.host);
+        roads.policies = self.policies(container);
         let upstream = read.upstream(roads)?;
-        Ok(Some(Seat { container: container.id.clone(), places, upstream }))
+        let fences = self.fences(container, &upstream);
+        Ok(Some(Seat { container: container.id.clone(), places, upstream, fences }))
     }
 
     /// Tells the resolver of a container that runs, or is about to: as it is
@@ -102,7 +108,7 @@ impl House {
         netns: BorrowedFd<'_>,
         init: BorrowedFd<'_>,
     ) -> Result<(), Error> {
-        let Some(seat) = Self::seat(container)? else {
+        let Some(seat) = self.seat(container)? else {
             self.resolver.leave(&container.id);
             return Ok(());
         };

@@ -41,6 +41,7 @@ impl Engine {
             Due::Restart(id) => self.restart_due(&id),
             Due::Probe(id, number) => self.probe_due(&id, number),
             Due::Tidy => self.tidy(),
+            Due::Firewall => self.firewall_changed(),
             Due::Collect => self.collect_due(),
             Due::Resolver => self.resolver_heard(),
             Due::Names => self.tell_all_names(),
@@ -138,6 +139,20 @@ impl Engine {
             && let Err(error) = self.remove_owned(cell, true)
         {
             tracing::error!(id = %cell.id, %error, "cannot remove a container that has ended");
+        }
+    }
+
+    /// Watches the host's firewall from now on, and puts our tables back if
+    /// somebody has taken them away.
+    pub(crate) fn firewall_changed(&self) {
+        let house = &self.0;
+        match house.networks.stand_up() {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!("our nftables tables were taken away: they are restored"),
+            Err(error) => tracing::error!(%error, "cannot restore our nftables tables"),
+        }
+        if let Err(error) = house.watcher.watch(house.networks.lookout(), Due::Firewall) {
+            tracing::error!(%error, "cannot watch the host's firewall");
         }
     }
 

@@ -23,11 +23,12 @@ mod wish;
 
 pub(crate) use live::{found, netns};
 pub(crate) use net::{Net, Plan};
-pub(crate) use place::{mac, shown_ports};
+pub(crate) use place::{give_ports, mac, shown_ports};
 pub use wish::{NetworkPool, NetworkWish};
 
 use crate::{
     Container, Engine, Error, Nanos, Options,
+    container::Plugs,
     house::House,
     store::{Store, Write},
 };
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    os::fd::{AsFd as _, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -153,6 +155,7 @@ impl Mode {
 /// The networks of one engine.
 pub(crate) struct Networks {
     realm: Arc<network::Realm>,
+    lookout: network::Lookout,
     /// By name.
     all: RwLock<BTreeMap<String, Arc<Net>>>,
     default: Arc<Net>,
@@ -227,8 +230,9 @@ impl Networks {
             all.push(Arc::new(net));
         }
         let all = all.into_iter().map(|net| (net.network.name.clone(), net)).collect();
+        let lookout = network::Lookout::new()?;
         let (making, stuck) = (Mutex::default(), Mutex::default());
-        Ok(Self { realm, all: RwLock::new(all), default, making, stuck })
+        Ok(Self { realm, lookout, all: RwLock::new(all), default, making, stuck })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Net>>> {
@@ -240,7 +244,7 @@ impl Networks {
     }
 
     /// As long as this is held no network is made or removed.
-    fn making(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn making(&self) -> MutexGuard<'_, ()> {
         self.making.lock().expect("no holder panics")
     }
 
@@ -334,6 +338,46 @@ impl Networks {
         known
     }
 
+    /// Where the host's firewall is heard to change.
+    pub fn lookout(&self) -> BorrowedFd<'_> {
+        self.lookout.as_fd()
+    }
+
+    /// Puts our tables back if they are gone or emptied: were they?
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn stand_up(&self) -> Result<bool, Error> {
+        self.lookout.changed()?;
+        if self.realm.stands()? {
+            return Ok(false);
+        }
+        self.realm.restore()?;
+        Ok(true)
+    }
+
+    /// Has what an earlier daemon plugged in be as it should, whatever has
+    /// become of the host's firewall since.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn restore(&self, plugs: &Plugs) -> Result<(), Error> {
+        plugs.iter().try_for_each(|(name, plug)| Ok(self.bridge_of(name)?.restore(plug)?))
+    }
+
+    /// Has the kernel all that upholds what may go out of these places?
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn hold_policies(&self, plugs: &Plugs) -> Result<bool, Error> {
+        for (name, plug) in plugs {
+            if !self.bridge_of(name)?.is_fenced(plug)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Takes everything back, when nobody is plugged in: the next daemon
     /// makes it anew.
     ///
@@ -424,7 +468,32 @@ impl Engine {
             })
         };
         let members = self.0.roster.all().into_iter().map(|cell| cell.now()).filter_map(member);
-        Network { members: members.collect(), ..network.clone() }
+        let mut shown = Network { members: members.collect(), ..network.clone() };
+        show_egress(&mut shown, &net.egress());
+        shown
+    }
+}
+
+impl Net {
+    /// What is recorded of it, with another policy.
+    pub(crate) fn record_with(&self, policy: &network::Egress) -> Result<String, Error> {
+        let mut network = self.network.clone();
+        show_egress(&mut network, policy);
+        let Some(plan) = self.plan() else {
+            return Err(Error::Invalid(format!("network {} has no interfaces", network.name)));
+        };
+        let mut plan = plan.clone();
+        plan.bridge.egress = policy.clone();
+        serde_json::to_string(&Record { network, plan: Some(plan) })
+            .map_err(|error| Error::records(&error))
+    }
+}
+
+fn show_egress(network: &mut Network, policy: &network::Egress) {
+    let key = crate::egress::KEY.to_owned();
+    match policy.to_string() {
+        text if text.is_empty() => drop(network.options.remove(&key)),
+        text => drop(network.options.insert(key, text)),
     }
 }
 

@@ -83,7 +83,7 @@ impl Engine {
             collecting: Collecting::default(),
             named_builds: crate::build::Named::default(),
             nursery: watch::Nursery::new(&options.runtime_binary),
-            resolver: dns::resolver(&paths.run, resolvers_user(&paths.data)),
+            resolver: dns::resolver(&paths.run, resolvers_user(&paths.data), &options.bridge),
             registry: Registry::new(registries::settings(&options)),
             options,
             paths,

@@ -52,6 +52,7 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
         all_done.iter().for_each(drop);
         engine.sweep();
         engine.0.sweep_volumes();
+        engine.firewall_changed();
         engine.find_resolver();
         engine.dawn();
         engine.disk_has_changed();
@@ -128,6 +129,7 @@ impl Engine {
             Err(rustix::io::Errno::SRCH) => None,
             opened => Some(Arc::new(opened.doing("watch init in", &dir)?)),
         };
+        house.networks.restore(&cell.now().plugs)?;
         let frozen = house.group(&cell.now()).and_then(|group| group.frozen()).unwrap_or(false);
         // Without a process in its record it was let go by a daemon that died
         // before it could say so.

@@ -3,7 +3,7 @@
 //!
 //! Source: `libnetwork/internal/resolvconf` of moby.
 
-use crate::Error;
+use crate::{Error, egress::Policies};
 use resolver::wire::{MAX_SERVERS, Server, Upstream};
 use spec::docker::HostConfig;
 use std::{fs, net::IpAddr};
@@ -28,6 +28,8 @@ pub(crate) struct Roads {
     pub out: bool,
     /// It has an IPv6 address.
     pub v6: bool,
+    /// What may go out of it.
+    pub policies: Policies,
 }
 
 impl Resolv {
@@ -111,11 +113,22 @@ impl Resolv {
             // What the host reaches and the container does not; a server that
             // the user named is where the container is.
             let beyond = address.is_loopback() || (address.is_ipv6() && !roads.v6);
-            servers.push(Server { address, of_host: !self.asked && beyond });
+            let inside = self.asked && address.is_loopback();
+            if inside && roads.policies.names {
+                return Err(Error::Invalid(format!(
+                    "bad DNS server {text}: the container would answer itself what its egress \
+                     policy allows by name, use a server outside of it"
+                )));
+            }
+            // From inside nothing is asked that its policy does not let out,
+            // and what a container could forge must not open a way.
+            let fenced = roads.policies.fenced && !inside;
+            servers.push(Server { address, of_host: fenced || (!self.asked && beyond) });
         }
         if servers.is_empty() {
             let public = PUBLIC.iter().filter_map(|text| text.parse().ok());
-            servers = public.map(|address| Server { address, of_host: false }).collect();
+            let of_host = roads.policies.fenced;
+            servers = public.map(|address| Server { address, of_host }).collect();
         }
         servers.truncate(MAX_SERVERS);
         Ok(Upstream { servers, ndots })
@@ -159,7 +172,8 @@ pub(crate) fn of_host_itself() -> String {
 mod tests {
     use super::*;
 
-    const OUT: Roads = Roads { out: true, v6: false };
+    const NONE: Policies = Policies { fenced: false, names: false };
+    const OUT: Roads = Roads { out: true, v6: false, policies: NONE };
 
     fn plain(of_host: &str) -> Resolv {
         Resolv::read(of_host, &HostConfig::default())

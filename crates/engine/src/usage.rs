@@ -1,6 +1,6 @@
 //! What things take, and what they may take.
 
-use crate::{Container, Engine, Error, ImageSummary, Size, Volume, house::House, top};
+use crate::{Container, Engine, Error, ImageSummary, PortsWish, Size, Volume, house::House, top};
 use spec::{
     Digest,
     docker::{HostConfig, RestartPolicy},
@@ -24,6 +24,8 @@ pub struct UpdateWish {
     pub limits: HostConfig,
     /// If it is to change.
     pub restart_policy: Option<RestartPolicy>,
+    /// Not Docker's.
+    pub ports: PortsWish,
 }
 
 /// Answer of `system df`.
@@ -133,6 +135,10 @@ pub(crate) fn merge(host: &mut HostConfig, wish: &HostConfig) {
     }
     if wish.pids_limit.is_some() {
         host.pids_limit = wish.pids_limit;
+    }
+    if let Some(words) = &wish.egress {
+        let says = |words: &Vec<String>| words.iter().any(|word| !word.trim().is_empty());
+        host.egress = Some(words.clone()).filter(says);
     }
     // Of two ways to say the same thing the later one counts.
     if wish.nano_cpus != 0 {

@@ -4,7 +4,7 @@ use crate::{
     Attach, Attaching, Condition, Container, Engine, Error, Filters, Pruned, Size, State,
     UpdateWish, Waited, cell::Cell, names, signals, state::Step,
 };
-use spec::wire::Request;
+use spec::{docker::Empty, wire::Request};
 use std::{
     os::fd::AsFd,
     sync::{Arc, mpsc},
@@ -387,12 +387,27 @@ impl Engine {
         if let Some(policy) = &wish.restart_policy {
             crate::restart::check(policy, container.host.auto_remove)?;
         }
+        let egress = wish.limits.egress.as_deref();
+        let egress =
+            egress.map(|words| crate::egress::may_change(&container, words)).transpose()?;
         let resources = policy::update(&container.host, &wish.limits, &self.0.policy)?;
         if container.state.is_running() {
             self.0.group(&container)?.apply(&resources)?;
         }
+        let published =
+            (!wish.ports.is_empty()).then(|| self.0.republish(&cell, &wish.ports)).transpose()?;
+        if let Some(policy) = &egress
+            && container.state.pid().is_some()
+        {
+            self.0.refence(&cell, policy)?;
+        }
         let updated = cell.change(|container| {
             crate::usage::merge(&mut container.host, &wish.limits);
+            if let Some(bindings) = published {
+                let exposed = bindings.keys().map(|port| (port.clone(), Empty {}));
+                container.config.exposed_ports.extend(exposed);
+                container.host.port_bindings = bindings;
+            }
             if let Some(policy) = wish.restart_policy {
                 container.host.restart_policy = policy;
             }

@@ -30,6 +30,8 @@ pub(crate) enum Due {
     Probe(Id, u64),
     /// It is time to look for what had to outlive its container.
     Tidy,
+    /// The host's firewall has changed.
+    Firewall,
     /// It is time to look at the disk.
     Collect,
     /// The resolver speaks, or has ended.

@@ -5,7 +5,7 @@
 //! is a network, or a container on a network.
 
 use crate::{
-    Proto, Published, conntrack,
+    Egress, Proto, Published, conntrack,
     error::{Doing, Error},
     netlink::{Message, Socket},
     nft::{self, Element, Family, Table},
@@ -72,6 +72,8 @@ pub(crate) struct Book {
     condemned: Vec<Element>,
     /// Ports of the host.
     pub(crate) ports: Ports,
+    /// What the kernel said of both tables when they were made.
+    tables: Vec<(u64, u32)>,
 }
 
 impl Book {
@@ -85,6 +87,7 @@ impl Book {
             entries: BTreeMap::new(),
             condemned: Vec::new(),
             ports: Ports::default(),
+            tables: Vec::new(),
         };
         book.install(loopback6)?;
         book.read().doing("read nftables table", table)?;
@@ -93,17 +96,41 @@ impl Book {
 
     fn install(&mut self, loopback6: bool) -> Result<(), Error> {
         self.transact(rules::install(&self.table, loopback6))
-            .doing("install nftables table", &self.table.clone())
+            .doing("install nftables table", &self.table.clone())?;
+        self.tables = self.look()?.unwrap_or_default();
+        Ok(())
     }
 
     /// Makes the kernel's tables what this book says, after somebody else
-    /// emptied or removed them; what is still there stays.
+    /// emptied or removed them; what is still there stays. One transaction:
+    /// no packet meets half of it.
     pub(crate) fn reinstall(&mut self, loopback6: bool) -> Result<(), Error> {
-        self.install(loopback6)?;
-        for (owner, elements) in self.entries.clone() {
-            self.restore(&owner, elements)?;
+        let mut messages = rules::install(&self.table, loopback6);
+        for (owner, elements) in &self.entries {
+            messages.extend(nft::add_elements(&self.table, &kept(elements), &owner.to_string()));
         }
+        self.transact(messages).doing("restore nftables table", &self.table.clone())?;
+        self.tables = self.look()?.unwrap_or_default();
         Ok(())
+    }
+
+    /// Are both tables those that were made here, with all that was made in
+    /// them?
+    pub(crate) fn stands(&mut self) -> Result<bool, Error> {
+        Ok(self.look()?.is_some_and(|tables| tables == self.tables))
+    }
+
+    fn look(&mut self) -> Result<Option<Vec<(u64, u32)>>, Error> {
+        let mut tables = Vec::new();
+        for family in [Family::Bridge, Family::Inet] {
+            let request = nft::get_table(Table { family, name: &self.table });
+            match self.socket.ask(&request) {
+                Ok(answer) => tables.extend(nft::read_table(&answer)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error).doing("look at nftables table", &self.table),
+            }
+        }
+        Ok(Some(tables))
     }
 
     /// Does an owner have this element?
@@ -112,7 +139,7 @@ impl Book {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        for set in rules::sets() {
+        for set in rules::owned_sets() {
             for answer in self.socket.dump(nft::get_elements(&self.table, set))? {
                 for (element, comment) in nft::read_elements(set, &answer) {
                     let owner = Owner::read(&comment);
@@ -126,6 +153,44 @@ impl Book {
             }
         }
         Ok(())
+    }
+
+    /// The table's name, in both families.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
+    pub(crate) fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// The addresses of everybody on a bridge.
+    pub(crate) fn addresses_on(&self, bridge: &str) -> Vec<IpAddr> {
+        let here =
+            |owner: &Owner| matches!(owner, Owner::Endpoint { bridge: b, .. } if b == bridge);
+        let entries = self.entries.iter().filter(|(owner, _)| here(owner));
+        entries.flat_map(|(_, elements)| addresses_of(elements)).collect()
+    }
+
+    /// Has the kernel these elements?
+    pub(crate) fn are_there(&mut self, elements: &[Element]) -> Result<bool, Error> {
+        let table = self.table.clone();
+        for set in rules::owned_sets() {
+            let mut wanted: Vec<_> = elements.iter().filter(|e| e.set == set.name).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let answers = self.socket.dump(nft::get_elements(&table, set));
+            for answer in answers.doing("read nftables table", &table)? {
+                for (found, _) in nft::read_elements(set, &answer) {
+                    wanted.retain(|wanted| wanted.key != found.key || wanted.end != found.end);
+                }
+            }
+            if !wanted.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn transact(&mut self, messages: Vec<Message>) -> io::Result<()> {
@@ -174,9 +239,11 @@ impl Book {
     /// Enters them again after somebody else emptied or removed the tables;
     /// what is still there stays.
     pub(crate) fn restore(&mut self, owner: &Owner, elements: Vec<Element>) -> Result<(), Error> {
-        let kept: Vec<_> =
-            elements.iter().map(|e| Element { exclusive: false, ..e.clone() }).collect();
-        self.transact(nft::add_elements(&self.table, &kept, &owner.to_string()))
+        let missing = |wanted: &Element| !self.has(owner, wanted);
+        if !elements.iter().any(missing) {
+            return Ok(());
+        }
+        self.transact(nft::add_elements(&self.table, &kept(&elements), &owner.to_string()))
             .doing("restore in nftables", &owner.to_string())?;
         self.entries.insert(owner.clone(), elements);
         Ok(())
@@ -196,6 +263,11 @@ impl Book {
                 conntrack::forget_to(&mut self.socket, address)
                     .doing("forget connections to", &address.to_string())?;
             }
+        }
+        if had.iter().any(rules::is_of_fence) {
+            // So that who has the address next has nothing of it.
+            let nothing = Egress { fenced: true, ..Egress::default() };
+            self.hold_container(&addresses_of(&had), &nothing)?;
         }
         Ok(had)
     }
@@ -233,7 +305,7 @@ impl Book {
         rules::port_of(element).is_some_and(|port| self.socket.index(&port).is_ok())
     }
 
-    fn remove(&mut self, elements: &[Element]) -> io::Result<()> {
+    pub(crate) fn remove(&mut self, elements: &[Element]) -> io::Result<()> {
         let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         match self.transact(nft::remove_elements(&self.table, elements)) {
             // Somebody else emptied a set or two: go one by one.
@@ -260,6 +332,11 @@ impl Book {
             .to_vec();
         self.transact(tables).doing("remove nftables table", &self.table)
     }
+}
+
+/// The same, not minding that they are there.
+fn kept(elements: &[Element]) -> Vec<Element> {
+    elements.iter().map(|element| Element { exclusive: false, ..element.clone() }).collect()
 }
 
 /// Is it a published port of UDP?

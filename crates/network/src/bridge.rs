@@ -8,7 +8,7 @@
 //! [`Bridge::unplug`], or by [`Bridge::sweep`] if nobody was there to do it.
 
 use crate::{
-    BridgeConfig, Driver, Endpoint, Error, Mac, Realm, addresses, beside,
+    BridgeConfig, Driver, Egress, Endpoint, Error, Mac, Realm, addresses, beside,
     book::{self, Owner},
     error::Doing,
     forwarding, inside,
@@ -80,7 +80,7 @@ impl Bridge {
         forwarding::set_up_bridge(&config.name, v6)?;
         let bridge = Self { realm, config, index, mac };
         // Before it has an address, so that nothing passes unjudged.
-        let elements = rules::of_network(&bridge.config, bridge.index);
+        let elements = rules::of_network(&bridge.config, link::group_of(bridge.index));
         bridge.realm.book().enter(&Owner::Network(bridge.config.name.clone()), elements)?;
         bridge.set_addresses()?;
         if !bridge.config.internal {
@@ -144,6 +144,7 @@ impl Bridge {
         let host = port_name(endpoint);
         let done = self
             .admit(&host, endpoint)
+            .and_then(|()| self.start_fenced(endpoint))
             .and_then(|()| self.connect(netns, &host, endpoint))
             .and_then(|()| inside::set_up(netns, endpoint, &self.config, self.mac))
             .and_then(|()| {
@@ -187,6 +188,11 @@ impl Bridge {
 
     /// Enters the endpoint's rights and ports.
     fn admit(&self, host: &str, endpoint: &Endpoint) -> Result<(), Error> {
+        self.enter(host, endpoint)?;
+        self.realm.book().redirect_datagrams(&endpoint.ports)
+    }
+
+    fn enter(&self, host: &str, endpoint: &Endpoint) -> Result<(), Error> {
         let mut book = self.realm.book();
         // What is reached straight takes no port of the host's.
         for published in endpoint.ports.iter().filter(|port| port.host_port != 0) {
@@ -195,8 +201,54 @@ impl Bridge {
         book.enter(
             &self.owner(&endpoint.container),
             rules::of_endpoint(host, endpoint, &self.config),
+        )
+    }
+
+    /// Puts a container's policy in another's place; what it forbids ends.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn fence(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        self.enter(&port_name(endpoint), endpoint).map_err(|error| error.of(endpoint))?;
+        let addresses: Vec<_> = endpoint.addresses().collect();
+        self.realm.book().hold_container(&addresses, &endpoint.egress)
+    }
+
+    /// Has the kernel all that holds a container to its policy?
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn is_fenced(&self, endpoint: &Endpoint) -> Result<bool, Error> {
+        let mut elements = rules::of_endpoint(&port_name(endpoint), endpoint, &self.config);
+        elements.retain(rules::is_of_fence);
+        self.realm.book().are_there(&elements)
+    }
+
+    /// Puts the network's policy in another's place, beside the rest of its
+    /// [configuration](Self::config), which stays; what it forbids ends.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn wall(&self, egress: &Egress) -> Result<(), Error> {
+        let config = BridgeConfig { egress: egress.clone(), ..self.config.clone() };
+        let mut book = self.realm.book();
+        book.enter(
+            &Owner::Network(config.name.clone()),
+            rules::of_network(&config, link::group_of(self.index)),
         )?;
-        book.redirect_datagrams(&endpoint.ports)
+        let addresses = book.addresses_on(&config.name);
+        book.hold_network(&config.name, &addresses, egress)
+    }
+
+    /// Ends what an earlier owner of its addresses has begun, who may have
+    /// been let out further.
+    fn start_fenced(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        if !endpoint.egress.fenced {
+            return Ok(());
+        }
+        let addresses: Vec<_> = endpoint.addresses().collect();
+        let nothing = Egress { fenced: true, ..Egress::default() };
+        self.realm.book().hold_container(&addresses, &nothing)
     }
 
     /// Makes the pair and its port.
@@ -234,16 +286,19 @@ impl Bridge {
             link::forward_to(index, endpoint.mac),
             link::up(index),
         ];
-        requests.extend(
-            addresses_of(endpoint).map(|a| link::add_neighbour(self.index, a, endpoint.mac)),
-        );
+        requests
+            .extend(endpoint.addresses().map(|a| link::add_neighbour(self.index, a, endpoint.mac)));
         requests
     }
 
     /// How a container's line of this network is set.
     fn line(&self, index: u32) -> Line {
-        // No other network has the number, as long as the bridge is there.
-        Line { index, group: self.index, loopback6: self.realm.answers_on_loopback6() }
+        // No other network has it, as long as the bridge is there.
+        Line {
+            index,
+            group: link::group_of(self.index),
+            loopback6: self.realm.answers_on_loopback6(),
+        }
     }
 
     /// How a container's port of this bridge is set.
@@ -275,7 +330,14 @@ impl Bridge {
             return inside::lead_out(netns, before, after, &self.config);
         }
         let host = port_name(after);
-        self.admit(&host, after).map_err(|error| error.of(after))?;
+        self.enter(&host, after).map_err(|error| error.of(after))?;
+        // Others' datagrams go on by the ways that they have found.
+        let differs = |(one, other): (&Endpoint, &Endpoint)| {
+            let ports = one.ports.iter().filter(|port| !other.ports.contains(port));
+            ports.copied().collect::<Vec<_>>()
+        };
+        let moved = [differs((before, after)), differs((after, before))].concat();
+        self.realm.book().redirect_datagrams(&moved)?;
         let mut route = self.realm.route();
         let index = route.index(&host).doing("find interface", &host)?;
         let requests = match self.config.driver {
@@ -546,8 +608,4 @@ fn port_name(endpoint: &Endpoint) -> String {
     let container = &endpoint.container.as_str()[..OF_CONTAINER];
     let endpoint = &endpoint.id.as_str()[..OF_ENDPOINT];
     format!("{PORT}{container}{endpoint}")
-}
-
-fn addresses_of(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
-    endpoint.addr4.map(IpAddr::from).into_iter().chain(endpoint.addr6.map(IpAddr::from))
 }

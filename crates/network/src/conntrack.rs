@@ -50,6 +50,52 @@ pub(crate) fn forget_ports(socket: &mut Socket, v4: bool, ports: &BTreeSet<u16>)
     forget(socket, request, v4, wanted)
 }
 
+/// Who began a connection, and to where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) from: IpAddr,
+    pub(crate) to: IpAddr,
+    pub(crate) protocol: u8,
+    /// 0 of what has no ports.
+    pub(crate) port: u16,
+}
+
+/// Forgets connections, but for those that are to be kept; only those that
+/// `from` began, if it is given.
+pub(crate) fn forget_begun(
+    socket: &mut Socket,
+    v4: bool,
+    from: Option<IpAddr>,
+    keeps: impl Fn(&Begun) -> bool,
+) -> io::Result<()> {
+    let mut request = get(v4);
+    if let Some(from) = from {
+        request = request.with(|a| {
+            a.nest(ORIGINAL, |tuple| tuple.nest(1, |ip| put_source(ip, from)));
+            a.nest(FILTER, |filter| {
+                filter.u32(1, BY_SOURCE);
+                filter.u32(2, 0);
+            });
+        });
+    }
+    forget(socket, request, v4, |tuple| begun(tuple).is_some_and(|begun| !keeps(&begun)))
+}
+
+fn begun(tuple: &[u8]) -> Option<Begun> {
+    let (_, ip) = attributes(tuple).find(|(kind, _)| *kind == 1)?;
+    let address = |v4: u16, v6: u16| {
+        attributes(ip).find_map(|(kind, bytes)| match kind {
+            kind if kind == v4 => Some(IpAddr::from(*bytes.first_chunk::<4>()?)),
+            kind if kind == v6 => Some(IpAddr::from(*bytes.first_chunk::<16>()?)),
+            _ => None,
+        })
+    };
+    let (_, proto) = attributes(tuple).find(|(kind, _)| *kind == 2)?;
+    let (_, number) = attributes(proto).find(|(kind, _)| *kind == 1)?;
+    let (from, to) = (address(1, 3)?, address(2, 4)?);
+    Some(Begun { from, to, protocol: *number.first()?, port: port_of(tuple).unwrap_or(0) })
+}
+
 /// The destination port of a tuple.
 fn port_of(tuple: &[u8]) -> Option<u16> {
     let (_, proto) = attributes(tuple).find(|(kind, _)| *kind == 2)?;

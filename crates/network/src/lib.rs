@@ -29,10 +29,14 @@ mod book;
 mod bridge;
 mod conntrack;
 mod door;
+pub mod egress;
 mod error;
+mod fences;
 mod forwarding;
 mod inside;
+mod learner;
 mod line;
+mod lookout;
 mod netlink;
 mod nft;
 pub mod pool;
@@ -43,8 +47,11 @@ mod wish;
 
 pub use bridge::{Bridge, Known};
 pub use door::{RESOLVER, asking_sockets, resolver_sockets};
+pub use egress::Egress;
 pub use error::{Error, Kind};
 pub use inside::{is_namespace, loopback_up};
+pub use learner::{Learner, Learnt, Who};
+pub use lookout::Lookout;
 pub use pool::Pool;
 pub use realm::Realm;
 pub use wish::{

@@ -41,7 +41,7 @@ impl Realm {
         check_name(name)?;
         let loopback6 = forwarding::loopback6();
         let route = Socket::route().doing("open a socket to", "the kernel's interfaces")?;
-        let book = Book::open(&format!("cofferdam-{name}"), loopback6)?;
+        let book = Book::open(&table(name), loopback6)?;
         let (route, book) = (Mutex::new(route), Mutex::new(book));
         Ok(Arc::new(Self { name: name.to_owned(), loopback6, route, book }))
     }
@@ -81,7 +81,8 @@ impl Realm {
         self.book().ports.release(container.as_str());
     }
 
-    /// Gives back some ports that a container holds and no longer publishes.
+    /// Gives back some of the ports that a container holds, after they were
+    /// [withdrawn](Bridge::change).
     pub fn give_back(&self, container: &spec::Id, ports: &[Published]) {
         self.book().ports.give_back(ports, container.as_str());
     }
@@ -158,6 +159,15 @@ impl Realm {
         self.book().strike_condemned()
     }
 
+    /// Are the tables in the kernel those that this realm made? Not after
+    /// somebody flushed the host's rules.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn stands(&self) -> Result<bool, Error> {
+        self.book().stands()
+    }
+
     /// Puts the tables back as they were, after somebody else emptied the
     /// host's nftables while this daemon ran.
     ///
@@ -221,6 +231,11 @@ fn mark_of(v6: bool) -> &'static str {
 
 fn bears(alias: &str, v6: bool) -> bool {
     alias.split(' ').skip(2).any(|word| word == mark_of(v6))
+}
+
+/// What the tables of a realm are called.
+pub(crate) fn table(realm: &str) -> String {
+    format!("cofferdam-{realm}")
 }
 
 /// Is it a name that an interface may have, and a path and a table hold?

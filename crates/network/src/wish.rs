@@ -1,5 +1,6 @@
 //! What the engine asks of this room: plain data, kept in its records.
 
+use crate::Egress;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use spec::Id;
@@ -135,6 +136,9 @@ pub struct BridgeConfig {
     /// containers' own addresses.
     #[serde(default)]
     pub trusted: Vec<String>,
+    /// What may go out of all its containers together.
+    #[serde(default)]
+    pub egress: Egress,
 }
 
 /// How far the containers of a network are hidden behind the host.
@@ -172,6 +176,7 @@ impl BridgeConfig {
             gateway6: GatewayMode::Nat,
             inhibit4: false,
             trusted: Vec::new(),
+            egress: Egress::default(),
         }
     }
 
@@ -222,6 +227,16 @@ pub struct Endpoint {
     pub default6: bool,
     /// Ports of the host that lead here, as [`Realm::reserve`](crate::Realm::reserve) gave them.
     pub ports: Vec<Published>,
+    /// What may go out of it.
+    #[serde(default)]
+    pub egress: Egress,
+}
+
+impl Endpoint {
+    /// Both of them, as far as it has them.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        self.addr4.map(IpAddr::V4).into_iter().chain(self.addr6.map(IpAddr::V6))
+    }
 }
 
 /// A port of the host that leads to a port of a container.

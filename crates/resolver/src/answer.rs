@@ -6,9 +6,10 @@
 
 use crate::{
     dice::Dice,
+    fence,
     packet::{self, LARGE, SMALL},
     table::{Number, Table, Wanted},
-    wire::Upstream,
+    wire::{Fence, Upstream},
 };
 use hickory_proto::{
     op::{Edns, Message, OpCode, ResponseCode},
@@ -57,6 +58,7 @@ pub(crate) struct Asker<'a> {
     pub number: Number,
     pub table: &'a Table,
     pub upstream: &'a Upstream,
+    pub fences: &'a [Fence],
 }
 
 /// Answers a question that [`packet::read`] has found to be one.
@@ -85,6 +87,11 @@ pub(crate) fn answer(
     let of_addresses = matches!(kind, RecordType::A | RecordType::AAAA);
     if asker.upstream.servers.is_empty() {
         return Ok(Answer::Say(packet::failure(query, ResponseCode::ServFail)));
+    }
+    let name = text(question.name()).map(|name| name.to_ascii_lowercase());
+    if !fence::may_ask(asker.fences, name.as_deref()) {
+        // To this container there is no such name; no C library waits for it.
+        return Ok(Answer::Say(packet::failure(query, ResponseCode::NXDomain)));
     }
     if of_addresses && asker.upstream.ndots && question.name().num_labels() < 2 {
         // The asker is to come again with a search domain.
@@ -155,7 +162,7 @@ fn local(
 
 /// A name as people write it, without a final dot; none if it holds what no
 /// container is called.
-fn text(name: &Name) -> Option<String> {
+pub(crate) fn text(name: &Name) -> Option<String> {
     let mut text = String::with_capacity(64);
     for label in name {
         if label.iter().any(|b| !b.is_ascii_graphic() || *b == b'.') {

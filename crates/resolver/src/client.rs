@@ -11,7 +11,7 @@ use rustix::{
     io::Errno,
     net::{
         AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-        SocketAddrUnix, SocketFlags, SocketType, recv, sendmsg, socket_with,
+        SocketAddrUnix, SocketFlags, SocketType, recv, sendmsg, socket_with, socketpair,
         sockopt::{Timeout, set_socket_send_buffer_size_force, set_socket_timeout},
     },
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
@@ -44,6 +44,8 @@ pub struct Resolver {
     program: PathBuf,
     dir: PathBuf,
     user: u32,
+    /// Of whose tables a scribe is.
+    realm: String,
     open: Mutex<Option<Open>>,
 }
 
@@ -55,6 +57,10 @@ struct Open {
     child: Option<Child>,
     since: Instant,
     held: HashMap<Id, Upstream>,
+    /// It has a scribe.
+    has_scribe: bool,
+    /// None if an earlier daemon started it, or nobody did.
+    scribe: Option<Child>,
 }
 
 /// Which sockets are to be made for a container.
@@ -79,9 +85,16 @@ pub enum State {
 
 impl Resolver {
     /// Nothing is started or looked for yet. `dir` is the run root, `user` an
-    /// id that nobody else has.
-    pub fn new(program: impl Into<PathBuf>, dir: impl Into<PathBuf>, user: u32) -> Self {
-        Self { program: program.into(), dir: dir.into(), user, open: Mutex::default() }
+    /// id that nobody else has, `realm` the name of the tables in which is
+    /// entered what names lead to.
+    pub fn new(
+        program: impl Into<PathBuf>,
+        dir: impl Into<PathBuf>,
+        user: u32,
+        realm: impl Into<String>,
+    ) -> Self {
+        let (program, dir, realm) = (program.into(), dir.into(), realm.into());
+        Self { program, dir, user, realm, open: Mutex::default() }
     }
 
     /// Looks for one that an earlier daemon started: whom it serves.
@@ -118,6 +131,10 @@ impl Resolver {
                     none.insert(self.begin()?)
                 }
             };
+            if let Err(error) = self.need_scribe(seat, running) {
+                open.take().into_iter().for_each(Open::bury);
+                return Err(error.into());
+            }
             let held = running.held.get(&seat.container);
             let known = held.map_or(&[][..], |upstream| &upstream.servers);
             let lanes =
@@ -148,6 +165,44 @@ impl Resolver {
         }
     }
 
+    /// Starts a scribe with the first container that has names in a policy.
+    fn need_scribe(&self, seat: &Seat, running: &mut Open) -> Result<(), Error> {
+        let names = seat.fences.iter().any(|fence| !fence.names.is_empty());
+        if !names || running.has_scribe {
+            return Ok(());
+        }
+        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let (ours, its) = socketpair(family, kind, SocketFlags::CLOEXEC, None)
+            .doing("make a pair of sockets for the scribe")?;
+        let mut command = self.command("scribe")?;
+        let child = command.arg(&self.realm).arg(&self.dir).stdin(Stdio::from(its)).spawn();
+        let path = || self.program.clone();
+        running.scribe =
+            Some(child.map_err(|source| Error::File { doing: "start", path: path(), source })?);
+        // A resolver that is gone is missed by whoever speaks to it next.
+        match running.say(&ToResolver::Scribe, &[ours]) {
+            Ok(()) => running.has_scribe = true,
+            Err(Error::Gone) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// This program, to be started as another one: with the user that it is to
+    /// become, and nothing else.
+    fn command(&self, mode: &str) -> Result<Command, Error> {
+        let log = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(self.dir.join(LOG))
+            .map_err(self.file("open", LOG))?;
+        let mut command = Command::new(&self.program);
+        command.arg0("cofferdamd").args([mode, &self.user.to_string()]).env_clear();
+        command.stdout(Stdio::null()).stderr(Stdio::from(log));
+        Ok(command)
+    }
+
     /// Tells that a container has gone. One that has ended is missed by the
     /// resolver itself.
     pub fn leave(&self, container: &Id) {
@@ -157,6 +212,31 @@ impl Resolver {
             // If it cannot be told it is gone, or about to be, which its
             // connection says too.
             let _ = running.say(&ToResolver::Leave(container.clone()), &[]);
+        }
+    }
+
+    /// Waits until what it was told has come into force, and nothing is under
+    /// way by what it was told before.
+    ///
+    /// # Errors
+    /// It does not answer in time. That it has gone is none: then nothing is
+    /// under way.
+    pub fn settle(&self) -> Result<(), Error> {
+        let mut open = self.hold();
+        let Some(running) = &mut *open else { return Ok(()) };
+        let settled = running.say(&ToResolver::Settle, &[]).and_then(|()| {
+            loop {
+                match running.hear(RecvFlags::empty())? {
+                    Some(FromResolver::Settled) => return Ok(()),
+                    Some(_) => {}
+                    None => return Err(Error::Late),
+                }
+            }
+        });
+        match settled {
+            // Its connection says so too, to whoever watches it.
+            Err(Error::Gone) => Ok(()),
+            other => other,
         }
     }
 
@@ -313,23 +393,15 @@ impl Resolver {
         self.by_name(SOCKET, |name| rustix::net::bind(&listener, name))
             .map_err(self.file("make", SOCKET))?;
         rustix::net::listen(&listener, 4).doing("listen for the resolver")?;
-        let log = std::fs::File::options()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(self.dir.join(LOG))
-            .map_err(self.file("open", LOG))?;
-        let child = Command::new(&self.program)
-            .arg0("cofferdamd")
-            .args(["resolver", &self.user.to_string()])
-            // Said for those who look at the list of processes: whose it is.
-            .arg(&self.dir)
-            .env_clear()
-            .stdin(Stdio::from(listener))
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(log))
-            .spawn()
-            .map_err(|source| Error::File { doing: "start", path: self.program.clone(), source })?;
+        let mut command = self.command("resolver")?;
+        // The run root is said for those who look at the list of processes:
+        // whose it is.
+        command.arg(&self.dir).stdin(Stdio::from(listener));
+        let child = command.spawn().map_err(|source| Error::File {
+            doing: "start",
+            path: self.program.clone(),
+            source,
+        })?;
         let socket = self.connect()?.ok_or(Error::Gone)?;
         // It greets when it is up; until then what it is told waits for it.
         Ok(Open::new(socket, Some(child)))
@@ -371,21 +443,24 @@ impl Open {
     fn new(socket: OwnedFd, child: Option<Child>) -> Self {
         // Without the right to it long messages are refused when they come.
         let _ = set_socket_send_buffer_size_force(&socket, 2 * MAX_PACKET);
-        Self { socket, child, since: Instant::now(), held: HashMap::new() }
+        let (since, held) = (Instant::now(), HashMap::new());
+        Self { socket, child, since, held, has_scribe: false, scribe: None }
     }
 
     /// Reads who it serves; false if it speaks otherwise.
     fn greeting(&mut self) -> Result<bool, Error> {
         loop {
             match self.hear(RecvFlags::empty()) {
-                Ok(Some(FromResolver::Greeting { version })) if version != VERSION => {
+                Ok(Some(FromResolver::Greeting { version, .. })) if version != VERSION => {
                     return Ok(false);
                 }
-                Ok(Some(FromResolver::Greeting { .. })) => {}
+                Ok(Some(FromResolver::Greeting { scribe, .. })) => self.has_scribe = scribe,
                 Ok(Some(FromResolver::Holds(list))) => {
                     self.held.extend(list.into_iter().map(|held| (held.container, held.upstream)));
                 }
                 Ok(Some(FromResolver::Ready)) => return Ok(true),
+                // For a daemon that is no more.
+                Ok(Some(FromResolver::Settled)) => {}
                 Ok(None) => return Err(Error::Late),
                 Err(Error::OutOfTurn(_)) => return Ok(false),
                 Err(error) => return Err(error),
@@ -456,11 +531,13 @@ impl Open {
 
     /// Makes sure that nothing is left of what has ended, or does not answer.
     fn bury(self) {
-        let Some(mut child) = self.child else { return };
-        // It fails for one that has ended.
-        let _ = child.kill();
-        if let Err(error) = child.wait() {
-            eprintln!("cannot wait for the resolver: {error}");
+        // The scribe ends with the resolver, whose end of their pair it sees.
+        for mut child in self.child.into_iter().chain(self.scribe) {
+            // It fails for one that has ended.
+            let _ = child.kill();
+            if let Err(error) = child.wait() {
+                eprintln!("cannot wait for the resolver: {error}");
+            }
         }
     }
 }

@@ -10,10 +10,10 @@ use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit},
-    thread::{CapabilitySet, Gid, Uid},
+    thread::{CapabilitySet, CapabilitySets, Gid, Uid},
 };
 use spec::oci::{Seccomp, SyscallArg, SyscallRule};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use sys::confine::{Instruction, Ruleset};
 
 /// The system calls that it can make.
@@ -60,14 +60,42 @@ const SCOPES: u64 = 3;
 /// Where servers are.
 const PORT: u64 = 53;
 
+/// The system calls that a scribe can make.
+const OF_SCRIBE: [&str; 20] = [
+    "brk",
+    "clock_gettime",
+    "close",
+    "exit",
+    "exit_group",
+    "futex",
+    "getrandom",
+    "madvise",
+    "mremap",
+    "munmap",
+    "read",
+    "recvfrom",
+    "recvmsg",
+    "restart_syscall",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "sendmsg",
+    "sendto",
+    "sigaltstack",
+    "write",
+];
+
 /// Leaves the daemon's session, directory and descriptors, but for `kept`.
 pub(crate) fn detach(kept: &impl AsFd) -> Result<(), Error> {
+    detach_keeping(&[kept.as_fd()])
+}
+
+fn detach_keeping(kept: &[BorrowedFd<'_>]) -> Result<(), Error> {
     // Fails for a process that leads a group already, as one started by hand may.
     let _ = rustix::process::setsid();
     rustix::process::chdir("/").doing("leave the directory")?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     rustix::stdio::dup2_stdin(null.doing("open /dev/null")?).doing("close the standard input")?;
-    sys::process::close_all_but(3, &[kept.as_fd()]).doing("close what is not its own")?;
+    sys::process::close_all_but(3, kept).doing("close what is not its own")?;
     let most = getrlimit(Resource::Nofile).maximum;
     let files = Rlimit { current: most, maximum: most };
     setrlimit(Resource::Nofile, files).doing("raise the limit of open files")?;
@@ -77,7 +105,22 @@ pub(crate) fn detach(kept: &impl AsFd) -> Result<(), Error> {
 
 /// Gives up all rights, for good.
 pub(crate) fn confine(user: u32) -> Result<(), Error> {
-    let filter = compile()?;
+    confine_to(user, CapabilitySet::empty(), &RIGHTS)
+}
+
+/// Becomes a scribe, for good: all rights are given up but the one to change
+/// the network's rules, by sockets that it has already; those of `kept` stay
+/// open beside the standard streams.
+///
+/// # Errors
+/// What the host said: the caller is to end.
+pub fn confine_scribe(user: u32, kept: &[BorrowedFd<'_>]) -> Result<(), Error> {
+    detach_keeping(kept)?;
+    confine_to(user, CapabilitySet::NET_ADMIN, &OF_SCRIBE)
+}
+
+fn confine_to(user: u32, kept: CapabilitySet, calls: &[&str]) -> Result<(), Error> {
+    let filter = compile(calls)?;
     let abi = sys::confine::landlock_abi();
     rustix::thread::set_no_new_privs(true).doing("forbid itself new privileges")?;
     if abi > 0 {
@@ -90,7 +133,7 @@ pub(crate) fn confine(user: u32) -> Result<(), Error> {
         rules.restrict_self().doing("restrict itself with Landlock")?;
     }
     if rustix::process::geteuid().is_root() {
-        become_user(user)?;
+        become_user(user, kept)?;
     }
     let not = DumpableBehavior::NotDumpable;
     rustix::process::set_dumpable_behavior(not).doing("forbid others to look into it")?;
@@ -98,10 +141,13 @@ pub(crate) fn confine(user: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// Becomes a user, without a group or a capability, for good.
-fn become_user(user: u32) -> Result<(), Error> {
+/// Becomes a user, without a group or a capability but the `kept`, for good.
+fn become_user(user: u32, kept: CapabilitySet) -> Result<(), Error> {
     for number in 0..u64::BITS {
         let one = CapabilitySet::from_bits_retain(1 << number);
+        if kept.contains(one) {
+            continue;
+        }
         match rustix::thread::remove_capability_from_bounding_set(one) {
             // One more than this kernel has.
             Err(Errno::INVAL) => break,
@@ -111,13 +157,21 @@ fn become_user(user: u32) -> Result<(), Error> {
     let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
     rustix::thread::set_thread_groups(&[]).doing("leave its groups")?;
     rustix::thread::set_thread_res_gid(gid, gid, gid).doing("change its group")?;
-    // This takes all capabilities. Source: capabilities(7).
+    let some = !kept.is_empty();
+    rustix::thread::set_keep_capabilities(some).doing("keep capabilities")?;
+    // This takes all capabilities, or at least all that have effect. Source:
+    // capabilities(7).
     rustix::thread::set_thread_res_uid(uid, uid, uid).doing("change its user")?;
+    if some {
+        let none = CapabilitySet::empty();
+        let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: none };
+        rustix::thread::set_capabilities(None, sets).doing("keep a capability")?;
+    }
     let left = rustix::thread::capabilities(None).doing("look at its capabilities")?;
-    if left.permitted.is_empty() { Ok(()) } else { Err(Errno::PERM).doing("give up capabilities") }
+    if left.permitted == kept { Ok(()) } else { Err(Errno::PERM).doing("give up capabilities") }
 }
 
-fn compile() -> Result<Vec<Instruction>, Error> {
+fn compile(calls: &[&str]) -> Result<Vec<Instruction>, Error> {
     const PROT_EXEC: u64 = 4;
     let rule = |names: &[&str], args| SyscallRule {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -129,7 +183,7 @@ fn compile() -> Result<Vec<Instruction>, Error> {
     let not_executable = SyscallArg { index: 2, value: PROT_EXEC, value_two: 0, op };
     let rules = Seccomp {
         default_action: "SCMP_ACT_ERRNO".into(),
-        syscalls: vec![rule(&RIGHTS, Vec::new()), rule(&MEMORY, vec![not_executable])],
+        syscalls: vec![rule(calls, Vec::new()), rule(&MEMORY, vec![not_executable])],
         ..Seccomp::default()
     };
     let program = seccomp::compile(&rules).map_err(|e| Error::OutOfTurn(e.to_string()))?;
@@ -144,7 +198,9 @@ mod tests {
 
     #[test]
     fn its_filter_can_be_made_and_is_short() {
-        let filter = compile().expect("its own words");
-        assert!(filter.len() < 300, "{} instructions", filter.len());
+        for calls in [&RIGHTS[..], &OF_SCRIBE] {
+            let filter = compile(calls).expect("its own words");
+            assert!(filter.len() < 300, "{} instructions", filter.len());
+        }
     }
 }

@@ -27,6 +27,13 @@
 //! Docker does: so the container's routes and the filters on its way hold for
 //! its questions too), or from the host's for servers on the host's loopback;
 //! and if all its networks are internal, nobody.
+//!
+//! Where a [policy](wire::Fence) says what may go out, only names that it
+//! allows are asked about, from the host's network, where no container can
+//! forge answers; and what they lead to is entered in the kernel's sets before
+//! the container hears of it. That takes a right, which this process has not:
+//! the daemon gives it the socket of a [scribe](learn), which has that right
+//! and no other.
 
 mod answer;
 mod cache;
@@ -34,12 +41,14 @@ mod client;
 mod confine;
 mod dice;
 mod error;
+mod fence;
+pub mod learn;
 mod packet;
 mod server;
 mod table;
 pub mod wire;
 
 pub use client::{Resolver, State, Wanted};
-pub use confine::RIGHTS;
+pub use confine::{RIGHTS, confine_scribe};
 pub use error::Error;
 pub use server::main;

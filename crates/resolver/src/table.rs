@@ -175,7 +175,12 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn seat(number: u8, places: Vec<Place>) -> Seat {
-        Seat { container: Id::from_random([number; 32]), places, upstream: Upstream::default() }
+        Seat {
+            container: Id::from_random([number; 32]),
+            places,
+            upstream: Upstream::default(),
+            fences: Vec::new(),
+        }
     }
 
     fn v4(table: &Table, asker: Number, name: &str) -> Option<Vec<u8>> {

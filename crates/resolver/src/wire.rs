@@ -9,7 +9,7 @@ use spec::Id;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Of these messages.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest message, in bytes.
 pub const MAX_PACKET: usize = 1 << 20;
@@ -71,6 +71,54 @@ pub struct Seat {
     pub places: Vec<Place>,
     /// Whom to ask.
     pub upstream: Upstream,
+    /// What its policies say of names; see [`Fence`].
+    pub fences: Vec<Fence>,
+}
+
+/// A policy of what may go out, as far as it speaks of names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fence {
+    /// Only its names are asked about.
+    pub limits: bool,
+    /// Of the container, if it is its own policy.
+    pub addresses: Vec<IpAddr>,
+    /// Of the network, if it is a network's.
+    pub bridge: Option<String>,
+    /// What its names lead to may be reached.
+    pub names: Vec<Named>,
+}
+
+/// A name that a policy allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Lower case, without a final dot; `*.` before it for all below it.
+    pub name: String,
+    /// At this port; none for everything.
+    pub port: Option<u16>,
+}
+
+/// Whose policy an address is to be entered for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// The container's that has this address.
+    Address(IpAddr),
+    /// The network's with this bridge.
+    Bridge(String),
+}
+
+/// An address that a name leads to, as the scribe is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learnt {
+    /// For whom.
+    pub who: Who,
+    /// What may be reached.
+    pub address: IpAddr,
+    /// At this port; none for everything.
+    pub port: Option<u16>,
+    /// The policy's own spelling.
+    pub name: String,
+    /// For so long.
+    pub seconds: u32,
 }
 
 /// What a resolver already has of a container.
@@ -95,8 +143,13 @@ pub enum ToResolver {
         /// Beside it come, then: [`LANE`] sockets for each server.
         lanes: bool,
     },
+    /// Beside it comes the socket of a scribe, instead of any before.
+    Scribe,
     /// A container is to be forgotten.
     Leave(Id),
+    /// Say [`FromResolver::Settled`] when nothing is under way any more that
+    /// was begun before this.
+    Settle,
     /// End at once.
     End,
 }
@@ -108,9 +161,13 @@ pub enum FromResolver {
     Greeting {
         /// [`VERSION`].
         version: u32,
+        /// It has a scribe.
+        scribe: bool,
     },
     /// Some of the containers that it serves.
     Holds(Vec<Held>),
     /// That was all.
     Ready,
+    /// Nothing is under way that was begun before it was asked.
+    Settled,
 }

@@ -259,6 +259,9 @@ pub struct HostConfig {
     pub mounts: Option<Vec<Mount>>,
     pub masked_paths: Option<Vec<String>>,
     pub readonly_paths: Option<Vec<String>>,
+    /// What may go out of it: words of a policy. Not Docker's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Vec<String>>,
 }
 
 /// `--log-driver` and `--log-opt`.

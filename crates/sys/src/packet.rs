@@ -1,7 +1,9 @@
-//! Packet sockets: whole Ethernet frames, in and out.
+//! Packet sockets: whole Ethernet frames, in and out; and what of that, or of
+//! anything else, a socket is to hear.
 //!
-//! Source: `packet(7)`.
+//! Source: `packet(7)`, `socket(7)`.
 
+use crate::confine::Instruction;
 use std::{
     io, mem,
     os::fd::{AsRawFd, BorrowedFd},
@@ -31,5 +33,34 @@ pub fn bind_packet(socket: BorrowedFd<'_>, interface: u32, ethertype: u16) -> io
     // SAFETY: the pointer is to a live sockaddr_ll on this stack, whose size
     // is passed with it; the kernel only reads it.
     let rc = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has the kernel drop what comes to a socket, unless the program, which sees
+/// the message from its first byte on, returns how much of it is to be kept.
+///
+/// # Errors
+/// `EINVAL` for a program that the kernel does not believe.
+pub fn hear_only(socket: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
+    #[repr(C)]
+    struct Filter {
+        len: u16,
+        program: *const Instruction,
+    }
+    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let filter = Filter { len, program: program.as_ptr() };
+    let size = libc::socklen_t::try_from(mem::size_of_val(&filter))
+        .map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: `filter` is a `struct sock_fprog` whose pointer and length are
+    // those of a live slice of `struct sock_filter`, which the kernel copies.
+    let rc = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const filter).cast(),
+            size,
+        )
+    };
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -183,6 +183,15 @@ pub async fn update(client: &Client, words: Update) -> Outcome {
         let policy = request::restart(words.restart.as_deref())?;
         body.insert("RestartPolicy".into(), json!(policy));
     }
+    if !words.publish.is_empty() {
+        body.insert("Publish".into(), json!(request::published(&words.publish)?));
+    }
+    if !words.unpublish.is_empty() {
+        body.insert("Unpublish".into(), json!(words.unpublish));
+    }
+    if !words.egress.is_empty() {
+        body.insert("Egress".into(), json!(words.egress));
+    }
     if body.is_empty() {
         let words = "you must provide one or more flags when using this command";
         return Err(Error::Unfit(words.into()));

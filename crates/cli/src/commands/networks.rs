@@ -28,6 +28,15 @@ pub async fn run(client: &Client, words: Network) -> Outcome {
             })
             .await
         }
+        Network::Update(words) => {
+            let body = &json!({ "Egress": words.egress });
+            each(&words.names, |name| async move {
+                let path = format!("/networks/{}/update", escape(&name));
+                client.open(Method::POST, &path, body.to_string()).await?;
+                Ok(Some(name))
+            })
+            .await
+        }
         Network::Connect(words) => connect(client, words).await,
         Network::Disconnect(words) => disconnect(client, words).await,
         Network::Prune(words) => {
@@ -61,6 +70,13 @@ async fn create(client: &Client, words: NetworkCreate) -> Outcome {
     });
     if let Some(name) = words.config_from {
         body["ConfigFrom"] = json!({"Network": name});
+    }
+    if !words.egress.is_empty() {
+        if !body["Options"]["cofferdam.egress"].is_null() {
+            let words = "the egress policy is said twice: leave the option out";
+            return Err(Error::Words(words.into()));
+        }
+        body["Options"]["cofferdam.egress"] = json!(words.egress.join(","));
     }
     for (key, said) in [("EnableIPv4", words.ipv4), ("EnableIPv6", words.ipv6)] {
         if let Some(said) = said {
@@ -228,6 +244,7 @@ mod tests {
             scope: None,
             label: Vec::new(),
             opt: Vec::new(),
+            egress: Vec::new(),
         }
     }
 

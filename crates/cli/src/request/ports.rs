@@ -5,7 +5,7 @@ use crate::{
     words::RunFlags,
 };
 use spec::docker::{Config, Empty, HostConfig, PortBinding};
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 /// Puts published and exposed ports into a request.
 pub fn publish(flags: &RunFlags, config: &mut Config, host: &mut HostConfig) -> Outcome<()> {
@@ -22,6 +22,20 @@ pub fn publish(flags: &RunFlags, config: &mut Config, host: &mut HostConfig) -> 
         }
     }
     Ok(())
+}
+
+/// Bindings by the container's ports, as the API has them.
+///
+/// # Errors
+/// [`Error::Words`] for what cannot be understood.
+pub fn published(texts: &[String]) -> Outcome<BTreeMap<String, Vec<PortBinding>>> {
+    let mut all = BTreeMap::<String, Vec<PortBinding>>::new();
+    for text in texts {
+        for (port, binding) in bindings(text)? {
+            all.entry(port).or_default().push(binding);
+        }
+    }
+    Ok(all)
 }
 
 fn wrong(text: &str, why: &str) -> Error {

@@ -219,6 +219,15 @@ pub struct Update {
     /// no, on-failure[:N], always or unless-stopped
     #[arg(long)]
     pub restart: Option<String>,
+    /// What may go out, instead of what might; "" for everything
+    #[arg(long, value_name = "POLICY")]
+    pub egress: Vec<String>,
+    /// [[HOST-IP:]HOST-PORT:]PORT[/PROTOCOL], beside what is published
+    #[arg(long, value_name = "PORT")]
+    pub publish: Vec<String>,
+    /// [[HOST-IP:]HOST-PORT:]PORT[/PROTOCOL], to be withdrawn
+    #[arg(long, value_name = "PORT")]
+    pub unpublish: Vec<String>,
     #[arg(value_name = "CONTAINER", required = true)]
     pub names: Vec<String>,
 }

@@ -53,6 +53,8 @@ pub enum Network {
     /// Remove networks
     #[command(visible_alias = "remove")]
     Rm(VolumeRm),
+    /// Change a network
+    Update(NetworkUpdate),
     /// Join a container to a network
     Connect(NetworkConnect),
     /// Take a container out of a network
@@ -108,6 +110,18 @@ pub struct NetworkCreate {
     /// KEY=VALUE for the driver
     #[arg(short, long)]
     pub opt: Vec<String>,
+    /// What may go out: deny, allow=CIDR[:PORT], allow=dns:NAME[:PORT], metadata
+    #[arg(long, value_name = "POLICY")]
+    pub egress: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct NetworkUpdate {
+    #[arg(value_name = "NETWORK", required = true)]
+    pub names: Vec<String>,
+    /// What may go out, instead of what might; "" for everything
+    #[arg(long, value_name = "POLICY", required = true)]
+    pub egress: Vec<String>,
 }
 
 #[derive(Debug, Args)]

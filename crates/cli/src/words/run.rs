@@ -107,6 +107,9 @@ pub struct RunFlags {
     /// NIS domain name
     #[arg(long, value_name = "NAME")]
     pub domainname: Option<String>,
+    /// What may go out: deny, allow=CIDR[:PORT], allow=dns:NAME[:PORT], metadata
+    #[arg(long, value_name = "POLICY")]
+    pub egress: Vec<String>,
     /// In place of the image's; "" for none
     #[arg(long, value_name = "COMMAND")]
     pub entrypoint: Option<String>,

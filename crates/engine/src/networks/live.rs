@@ -381,6 +381,7 @@ mod tests {
             default4,
             default6: false,
             ports: ports.iter().map(published).collect(),
+            egress: network::Egress::default(),
         }
     }
 

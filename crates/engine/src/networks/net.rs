@@ -3,7 +3,7 @@
 use super::Network;
 use crate::Error;
 use ipnet::IpNet;
-use network::{Bridge, BridgeConfig, Endpoint, Pool, Realm, pool::Refused};
+use network::{Bridge, BridgeConfig, Egress, Endpoint, Pool, Realm, pool::Refused};
 use serde::{Deserialize, Serialize};
 use spec::Id;
 use std::{
@@ -55,6 +55,8 @@ impl Plan {
 pub(crate) struct Net {
     /// As readers see it, but for its members.
     pub network: Network,
+    /// What may go out of it now.
+    pub(crate) egress: Mutex<Egress>,
     /// None of `host` and `none`.
     wire: Option<Wire>,
 }
@@ -95,12 +97,13 @@ impl Net {
         let v6 = pool(plan.bridge.subnet6.map(Into::into), plan.range6);
         let leases = Leases { v4, v6, holders: BTreeSet::new(), closed: false };
         let leases = Mutex::new(leases);
-        Self { network, wire: Some(Wire { realm, plan, bridge: Mutex::default(), leases }) }
+        let egress = Mutex::new(plan.bridge.egress.clone());
+        Self { network, egress, wire: Some(Wire { realm, plan, bridge: Mutex::default(), leases }) }
     }
 
     /// `host` or `none`, or words for networks.
     pub fn without_bridge(network: Network) -> Self {
-        Self { network, wire: None }
+        Self { network, egress: Mutex::default(), wire: None }
     }
 
     /// None of `host` and `none`.
@@ -123,7 +126,8 @@ impl Net {
         if let Some(bridge) = &*bridge {
             return Ok(Arc::clone(bridge));
         }
-        let made = Arc::new(wire.realm.bridge(&wire.plan.bridge)?);
+        let config = BridgeConfig { egress: self.egress(), ..wire.plan.bridge.clone() };
+        let made = Arc::new(wire.realm.bridge(&config)?);
         *bridge = Some(Arc::clone(&made));
         Ok(made)
     }

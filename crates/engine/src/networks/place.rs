@@ -260,6 +260,11 @@ impl Networks {
         mode == Some(GatewayMode::Routed)
     }
 
+    /// Gives back some of them.
+    pub fn give_back_ports(&self, container: &Id, ports: &[Published]) {
+        self.realm.give_back(container, ports);
+    }
+
     /// Takes over the addresses of a container that an earlier daemon started.
     pub fn adopt(&self, plugs: &Plugs) {
         for (name, plug) in plugs {
@@ -293,7 +298,7 @@ impl Networks {
         Ok(())
     }
 
-    pub(super) fn bridge_of(&self, name: &str) -> Result<Arc<network::Bridge>, Error> {
+    pub(crate) fn bridge_of(&self, name: &str) -> Result<Arc<network::Bridge>, Error> {
         self.named(name).ok_or_else(|| Error::NoNetwork(name.to_owned()))?.bridge()
     }
 
@@ -364,7 +369,7 @@ impl Networks {
     /// Is one of these places on a network where names are resolved?
     pub fn any_with_names(&self, plugs: &Plugs) -> bool {
         let has = |name: &String| self.named(name).is_some_and(|net| !net.network.is_predefined());
-        plugs.keys().any(has)
+        crate::egress::has_names(plugs) || plugs.keys().any(has)
     }
 
     /// What `inspect` shows of a container's places.
@@ -421,6 +426,8 @@ impl Net {
         // Both were judged when they were asked for.
         let link_local = link_local(settings).map_err(|words| Error::Invalid(words.join("; ")))?;
         let options = options::read(settings).map_err(|words| Error::Invalid(words.join("; ")))?;
+        let egress = crate::egress::policy(&container.host)?;
+        crate::egress::may_be_on(self, &egress)?;
         let leased = self.lease(&container.id, wanted(settings)?)?;
         let derived = || leased.v4.map(addresses::mac4).or(leased.v6.map(addresses::mac6));
         Ok(Endpoint {
@@ -436,6 +443,7 @@ impl Net {
             default4: false,
             default6: false,
             ports: Vec::new(),
+            egress,
         })
     }
 
@@ -539,7 +547,7 @@ fn reachable(wish: &PortWish, asker: &Endpoint) -> Result<(), Error> {
 }
 
 /// Gives ports to the places that lead out, each family's to its own.
-pub(super) fn give_ports(plugs: &mut Plugs, ports: &[Published]) {
+pub(crate) fn give_ports(plugs: &mut Plugs, ports: &[Published]) {
     for plug in plugs.values_mut() {
         let leads = |p: &&Published| {
             if p.host_ip.is_ipv4() { plug.default4 } else { plug.default6 }

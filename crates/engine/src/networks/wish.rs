@@ -174,6 +174,10 @@ pub(super) fn plan(
         gateway6: options.mode(key::MODE6, wish.internal)?,
         inhibit4: options.yes(key::INHIBIT)?.unwrap_or_default(),
         trusted: options.interfaces(key::TRUSTED)?,
+        egress: crate::egress::of_network(
+            driver,
+            crate::egress::of_option(options.text(crate::egress::KEY))?,
+        )?,
     };
     let plan = Plan {
         asked4: asked4.is_some(),

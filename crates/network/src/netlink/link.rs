@@ -70,10 +70,17 @@ mod ifla {
     pub(super) const PORT_LOCKED: u16 = 39;
 }
 
-/// The group of interfaces (`ip link … group`) that the bridges of all daemons
-/// are in: each judges what passes over its own, and leaves the others' to
-/// them.
-pub(crate) const GROUP: u32 = u32::from_be_bytes(*b"coff");
+/// The groups of interfaces (`ip link … group`) of all daemons, by their first
+/// four bits: each judges what passes over its own, and leaves the others' to
+/// them. Bridges are in the first one; see [`group_of`] for the rest.
+pub(crate) const GROUP: u32 = 0x6000_0000;
+/// The bits that tell.
+pub(crate) const GROUPS: u32 = 0xf000_0000;
+
+/// The group of a network's lines: `number` is that of its own interface.
+pub(crate) fn group_of(number: u32) -> u32 {
+    GROUP | (number & !GROUPS)
+}
 
 /// `struct ifinfomsg`.
 fn ifinfo(family: u8, index: u32, flags: u32, change: u32) -> Vec<u8> {

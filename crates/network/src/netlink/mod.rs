@@ -17,7 +17,11 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send,
     socket_with, sockopt,
 };
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
 
 /// Header flags. Source: `linux/netlink.h`.
 pub(crate) const REQUEST: u16 = 0x1;
@@ -263,6 +267,12 @@ impl Socket {
         };
         let bytes = self.buffer.get(..length).ok_or_else(|| malformed("an answer too long"))?;
         split(bytes)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

@@ -238,6 +238,25 @@ pub(crate) enum Ct {
     Status = 2,
 }
 
+/// What a connection was begun to, before any translation. Source: `enum
+/// nft_ct_keys`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    Port = 12,
+    Ipv4 = 20,
+    Ipv6 = 22,
+}
+
+/// Loads it.
+pub(crate) fn asked(key: Asked, to: u32) -> Expr {
+    const ORIGINAL: u8 = 0;
+    Expr::new("ct", |a| {
+        a.be32(1, register(to));
+        a.be32(2, key as u32);
+        a.u8(3, ORIGINAL);
+    })
+}
+
 /// Loads it into register 0.
 pub(crate) fn ct(key: Ct) -> Expr {
     Expr::new("ct", |a| {

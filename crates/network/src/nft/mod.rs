@@ -13,6 +13,7 @@ use expr::Expr;
 const SUBSYSTEM: u16 = 10;
 
 const NEW_TABLE: u16 = 0;
+const GET_TABLE: u16 = 1;
 const DEL_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
@@ -21,6 +22,8 @@ const NEW_SET: u16 = 9;
 const NEW_ELEMENT: u16 = 12;
 const GET_ELEMENT: u16 = 13;
 const DEL_ELEMENT: u16 = 14;
+/// A transaction has been carried out: the type of a whole message.
+pub(crate) const NEW_GENERATION: u16 = SUBSYSTEM << 8 | 15;
 
 /// Longest list of elements in one message: an attribute ends at 64 KiB.
 const LIST: usize = 48 << 10;
@@ -106,6 +109,17 @@ impl Part {
         }
     }
 
+    /// In bytes, without what fills its last register.
+    fn bytes(self) -> u32 {
+        match self {
+            Self::Ip | Self::Proto => 1,
+            Self::Port => 2,
+            Self::Ipv4 | Self::Group => 4,
+            Self::Mac => 6,
+            Self::Ipv6 | Self::Ifname => 16,
+        }
+    }
+
     /// In bytes; every part of a concatenated key fills whole registers of
     /// four.
     fn width(self) -> usize {
@@ -136,11 +150,26 @@ pub(crate) struct Set {
     pub(crate) data: &'static [Part],
     /// Frames a second, and how many at once, that an element lets match.
     pub(crate) limit: Option<(u64, u32)>,
+    /// Elements are ranges of each part of the key.
+    pub(crate) ranges: bool,
+    /// Elements go by themselves after a time that each brings.
+    pub(crate) fleeting: bool,
 }
 
 impl Set {
     fn is_map(&self) -> bool {
         !self.data.is_empty()
+    }
+
+    fn flags(&self) -> u32 {
+        const INTERVAL: u32 = 0x4;
+        const MAP: u32 = 0x8;
+        const TIMEOUT: u32 = 0x10;
+        const CONCAT: u32 = 0x80;
+        let flag = |set: bool, flag: u32| if set { flag } else { 0 };
+        flag(self.is_map(), MAP)
+            | flag(self.ranges, INTERVAL | CONCAT)
+            | flag(self.fleeting, TIMEOUT)
     }
 }
 
@@ -170,6 +199,20 @@ pub(crate) fn table(table: Table<'_>) -> Message {
 /// Removes a table with all that is in it.
 pub(crate) fn delete_table(table: Table<'_>) -> Message {
     message(DEL_TABLE, 0, table.family.number()).with(|a| a.text(1, table.name))
+}
+
+/// Asks for a table; see [`read_table`].
+pub(crate) fn get_table(table: Table<'_>) -> Message {
+    message(GET_TABLE, 0, table.family.number()).with(|a| a.text(1, table.name))
+}
+
+/// What tells a table from another of its name, made later or emptied: its
+/// number, and how many things are in it.
+pub(crate) fn read_table(answer: &Answer) -> Option<(u64, u32)> {
+    let (_, body) = answer.body.split_at_checked(4)?;
+    let value = |wanted| attributes(body).find(|(kind, _)| *kind == wanted).map(|(_, v)| v);
+    let handle = u64::from_be_bytes(*value(4)?.first_chunk()?);
+    Some((handle, u32::from_be_bytes(*value(3)?.first_chunk()?)))
 }
 
 /// A chain, if it is not there; with a hook, one that packets enter and that
@@ -209,16 +252,25 @@ pub(crate) fn rule(table: Table<'_>, chain: &str, expressions: &[Expr], comment:
 
 /// A set or map, if it is not there. `id` is its number in this transaction.
 pub(crate) fn set(table: &str, set: &Set, id: u32) -> Message {
-    const MAP: u32 = 8;
     message(NEW_SET, CREATE, set.family.number()).with(|a| {
         a.text(1, table);
         a.text(2, set.name);
-        a.be32(3, if set.is_map() { MAP } else { 0 });
+        a.be32(3, set.flags());
         a.be32(4, concatenated(set.key));
         a.be32(5, width(set.key));
         if set.is_map() {
             a.be32(6, concatenated(set.data));
             a.be32(7, width(set.data));
+        }
+        if set.ranges {
+            // How wide each part is: by it the kernel keeps their ranges apart.
+            a.nest(9, |desc| {
+                desc.nest(2, |parts| {
+                    for part in set.key {
+                        parts.nest(1, |one| one.be32(1, part.bytes()));
+                    }
+                });
+            });
         }
         a.be32(10, id);
         if set.key == [Part::Ifname] {
@@ -236,6 +288,8 @@ pub(crate) struct Element {
     pub(crate) set: &'static str,
     pub(crate) family: Family,
     pub(crate) key: Vec<u8>,
+    /// The last key of a range, of which `key` is the first; else empty.
+    pub(crate) end: Vec<u8>,
     pub(crate) data: Vec<u8>,
     /// What refuses a second element of the same key.
     pub(crate) exclusive: bool,
@@ -245,7 +299,14 @@ impl Element {
     /// In a set.
     pub(crate) fn of(set: &Set, key: Vec<u8>) -> Self {
         debug_assert_eq!(key.len(), width(set.key) as usize, "{}", set.name);
-        Self { set: set.name, family: set.family, key, data: Vec::new(), exclusive: false }
+        let (end, data) = (Vec::new(), Vec::new());
+        Self { set: set.name, family: set.family, key, end, data, exclusive: false }
+    }
+
+    /// In a set of ranges: from one key to another, in each part.
+    pub(crate) fn range(set: &Set, first: Vec<u8>, last: Vec<u8>) -> Self {
+        debug_assert!(set.ranges && first.len() == last.len(), "{}", set.name);
+        Self { end: last, ..Self::of(set, first) }
     }
 
     /// In a map, where no other element may have the key.
@@ -259,11 +320,14 @@ impl Element {
 /// sets ask for.
 pub(crate) fn add_elements(table: &str, elements: &[Element], comment: &str) -> Vec<Message> {
     let user_data = user_data(comment);
-    pack(elements, |element| 96 + element.key.len() + element.data.len() + user_data.len())
+    let size = |element: &Element| {
+        96 + element.key.len() + element.end.len() + element.data.len() + user_data.len()
+    };
+    pack(elements, size)
         .map(|pack| {
             let flags = CREATE | if pack[0].exclusive { EXCL } else { 0 };
             element_message(NEW_ELEMENT, flags, table, pack, |element, a| {
-                a.nest(1, |key| key.bytes(1, &element.key));
+                put_key(element, a);
                 if !element.data.is_empty() {
                     a.nest(2, |data| data.bytes(1, &element.data));
                 }
@@ -277,13 +341,32 @@ pub(crate) fn add_elements(table: &str, elements: &[Element], comment: &str) -> 
 
 /// Removes elements; one that is not there fails the transaction.
 pub(crate) fn remove_elements(table: &str, elements: &[Element]) -> Vec<Message> {
-    pack(elements, |element| 16 + element.key.len())
-        .map(|pack| {
-            element_message(DEL_ELEMENT, 0, table, pack, |element, a| {
-                a.nest(1, |key| key.bytes(1, &element.key));
-            })
-        })
+    pack(elements, |element| 32 + element.key.len() + element.end.len())
+        .map(|pack| element_message(DEL_ELEMENT, 0, table, pack, put_key))
         .collect()
+}
+
+fn put_key(element: &Element, a: &mut crate::netlink::Attributes) {
+    a.nest(1, |key| key.bytes(1, &element.key));
+    if !element.end.is_empty() {
+        a.nest(10, |key| key.bytes(1, &element.end));
+    }
+}
+
+/// Adds an element that goes after so many milliseconds; refused if it is
+/// there already.
+pub(crate) fn add_fleeting(
+    table: &str,
+    element: &Element,
+    milliseconds: u64,
+    comment: &str,
+) -> Message {
+    let elements = std::slice::from_ref(element);
+    element_message(NEW_ELEMENT, CREATE | EXCL, table, elements, |element, a| {
+        put_key(element, a);
+        a.be64(4, milliseconds);
+        a.bytes(6, &user_data(comment));
+    })
 }
 
 fn element_message(
@@ -348,6 +431,7 @@ fn read(set: &Set, element: &[u8]) -> Option<(Element, String)> {
         set: set.name,
         family: set.family,
         key: value(1)?,
+        end: value(10).unwrap_or_default(),
         data: value(2).unwrap_or_default(),
         exclusive: set.is_map(),
     };
@@ -372,8 +456,15 @@ fn comment_in(user_data: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    const NAMES: Set =
-        Set { family: Family::Bridge, name: "names", key: &[Part::Ifname], data: &[], limit: None };
+    const NAMES: Set = Set {
+        family: Family::Bridge,
+        name: "names",
+        key: &[Part::Ifname],
+        data: &[],
+        limit: None,
+        ranges: false,
+        fleeting: false,
+    };
 
     fn element(number: u8) -> Element {
         Element::of(&NAMES, vec![number; 16])

@@ -1,21 +1,32 @@
 //! The sets that the rules look things up in, and what is in them.
 
+use super::egress;
 use crate::{
     BridgeConfig, Endpoint, Mac, Proto, Published,
     nft::{Element, Family, Part, Set, expr::Ip},
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub(super) const PLAIN: Set = Set {
+    family: Family::Inet,
+    name: "",
+    key: &[],
+    data: &[],
+    limit: None,
+    ranges: false,
+    fleeting: false,
+};
+
 const fn bridge_set(name: &'static str, key: &'static [Part]) -> Set {
-    Set { family: Family::Bridge, name, key, data: &[], limit: None }
+    Set { family: Family::Bridge, name, key, ..PLAIN }
 }
 
-const fn inet_set(name: &'static str, key: &'static [Part]) -> Set {
-    Set { family: Family::Inet, name, key, data: &[], limit: None }
+pub(super) const fn inet_set(name: &'static str, key: &'static [Part]) -> Set {
+    Set { name, key, ..PLAIN }
 }
 
 const fn inet_map(name: &'static str, key: &'static [Part], data: &'static [Part]) -> Set {
-    Set { family: Family::Inet, name, key, data, limit: None }
+    Set { name, key, data, ..PLAIN }
 }
 
 /// Ports under guard. A port leaves it only once the interface is gone.
@@ -72,14 +83,14 @@ pub(super) const ANY4: Set =
 pub(super) const ANY6: Set =
     inet_map("any6", &[Part::Proto, Part::Port], &[Part::Ipv6, Part::Port]);
 
-/// Every set there is.
-pub(super) const SETS: [Set; 17] = [
+/// Every set that owners have elements in.
+pub(super) const OWN_SETS: [Set; 17] = [
     PORTS, CALM, OWN, FROM4, FROM6, BRIDGES, OPEN, HIDDEN, SAME, SELF4, SELF6, PAIRS, CLOSED, TO4,
     TO6, ANY4, ANY6,
 ];
 
 /// An interface's name as a key.
-pub(super) fn ifname(name: &str) -> Vec<u8> {
+pub(crate) fn ifname(name: &str) -> Vec<u8> {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(16, 0);
     bytes
@@ -97,9 +108,10 @@ pub(super) fn of_network(config: &BridgeConfig) -> Vec<Element> {
     if !config.internal {
         elements.push(Element::of(&OPEN, name.clone()));
         if config.masquerade {
-            elements.push(Element::of(&HIDDEN, name));
+            elements.push(Element::of(&HIDDEN, name.clone()));
         }
     }
+    elements.extend(egress::of_bridge(name, &config.egress));
     elements
 }
 
@@ -164,7 +176,10 @@ pub(super) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
     let mut elements =
         vec![of_port(host), Element::of(&CALM, port.clone()), Element::of(&OWN, key(&mac))];
     elements.extend(endpoint.addr4.map(|a| Element::of(&FROM4, key(&a.octets()))));
-    for address in endpoint.addr6.into_iter().flat_map(|a| [a, endpoint.mac.link_local()]) {
+    // A fence is found by an address that nobody else has, which one of the
+    // link's alone need not be: who is fenced has no right to it.
+    let link_local = Some(endpoint.mac.link_local()).filter(|_| !endpoint.egress.fenced);
+    for address in endpoint.addr6.into_iter().flat_map(|a| [Some(a), link_local]).flatten() {
         elements.push(Element::of(&FROM6, key(&address.octets())));
     }
     let own = endpoint.mac.link_local();
@@ -172,6 +187,9 @@ pub(super) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
         IpAddr::V4(a) => Element::of(&FROM4, key(&a.octets())),
         IpAddr::V6(a) => Element::of(&FROM6, key(&a.octets())),
     }));
+    for address in endpoint.addresses() {
+        elements.extend(egress::of_address(address, &endpoint.egress));
+    }
     if !endpoint.ports.is_empty() {
         let twice4 = endpoint.addr4.map(|a| Element::of(&SELF4, a.octets().repeat(2)));
         let twice6 = endpoint.addr6.map(|a| Element::of(&SELF6, a.octets().repeat(2)));

@@ -10,7 +10,7 @@
 
 use super::{
     Writer, deny,
-    elements::{self, BRIDGES, HIDDEN, OPEN, SELF4, SELF6, ifname, padded},
+    elements::{self, BRIDGES, HIDDEN, OPEN, SELF4, SELF6, ifname, inet_set, padded},
     go,
     guard::{dhcp_port, sender_and, types},
     modes, pass, port_in, protocol,
@@ -26,7 +26,7 @@ use crate::{
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const fn set(name: &'static str, key: &'static [Part], data: &'static [Part]) -> Set {
-    Set { family: Family::Inet, name, key, data, limit: None }
+    Set { data, ..inet_set(name, key) }
 }
 
 /// Lines under guard. A line leaves it only once the interface is gone: what

@@ -5,15 +5,17 @@
 //! - [`guard`]: what a container may say on its port.
 //! - [`lines`]: what one may say on a line, and what is particular about it.
 //! - [`modes`]: networks that are not hidden behind the host.
+//! - [`egress`]: what containers may begin towards the outside.
 //! - [`roads`]: between networks, the outside and the host's ports.
 
+pub(crate) mod egress;
 mod elements;
 mod guard;
 mod lines;
 mod modes;
 mod roads;
 
-pub(crate) use elements::{of_closed, published_of};
+pub(crate) use elements::{ifname, of_closed, published_of};
 
 use crate::{
     BridgeConfig, Driver, Endpoint,
@@ -48,11 +50,6 @@ pub(crate) fn of_endpoint(host: &str, endpoint: &Endpoint, config: &BridgeConfig
     elements
 }
 
-/// Every set there is.
-pub(crate) fn sets() -> impl Iterator<Item = &'static Set> {
-    elements::SETS.iter().chain(&lines::SETS).chain(&modes::SETS)
-}
-
 /// The interface that such an element keeps under guard.
 pub(crate) fn port_of(element: &Element) -> Option<String> {
     elements::port_of(element).or_else(|| lines::port_of(element))
@@ -78,10 +75,23 @@ pub(crate) fn install(table: &str, loopback6: bool) -> Vec<Message> {
         writer.messages.push(nft::table(Table { family, name: table }));
         writer.messages.push(nft::flush(Table { family, name: table }));
     }
-    writer.messages.extend((1..).zip(sets()).map(|(id, set)| nft::set(table, set, id)));
+    let sets = owned_sets().chain(&egress::LEARNT);
+    writer.messages.extend((1..).zip(sets).map(|(id, set)| nft::set(table, set, id)));
     guard::write(&mut writer);
+    egress::write(&mut writer);
     roads::write(&mut writer, loopback6);
     writer.messages
+}
+
+/// Every set that owners have elements in.
+pub(crate) fn owned_sets() -> impl Iterator<Item = &'static Set> {
+    let of_drivers = lines::SETS.iter().chain(&modes::SETS);
+    elements::OWN_SETS.iter().chain(of_drivers).chain(&egress::OWNED)
+}
+
+/// Does it say what may go out of a container?
+pub(crate) fn is_of_fence(element: &nft::Element) -> bool {
+    egress::OWNED.iter().any(|set| set.name == element.set)
 }
 
 /// Rules being written, chain by chain.

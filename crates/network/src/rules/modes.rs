@@ -10,21 +10,21 @@
 
 use super::{
     Writer,
-    elements::{BRIDGES, ifname},
+    elements::{BRIDGES, ifname, inet_set},
     pass, port_in, protocol,
     roads::{between, family, into, not_into},
 };
 use crate::{
     BridgeConfig, Endpoint, GatewayMode,
     nft::{
-        Element, Family, Part, Set,
+        Element, Part, Set,
         expr::{Base, Expr, Ip, Meta, lookup, meta, payload},
     },
 };
 use std::{collections::BTreeSet, net::IpAddr};
 
 const fn set(name: &'static str, key: &'static [Part]) -> Set {
-    Set { family: Family::Inet, name, key, data: &[], limit: None }
+    inet_set(name, key)
 }
 
 /// Networks whose containers go out under their own addresses.

@@ -5,16 +5,16 @@
 //! the host's own firewall drops stays dropped.
 
 use super::{
-    FIRST, Writer, bytes, deny,
+    FIRST, Writer, bytes, deny, egress,
     elements::{ANY4, ANY6, BRIDGES, CLOSED, HIDDEN, OPEN, PAIRS, SAME, SELF4, SELF6, TO4, TO6},
     filter, go, lines, modes, pass, port_in,
 };
-use crate::netlink::link::GROUP;
+use crate::netlink::link::{GROUP, GROUPS};
 use crate::nft::{
     FORWARD, Family, Hook, OUTPUT, POSTROUTING, PREROUTING, Set,
     expr::{
-        Base, Ct, Expr, Ip, Is, Meta, cmp, ct, dnat, find, lookup, lookup_not, mask, masquerade,
-        meta, payload, to_this_host,
+        Base, Ct, Expr, Ip, Is, Meta, Verdict, cmp, ct, dnat, find, lookup, lookup_not, mask,
+        masquerade, meta, payload, to_this_host, verdict,
     },
 };
 use std::net::Ipv6Addr;
@@ -69,7 +69,7 @@ fn tracked(key: Ct, bits: u32) -> [Expr; 3] {
 }
 
 /// Of a connection that was let through. Source: `NF_CT_STATE_BIT`.
-fn under_way() -> [Expr; 3] {
+pub(super) fn under_way() -> [Expr; 3] {
     const ESTABLISHED: u32 = 2;
     const RELATED: u32 = 4;
     tracked(Ct::State, ESTABLISHED | RELATED)
@@ -117,7 +117,8 @@ pub(super) fn write(w: &mut Writer<'_>, loopback6: bool) {
     w.rule("", &[&port_in(&BRIDGES), &go("outward")]);
     w.rule("", &[&into(&BRIDGES), &go("inward")]);
     for group in [Meta::Iifgroup, Meta::Oifgroup] {
-        let another = [meta(group, 0), cmp(0, Is::Eq, &GROUP.to_ne_bytes())];
+        let (bits, ours) = (GROUPS.to_ne_bytes(), GROUP.to_ne_bytes());
+        let another = [meta(group, 0), mask(0, &bits), cmp(0, Is::Eq, &ours)];
         w.rule("another daemon judges it", &[&another, &pass()]);
     }
     let closed = [meta(Meta::Nfproto, 0), lookup(CLOSED.name)];
@@ -128,6 +129,7 @@ pub(super) fn write(w: &mut Writer<'_>, loopback6: bool) {
     lines::forward(w);
     w.rule("would leave untranslated", &[&invalid(), &deny()]);
     w.rule("internal networks", &[&not_from(&OPEN), &deny()]);
+    w.rule("fences", &[&[verdict(Verdict::Jump(egress::CHAIN))]]);
     w.rule("to a published port", &[&into(&BRIDGES), &published(), &pass()]);
     modes::outward(w);
     w.rule("to another network", &[&into(&BRIDGES), &deny()]);

@@ -104,3 +104,21 @@ fn checksum(bytes: &[u8]) -> [u8; 2] {
     let sum = !u16::try_from(sum).expect("folded");
     sum.to_be_bytes()
 }
+
+/// A piece of a packet, from a place in it on, in bytes.
+pub fn ipv4_fragment(
+    from: Ipv4Addr,
+    to: Ipv4Addr,
+    protocol: u8,
+    at: u16,
+    more: bool,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut packet = ipv4(from, to, protocol, payload);
+    let place = ((at / 8) | if more { 0x2000 } else { 0 }).to_be_bytes();
+    packet[6..8].copy_from_slice(&place);
+    packet[10..12].copy_from_slice(&[0, 0]);
+    let sum = checksum(&packet[..20]);
+    packet[10..12].copy_from_slice(&sum);
+    packet
+}

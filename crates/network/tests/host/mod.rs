@@ -230,6 +230,7 @@ pub fn endpoint(number: u8, config: &BridgeConfig) -> Endpoint {
         default4: true,
         default6: true,
         ports: Vec::new(),
+        egress: network::Egress::default(),
     }
 }
 

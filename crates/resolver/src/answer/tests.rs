@@ -23,7 +23,7 @@ fn outside() -> Upstream {
 
 fn ask(upstream: &Upstream, query: &[u8]) -> Answer {
     let table = table();
-    let asker = Asker { number: 1, table: &table, upstream };
+    let asker = Asker { number: 1, table: &table, upstream, fences: &[] };
     let mut dice = Dice::new().expect("random bytes");
     answer(&asker, query, Way::Udp, &mut dice).expect("random bytes")
 }
@@ -116,7 +116,7 @@ fn as_many_addresses_are_answered_as_fit() {
         table.seat(u32::from(number), &seat);
     }
     let upstream = Upstream::default();
-    let asker = Asker { number: 1, table: &table, upstream: &upstream };
+    let asker = Asker { number: 1, table: &table, upstream: &upstream, fences: &[] };
     let mut dice = Dice::new().expect("random bytes");
     let mut ask = |query: &[u8], way| match answer(&asker, query, way, &mut dice) {
         Ok(Answer::Say(bytes)) => bytes,

@@ -27,15 +27,27 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Greets it, and says what is held.
-    pub fn greet(core: &mut Core, socket: Watched, held: &[Held]) -> Result<Self, Error> {
+    pub fn greet(
+        core: &mut Core,
+        socket: Watched,
+        held: &[Held],
+        scribe: bool,
+    ) -> Result<Self, Error> {
         let chunks = held.chunks(HOLDS).map(|chunk| FromResolver::Holds(chunk.to_vec()));
-        let greeting = FromResolver::Greeting { version: VERSION };
+        let greeting = FromResolver::Greeting { version: VERSION, scribe };
         let unsaid = std::iter::once(greeting).chain(chunks).chain([FromResolver::Ready]);
         let spell = |message| serde_json::to_vec(&message).map_err(std::io::Error::from);
         let unsaid = unsaid.map(spell).collect::<Result<_, _>>().doing("spell a message")?;
         let mut daemon = Self { socket, unsaid };
         daemon.go_on(core)?;
         Ok(daemon)
+    }
+
+    /// Says something more.
+    pub fn say(&mut self, core: &mut Core, message: &FromResolver) -> Result<(), Error> {
+        let text = serde_json::to_vec(message).map_err(std::io::Error::from);
+        self.unsaid.push_back(text.doing("spell a message")?);
+        self.go_on(core)
     }
 
     /// Lets go of the connection.

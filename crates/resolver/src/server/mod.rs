@@ -9,6 +9,7 @@ mod control;
 mod lane;
 mod poll;
 mod room;
+mod scribe;
 
 use crate::{
     cache::Total,
@@ -16,7 +17,7 @@ use crate::{
     dice::Dice,
     error::{Doing as _, Error},
     table::{Number, Table},
-    wire::{LANE, Seat, ToResolver},
+    wire::{FromResolver, LANE, Seat, ToResolver},
 };
 use control::Daemon;
 use poll::{Poll, Source, Wake, Watched};
@@ -25,6 +26,7 @@ use rustix::{
     io::Errno,
     net::{SocketFlags, accept_with, sockopt::socket_peercred},
 };
+use scribe::{Done, Scribe};
 use spec::Id;
 use std::{
     collections::HashMap,
@@ -51,6 +53,8 @@ pub(crate) struct Core {
     now: Instant,
     /// For what is read.
     buffer: Vec<u8>,
+    /// None until somebody has names in its policy.
+    scribe: Option<Scribe>,
 }
 
 struct Server {
@@ -93,7 +97,8 @@ fn begin(user: &str) -> Result<Server, Error> {
     confine::confine(user)?;
     sys::heap::forget_code();
     let now = Instant::now();
-    let core = Core { poll, dice, total: Total::default(), now, buffer: vec![0; DATAGRAM] };
+    let (total, buffer) = (Total::default(), vec![0; DATAGRAM]);
+    let core = Core { poll, dice, total, now, buffer, scribe: None };
     Ok(Server {
         core,
         table: Table::default(),
@@ -137,6 +142,7 @@ impl Server {
         match source {
             Source::Listener => self.meet(),
             Source::Daemon => return self.listen(),
+            Source::Scribe => return self.written(),
             Source::Init(number) => {
                 self.leave(number);
                 return self.rooms.is_empty() && self.daemon.is_none();
@@ -165,6 +171,47 @@ impl Server {
         false
     }
 
+    /// The scribe has written; true if it has ended, and so has all of this.
+    fn written(&mut self) -> bool {
+        loop {
+            let Some(scribe) = &mut self.core.scribe else { return false };
+            match scribe.hear() {
+                Ok(None) => return false,
+                Ok(Some(Done::Answers(held, done))) => {
+                    for held in held {
+                        if let Some(room) = self.rooms.get_mut(&held.container) {
+                            room.let_go(&mut self.core, &held, done);
+                        }
+                    }
+                }
+                Ok(Some(Done::Daemon)) => self.settled(),
+                Err(error) => {
+                    eprintln!("resolver: {error}");
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn settled(&mut self) {
+        let Some(daemon) = &mut self.daemon else { return };
+        if let Err(error) = daemon.say(&mut self.core, &FromResolver::Settled) {
+            eprintln!("resolver: {error}");
+        }
+    }
+
+    fn take_scribe(&mut self, mut fds: Vec<OwnedFd>) -> Result<(), Error> {
+        let (Some(socket), true) = (fds.pop(), fds.is_empty()) else {
+            return Err(Error::OutOfTurn("no scribe".into()));
+        };
+        if let Some(before) = self.core.scribe.take() {
+            before.close(&mut self.core);
+        }
+        let watched = self.core.poll.watch(socket, Source::Scribe, Wake::IN);
+        self.core.scribe = Some(Scribe::new(watched.doing("wait for the scribe")?));
+        Ok(())
+    }
+
     /// A daemon connects: the last one counts.
     fn meet(&mut self) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -188,7 +235,8 @@ impl Server {
         }
         let held: Vec<_> = self.rooms.values().map(Room::held).collect();
         let met = self.core.poll.watch(socket, Source::Daemon, Wake::IN).doing("wait for a daemon");
-        match met.and_then(|socket| Daemon::greet(&mut self.core, socket, &held)) {
+        let scribe = self.core.scribe.is_some();
+        match met.and_then(|socket| Daemon::greet(&mut self.core, socket, &held, scribe)) {
             Ok(daemon) => self.daemon = Some(daemon),
             Err(error) => eprintln!("resolver: {error}"),
         }
@@ -203,6 +251,13 @@ impl Server {
             let outcome = match heard {
                 Ok(None) => return false,
                 Ok(Some((ToResolver::End, _))) => return true,
+                Ok(Some((ToResolver::Scribe, fds))) => self.take_scribe(fds),
+                Ok(Some((ToResolver::Settle, _))) => {
+                    if self.core.scribe.as_mut().is_none_or(Scribe::settle) {
+                        self.settled();
+                    }
+                    Ok(())
+                }
                 Ok(Some((ToResolver::Leave(id), _))) => {
                     if let Some(number) = self.numbers.get(&id) {
                         self.leave(*number);
@@ -263,6 +318,7 @@ impl Server {
         } else {
             return Err(Error::OutOfTurn(format!("no sockets to ask with for {}", seat.container)));
         }
+        room.set_fences(seat.fences.clone());
         self.table.seat(number, seat);
         Ok(())
     }

@@ -18,6 +18,8 @@ pub(crate) enum Source {
     Listener,
     /// The daemon speaks.
     Daemon,
+    /// The scribe speaks.
+    Scribe,
     /// The container ends.
     Init(Number),
     /// Somebody asks.

@@ -5,13 +5,15 @@ use super::{
     client::Client,
     lane::{Lane, TCP},
     poll::{Source, Wake, Watched},
+    scribe::Held,
 };
 use crate::{
     answer::{Answer, Asker, Way, answer},
     cache::Cache,
+    fence,
     packet::{self, Query, Read},
     table::{Number, Table},
-    wire::{Held, LANE, Upstream},
+    wire::{self, Fence, LANE, Learnt, Upstream, Who},
 };
 use hickory_proto::op::ResponseCode;
 use rustix::{
@@ -22,7 +24,7 @@ use spec::Id;
 use std::{
     collections::HashMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
@@ -39,6 +41,11 @@ const BREATH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Where servers are.
 const PORT: u16 = 53;
+/// What is asked again and again is entered again after so long: somebody may
+/// have emptied the kernel's sets.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Lessons that are remembered.
+const TAUGHT: usize = 1024;
 
 /// A container's sockets and what is under way there.
 #[derive(Debug)]
@@ -57,7 +64,13 @@ pub(crate) struct Room {
     clients: HashMap<u32, Client>,
     connections: u32,
     cache: Cache,
+    fences: Vec<Fence>,
+    /// What was taught lately, and until when it holds.
+    taught: HashMap<Lesson, (Instant, Instant)>,
 }
+
+/// Which policy's name led where.
+type Lesson = (Who, IpAddr, Option<u16>);
 
 /// A question that servers are asked.
 #[derive(Debug)]
@@ -114,6 +127,8 @@ impl Room {
             clients: HashMap::new(),
             connections: 0,
             cache: Cache::default(),
+            fences: Vec::new(),
+            taught: HashMap::new(),
         })
     }
 
@@ -121,8 +136,8 @@ impl Room {
         &self.id
     }
 
-    pub fn held(&self) -> Held {
-        Held { container: self.id.clone(), upstream: self.upstream.clone() }
+    pub fn held(&self) -> wire::Held {
+        wire::Held { container: self.id.clone(), upstream: self.upstream.clone() }
     }
 
     /// Lets go of everything.
@@ -168,6 +183,14 @@ impl Room {
             self.lanes.push(lane.inspect_err(failed).ok());
         }
         self.upstream = upstream;
+    }
+
+    /// What its policies say of names, from now on.
+    pub fn set_fences(&mut self, fences: Vec<Fence>) {
+        if self.fences != fences {
+            self.fences = fences;
+            self.taught.clear();
+        }
     }
 
     /// Datagrams have come.
@@ -262,7 +285,8 @@ impl Room {
                 return;
             }
         };
-        let asker = Asker { number: self.number, table, upstream: &self.upstream };
+        let (upstream, fences) = (&self.upstream, &self.fences[..]);
+        let asker = Asker { number: self.number, table, upstream, fences };
         match answer(&asker, bytes, from.way(), &mut core.dice) {
             Ok(Answer::Say(answer)) => self.say(core, &from, &answer),
             Ok(Answer::Ask(asked)) => {
@@ -270,7 +294,8 @@ impl Room {
                     .cached_under
                     .and_then(|flags| self.cache.find(bytes, &query.question, flags, core.now));
                 if let Some(answer) = cached {
-                    return self.say(core, &from, &packet::fit(answer, asked.limit));
+                    let fitting = packet::fit(answer.clone(), asked.limit);
+                    return self.teach(core, vec![(from, fitting)], &answer);
                 }
                 let waiting = Waiting { from, id: query.id, limit: asked.limit };
                 self.ask(core, bytes, query, waiting, asked.cached_under);
@@ -403,14 +428,61 @@ impl Room {
     /// Tells all who wait, and that is that.
     fn tell(&mut self, core: &mut Core, id: u16, mut answer: Vec<u8>) {
         let Some(question) = self.under_way.remove(&id) else { return };
+        let mut answers = Vec::new();
         for waiting in question.askers {
             packet::set_id(&mut answer, waiting.id);
-            if answer.len() <= waiting.limit {
-                self.say(core, &waiting.from, &answer);
-            } else {
-                self.say(core, &waiting.from, &packet::fit(answer.clone(), waiting.limit));
-            }
+            answers.push((waiting.from, packet::fit(answer.clone(), waiting.limit)));
         }
+        self.teach(core, answers, &answer);
+    }
+
+    /// Says answers: at once, or when what `whole` teaches is entered.
+    fn teach(&mut self, core: &mut Core, answers: Vec<(From, Vec<u8>)>, whole: &[u8]) {
+        let mut lessons = fence::lessons(&self.fences, whole);
+        lessons.retain(|lesson| self.is_new(lesson, core.now));
+        if lessons.is_empty() {
+            for (to, answer) in answers {
+                self.say(core, &to, &answer);
+            }
+            return;
+        }
+        let container = self.number;
+        let held = answers.into_iter().map(|(to, answer)| Held { container, to, answer }).collect();
+        let refused = match &mut core.scribe {
+            Some(scribe) => scribe.enter(&lessons, held).err(),
+            None => Some(held),
+        };
+        for held in refused.into_iter().flatten() {
+            self.let_go(core, &held, false);
+        }
+    }
+
+    /// Is it to be taught, or was it just now?
+    fn is_new(&mut self, lesson: &Learnt, now: Instant) -> bool {
+        let until = now + Duration::from_secs(lesson.seconds.into());
+        let key = (lesson.who.clone(), lesson.address, lesson.port);
+        if let Some((since, taught)) = self.taught.get(&key)
+            && now < *since + AGAIN
+            && until <= *taught + AGAIN
+        {
+            return false;
+        }
+        if self.taught.len() >= TAUGHT {
+            self.taught.clear();
+        }
+        self.taught.insert(key, (now, until));
+        true
+    }
+
+    /// Says an answer that was held back, or that the question has failed
+    /// since what it teaches could not be entered.
+    pub fn let_go(&mut self, core: &mut Core, held: &Held, done: bool) {
+        if done {
+            return self.say(core, &held.to, &held.answer);
+        }
+        self.taught.clear();
+        let failure = packet::failure(&held.answer, ResponseCode::ServFail);
+        self.say(core, &held.to, &failure);
     }
 
     /// A server speaks.

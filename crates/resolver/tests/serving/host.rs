@@ -66,7 +66,7 @@ pub fn dir() -> PathBuf {
 
 /// The daemon's end.
 pub fn resolver() -> Resolver {
-    Resolver::new(env!("CARGO_BIN_EXE_resolver-alone"), dir(), 424_242)
+    Resolver::new(env!("CARGO_BIN_EXE_resolver-alone"), dir(), 424_242, "coffer0")
 }
 
 /// A network namespace, and the process that is its init.
@@ -194,6 +194,7 @@ pub fn seat(container: &Container, names: &[&str], servers: &[&str]) -> Seat {
             ..Place::default()
         }],
         upstream: Upstream { servers: servers.iter().map(server).collect(), ndots: false },
+        fences: Vec::new(),
     }
 }
 

@@ -5,9 +5,11 @@
 //! gives a file capabilities, as `setcap(8)` does; `look process PID` holds a
 //! process by a descriptor and opens its memory; `look abstract NAME` connects
 //! to an abstract socket; `look ask WAY NAME TYPE` and its like ask for names,
-//! see [`dns`]. Exit code 0: it could.
+//! see [`dns`]; `look echo PORT…` sends back what it is sent, and `look say TO`
+//! speaks to it, see [`streams`]. Exit code 0: it could.
 
 mod dns;
+mod streams;
 
 use std::{
     os::{linux::net::SocketAddrExt as _, unix::net},
@@ -33,6 +35,9 @@ fn main() -> ExitCode {
         ["serve", address, log] => said(dns::serve(address, log)),
         ["hear", port] => said(dns::hear(port)),
         ["send-as", from, to, text] => said(dns::send_as(from, to, text)),
+        ["echo", ref ports @ ..] => said(streams::echo(ports)),
+        ["say", to] => said(streams::say_lines(to)),
+        ["say", to, text] => said(streams::say(to, text)),
         _ => ExitCode::from(2),
     }
 }

@@ -1,0 +1,261 @@
+//! Ports of the host that lead into a container, published and withdrawn while
+//! it runs.
+//!
+//! What is asked for stands in `HostConfig.PortBindings`, as if it had been
+//! there from the start. In a container that runs the elements of its ports
+//! are exchanged in one transaction: connections by other ports notice
+//! nothing. One that came by a port that is withdrawn goes on to its end if it
+//! has one, as TCP has; datagrams come no more.
+
+use crate::{
+    Container, Error,
+    cell::Cell,
+    house::House,
+    networks::{give_ports, netns, shown_ports},
+    ports,
+};
+use network::{Proto, Published};
+use spec::docker::{HostConfig, PortBinding};
+use std::{collections::BTreeMap, net::IpAddr, os::fd::AsFd as _, sync::Arc};
+
+/// `HostConfig.PortBindings`.
+type Bindings = BTreeMap<String, Option<Vec<PortBinding>>>;
+
+/// Ports to be withdrawn: `[[HOST-IP:]HOST-PORT:]PORT[/PROTOCOL]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Withdrawal {
+    text: String,
+    proto: Proto,
+    port: u16,
+    host_port: Option<u16>,
+    host_ip: Option<IpAddr>,
+}
+
+impl Withdrawal {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub fn read(text: &str) -> Result<Self, Error> {
+        let wrong = || {
+            let form = "[[HOST-IP:]HOST-PORT:]PORT[/PROTOCOL]";
+            Error::Invalid(format!("invalid port to withdraw {text:?}: say {form}"))
+        };
+        let (rest, proto) = text.split_once('/').unwrap_or((text, "tcp"));
+        let proto = proto.parse().map_err(|_| wrong())?;
+        let number =
+            |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong);
+        let (rest, port) = rest.rsplit_once(':').map_or((None, rest), |(a, b)| (Some(a), b));
+        let (ip, host) = match rest {
+            None => (None, None),
+            Some(rest) => {
+                let (ip, host) = rest.rsplit_once(':').map_or((None, rest), |(a, b)| (Some(a), b));
+                (ip, Some(number(host)?))
+            }
+        };
+        let ip = ip.map(|ip| ip.trim_start_matches('[').trim_end_matches(']').parse());
+        let host_ip = ip.transpose().map_err(|_| wrong())?;
+        Ok(Self { text: text.to_owned(), proto, port: number(port)?, host_port: host, host_ip })
+    }
+
+    fn means(&self, published: &Published) -> bool {
+        published.proto == self.proto
+            && published.container_port == self.port
+            && self.host_port.is_none_or(|port| port == published.host_port)
+            && self.host_ip.is_none_or(|ip| ip == published.host_ip)
+    }
+
+    /// Takes it out of what is asked for: was it there? With the host's port
+    /// unsaid there, it is meant by whatever it `had`, but by no more than
+    /// that.
+    fn strike(&self, bindings: &mut Bindings, had: bool) -> bool {
+        let key = format!("{}/{}", self.port, self.proto);
+        let plain = self.port.to_string();
+        let same = |exposed: &str| exposed == key || (self.proto == Proto::Tcp && exposed == plain);
+        let mut found = false;
+        for (_, list) in bindings.iter_mut().filter(|(exposed, _)| same(exposed)) {
+            let Some(list) = list else { continue };
+            let before = list.len();
+            list.retain(|binding| !(self.is_at(binding) && self.names(binding)));
+            let any = |binding: &PortBinding| matches!(binding.host_port.as_str(), "" | "0");
+            if list.len() == before
+                && had
+                && let Some(place) = list.iter().position(|b| self.is_at(b) && any(b))
+            {
+                list.remove(place);
+            }
+            found |= list.len() != before;
+        }
+        bindings.retain(|_, list| list.as_ref().is_none_or(|list| !list.is_empty()));
+        found
+    }
+
+    fn names(&self, binding: &PortBinding) -> bool {
+        self.host_port.is_none_or(|port| binding.host_port == port.to_string())
+    }
+
+    fn is_at(&self, binding: &PortBinding) -> bool {
+        self.host_ip.is_none_or(|ip| {
+            binding.host_ip.parse() == Ok(ip) || (binding.host_ip.is_empty() && ip.is_unspecified())
+        })
+    }
+}
+
+/// What is to be published and withdrawn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortsWish {
+    /// As in `HostConfig.PortBindings`: beside what there is.
+    pub publish: Bindings,
+    /// `[[HOST-IP:]HOST-PORT:]PORT[/PROTOCOL]`.
+    pub withdraw: Vec<String>,
+}
+
+impl PortsWish {
+    /// Nothing?
+    pub fn is_empty(&self) -> bool {
+        self.publish.is_empty() && self.withdraw.is_empty()
+    }
+}
+
+impl House {
+    /// Publishes and withdraws ports of a container; gives what it asks for
+    /// from now on. Its `verb` lock is held.
+    ///
+    /// # Errors
+    /// It has no network of its own, a port is taken or was not published, or
+    /// what the kernel said: nothing has changed then.
+    pub(crate) fn republish(&self, cell: &Arc<Cell>, wish: &PortsWish) -> Result<Bindings, Error> {
+        let before = cell.now();
+        let mode = before.host.network_mode.as_str();
+        if mode == "host" || mode == "none" || mode.starts_with("container:") {
+            return Err(Error::Invalid(format!(
+                "ports cannot be published or withdrawn with --network {mode}: the container has \
+                 no network of its own"
+            )));
+        }
+        let mut bindings = before.host.port_bindings.clone();
+        let had: Vec<Published> =
+            before.plugs.values().flat_map(|plug| plug.ports.iter().copied()).collect();
+        let mut stay = had.clone();
+        for text in &wish.withdraw {
+            let withdrawal = Withdrawal::read(text)?;
+            let count = stay.len();
+            stay.retain(|published| !withdrawal.means(published));
+            let live = stay.len() != count;
+            if !withdrawal.strike(&mut bindings, live) && !live {
+                let text = &withdrawal.text;
+                return Err(Error::Invalid(format!("port {text} is not published")));
+            }
+        }
+        let new = HostConfig { port_bindings: wish.publish.clone(), ..HostConfig::default() };
+        let wishes = ports::wishes(&before.config, &new)?;
+        if before.state.pid().is_some() {
+            let gone: Vec<Published> =
+                had.iter().filter(|published| !stay.contains(published)).copied().collect();
+            let given = self.networks.reserve(&before.plugs, &wishes)?;
+            if let Err(error) = self.exchange(cell, &before, &stay, &given) {
+                self.networks.give_back_ports(&before.id, &given);
+                return Err(error);
+            }
+            self.networks.give_back_ports(&before.id, &gone);
+        }
+        for (port, list) in &wish.publish {
+            let own = bindings.entry(port.clone()).or_default().get_or_insert_default();
+            own.extend(list.iter().flatten().cloned());
+        }
+        Ok(bindings)
+    }
+
+    fn exchange(
+        &self,
+        cell: &Arc<Cell>,
+        before: &Container,
+        stay: &[Published],
+        given: &[Published],
+    ) -> Result<(), Error> {
+        let all: Vec<Published> = stay.iter().chain(given).copied().collect();
+        let mut plugs = before.plugs.clone();
+        give_ports(&mut plugs, &all);
+        let netns = netns(cell, before)?;
+        let mut done = Vec::new();
+        for (name, plug) in &plugs {
+            let old = &before.plugs[name];
+            if old == plug {
+                continue;
+            }
+            let bridge = self.networks.bridge_of(name)?;
+            if let Err(error) = bridge.change(netns.as_fd(), old, plug) {
+                for (bridge, old, plug) in done {
+                    let bridge: Arc<network::Bridge> = bridge;
+                    bridge.change(netns.as_fd(), plug, old)?;
+                }
+                return Err(error.into());
+            }
+            done.push((bridge, old, plug));
+        }
+        let mut next = before.clone();
+        next.plugs.clone_from(&plugs);
+        let shown = shown_ports(&next, &plugs)?;
+        let now = cell.change(|container| {
+            container.plugs.clone_from(&plugs);
+            container.ports.clone_from(&shown);
+        });
+        self.announce(&now).wait().map_err(|error| Error::records(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published(host_ip: &str, host_port: u16, container_port: u16) -> Published {
+        let host_ip = host_ip.parse().expect("an address");
+        Published { proto: Proto::Tcp, host_ip, host_port, container_port }
+    }
+
+    #[test]
+    fn a_withdrawal_means_as_much_as_it_says() {
+        let all = [
+            published("0.0.0.0", 8080, 80),
+            published("::", 8080, 80),
+            published("127.0.0.1", 8081, 80),
+            published("0.0.0.0", 8080, 81),
+        ];
+        let means = |text: &str| {
+            let withdrawal = Withdrawal::read(text).expect("valid");
+            all.iter().map(|p| withdrawal.means(p)).collect::<Vec<_>>()
+        };
+        assert_eq!(means("80"), [true, true, true, false]);
+        assert_eq!(means("80/udp"), [false; 4]);
+        assert_eq!(means("8080:80"), [true, true, false, false]);
+        assert_eq!(means("[::]:8080:80"), [false, true, false, false]);
+        assert_eq!(means("127.0.0.1:8081:80/tcp"), [false, false, true, false]);
+        for text in ["", "0", "x", "80/quic", "a:80", "x:1:80", "1:2:3:4:5"] {
+            assert!(Withdrawal::read(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_struck_out_with_it() {
+        let binding =
+            |ip: &str, port: &str| PortBinding { host_ip: ip.into(), host_port: port.into() };
+        let bindings = || {
+            Bindings::from([
+                ("80/tcp".to_owned(), Some(vec![binding("", "8080"), binding("127.0.0.1", "")])),
+                ("81/tcp".to_owned(), Some(vec![binding("", "")])),
+            ])
+        };
+        let left = |text: &str, had| {
+            let mut bindings = bindings();
+            let found = Withdrawal::read(text).expect("valid").strike(&mut bindings, had);
+            let left: usize = bindings.values().flatten().map(Vec::len).sum();
+            (found, left)
+        };
+        assert_eq!(left("80", true), (true, 1));
+        assert_eq!(left("8080:80", false), (true, 2));
+        assert_eq!(left("8080:80", true), (true, 2), "and none of any port");
+        assert_eq!(left("40000:81", true), (true, 2), "any port it has got");
+        assert_eq!(left("40000:81", false), (false, 3));
+        assert_eq!(left("82", false), (false, 3));
+    }
+}

@@ -1,0 +1,88 @@
+//! Has somebody else changed the host's nftables?
+//!
+//! A reload of the host's firewall may begin with `nft flush ruleset`, which
+//! takes our tables too, and with them the guard. The kernel tells of every
+//! transaction; a filter on the socket lets nothing through but that one has
+//! been carried out, so that a container that comes costs the daemon one short
+//! message and not one for each of its elements.
+
+use crate::{
+    error::{Doing, Error},
+    nft,
+};
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketFlags, SocketType, bind, netlink, recv, socket_with,
+};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+use sys::confine::Instruction;
+
+/// The group that hears of nftables: `NFNLGRP_NFTABLES`, the seventh.
+const GROUP: u32 = 1 << 6;
+
+/// An ear for changes of nftables in the network namespace of who made it.
+#[derive(Debug)]
+pub struct Lookout(OwnedFd);
+
+impl Lookout {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn new() -> Result<Self, Error> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let family = AddressFamily::NETLINK;
+        let open = || {
+            let socket = socket_with(family, SocketType::RAW, flags, Some(netlink::NETFILTER))?;
+            sys::packet::hear_only(socket.as_fd(), &generations_alone())?;
+            bind(&socket, &netlink::SocketAddrNetlink::new(0, GROUP))?;
+            io::Result::Ok(socket)
+        };
+        open().doing("listen for changes of", "nftables").map(Self)
+    }
+
+    /// Reads what there is to hear: has anything changed since?
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn changed(&self) -> Result<bool, Error> {
+        let mut changed = false;
+        loop {
+            match recv(&self.0, &mut [0_u8; 256][..], RecvFlags::DONTWAIT) {
+                // More than there was room for is a change all the same.
+                Ok(_) | Err(rustix::io::Errno::NOBUFS) => changed = true,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return Ok(changed),
+                Err(errno) => {
+                    return Err(io::Error::from(errno)).doing("listen for changes of", "nftables");
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Lookout {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Keeps messages of one type, which is the second word of four bytes.
+///
+/// Source: `linux/filter.h`; loads are of numbers with their highest byte
+/// first, which a header of netlink has not.
+fn generations_alone() -> [Instruction; 4] {
+    const LOAD_HALF: u16 = 0x28;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    let kind = u32::from(u16::from_be_bytes(nft::NEW_GENERATION.to_ne_bytes()));
+    let step = |code, jt, jf, k| Instruction { code, jt, jf, k };
+    [
+        step(LOAD_HALF, 0, 0, 4),
+        step(JUMP_IF_EQUAL, 0, 1, kind),
+        step(RETURN, 0, 0, u32::MAX),
+        step(RETURN, 0, 0, 0),
+    ]
+}

@@ -1,0 +1,164 @@
+//! NET-2: tables of others beside ours. What a host's own firewall drops stays
+//! dropped, and nothing of it is touched.
+
+mod host;
+
+use host::{Guest, Netns, ask, config, id, network, on_a_host, outside, port, sh};
+use network::{BridgeConfig, Egress, Endpoint};
+
+/// Tables as ufw makes them by iptables-nft: chains of the families' own
+/// tables, with a policy that drops, and chains of its own in front.
+const UFW: &str = "
+table ip filter {
+    chain INPUT { type filter hook input priority filter; policy drop;
+        counter jump ufw-before-input
+        counter jump ufw-user-input
+    }
+    chain FORWARD { type filter hook forward priority filter; policy drop;
+        counter jump ufw-before-forward
+        counter jump ufw-user-forward
+    }
+    chain OUTPUT { type filter hook output priority filter; policy accept; }
+    chain ufw-before-input {
+        iifname \"lo\" counter accept
+        ct state related,established counter accept
+        ct state invalid counter drop
+    }
+    chain ufw-before-forward { ct state related,established counter accept; }
+    chain ufw-user-input { tcp dport 22 counter accept; }
+    chain ufw-user-forward { }
+}
+table ip6 filter {
+    chain FORWARD { type filter hook forward priority filter; policy drop; }
+}";
+
+/// As firewalld's, by nftables.
+const FIREWALLD: &str = "
+table inet firewalld {
+    chain filter_FORWARD { type filter hook forward priority filter + 10; policy accept;
+        ct state { established, related } accept
+        iifname \"coffer0\" accept
+        jump filter_FORWARD_POLICIES
+        reject with icmpx admin-prohibited
+    }
+    chain filter_FORWARD_POLICIES { ip saddr 192.0.2.66 drop; }
+    chain nat_PREROUTING { type nat hook prerouting priority dstnat + 10; policy accept; }
+}";
+
+/// As Docker's, by iptables-nft.
+const DOCKER: &str = "
+table ip nat {
+    chain PREROUTING { type nat hook prerouting priority dstnat; policy accept;
+        fib daddr type local counter jump DOCKER
+    }
+    chain DOCKER {
+        iifname != \"docker0\" tcp dport 9999 counter dnat to 172.17.0.2:80
+    }
+}
+table ip filter {
+    chain FORWARD { type filter hook forward priority filter; policy accept;
+        counter jump DOCKER-USER
+    }
+    chain DOCKER-USER { counter return; }
+}";
+
+/// A server behind a published port, and somebody outside who knows its port.
+fn world() -> (Netns, std::sync::Arc<network::Realm>, network::Bridge, Guest) {
+    let outside = outside();
+    let (realm, bridge) = network(&config("coffer0"));
+    let ports = [port("0.0.0.0", 8080, 80), port("::", 8080, 80)];
+    let web = Guest::publish(&bridge, 2, &ports);
+    web.netns.serve("[::]:80");
+    (outside, realm, bridge, web)
+}
+
+const FOUR: &str = "192.0.2.1:8080";
+const SIX: &str = "[2001:db8::1]:8080";
+
+#[test]
+fn net2_what_the_hosts_own_firewall_drops_stays_dropped() {
+    on_a_host("net2_what_the_hosts_own_firewall_drops_stays_dropped", || {
+        let (outside, _realm, _bridge, web) = world();
+        assert!(outside.ask(FOUR).is_ok() && outside.ask(SIX).is_ok());
+        sh(&format!("nft -f - <<'END'{UFW}\nEND"));
+        assert!(outside.ask(FOUR).is_err() && outside.ask(SIX).is_err(), "the host says no");
+        outside.serve("0.0.0.0:80");
+        assert!(web.netns.ask("192.0.2.2:80").is_err(), "and nothing goes out");
+        sh("nft add rule ip filter ufw-user-forward ip daddr 172.30.0.2 tcp dport 80 accept");
+        assert_eq!(outside.ask(FOUR).expect("let in"), "::ffff:192.0.2.2", "the client's own");
+        assert_eq!(ask("127.0.0.1:8080").expect("from the host itself"), "::ffff:172.30.0.1");
+        sh("nft flush ruleset");
+        let _world = network(&config("coffer0"));
+        sh(&format!("nft -f - <<'END'{FIREWALLD}\nEND"));
+        assert!(outside.ask(FOUR).is_err(), "rejected by one that comes after ours");
+    });
+}
+
+#[test]
+fn net2_tables_of_others_are_left_as_they_are() {
+    on_a_host("net2_tables_of_others_are_left_as_they_are", || {
+        for tables in [UFW, FIREWALLD, DOCKER] {
+            sh("nft flush ruleset");
+            sh(&format!("nft -f - <<'END'{tables}\nEND"));
+            let theirs = || {
+                let all = sh("nft -s -a list ruleset");
+                let mut ours = false;
+                let lines = all.lines().filter(|line| {
+                    if line.starts_with("table") {
+                        ours = line.contains("cofferdam");
+                    }
+                    !ours
+                });
+                lines.map(|line| format!("{line}\n")).collect::<String>()
+            };
+            let before = theirs();
+            let (realm, bridge) = network(&config("coffer0"));
+            let web = Guest::publish(&bridge, 2, &[port("0.0.0.0", 8080, 80)]);
+            let fenced =
+                Endpoint { egress: Egress::read(["deny"]).expect("valid"), ..web.endpoint.clone() };
+            bridge.fence(&fenced).expect("fenced");
+            assert_eq!(theirs(), before, "beside theirs");
+            realm.restore().expect("restored");
+            bridge.unplug(&id(2)).expect("unplugged");
+            assert_eq!(theirs(), before);
+            bridge.remove().expect("removed");
+            realm.remove().expect("removed");
+            assert_eq!(sh("nft -s -a list ruleset"), before, "and gone without a trace");
+        }
+    });
+}
+
+#[test]
+fn net2_it_is_noticed_that_the_tables_are_gone_and_nothing_else_is() {
+    on_a_host("net2_it_is_noticed_that_the_tables_are_gone_and_nothing_else_is", || {
+        let lookout = network::Lookout::new().expect("an ear");
+        let egress = Egress::read(["allow=192.0.2.2:80"]).expect("valid");
+        let (realm, bridge) = network(&BridgeConfig { egress, ..config("coffer0") });
+        let web = Guest::publish(&bridge, 2, &[port("0.0.0.0", 8080, 80)]);
+        web.netns.serve("0.0.0.0:80");
+        assert!(lookout.changed().expect("heard"), "our own changes are heard too");
+        assert!(!lookout.changed().expect("heard"), "once");
+        assert!(realm.stands().expect("looked"));
+        sh(&format!("nft -f - <<'END'{DOCKER}\nEND"));
+        assert!(lookout.changed().expect("heard") && realm.stands().expect("looked"));
+        let ours = || {
+            ["inet", "bridge"].map(|of| sh(&format!("nft -s list table {of} cofferdam-coffer0")))
+        };
+        let before = ours();
+        for wipe in [
+            "nft flush ruleset",
+            "nft delete table inet cofferdam-coffer0",
+            "nft delete table bridge cofferdam-coffer0",
+            // Ours comes again by somebody else's hand, empty.
+            "nft flush ruleset; nft add table inet cofferdam-coffer0; nft add table bridge cofferdam-coffer0",
+        ] {
+            sh(wipe);
+            assert!(lookout.changed().expect("heard"), "{wipe}");
+            assert!(!realm.stands().expect("looked"), "{wipe}");
+            realm.restore().expect("restored");
+            assert!(realm.stands().expect("looked"), "{wipe}");
+            assert_eq!(ask("127.0.0.1:8080").expect("again"), "172.30.0.1", "{wipe}");
+            assert_eq!(ours(), before, "{wipe}");
+        }
+    });
+}

@@ -1,0 +1,67 @@
+//! Who sends back what it is sent, and who speaks to it.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+
+/// How long a server may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Listens at each port, by IPv4 and IPv6, until it is killed.
+pub fn echo(ports: &[&str]) -> io::Result<()> {
+    let mut threads = Vec::new();
+    for port in ports {
+        let port: u16 = port.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+        let listener =
+            TcpListener::bind(("::", port)).or_else(|_| TcpListener::bind(("0.0.0.0", port)))?;
+        threads.push(thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || back(stream));
+            }
+        }));
+    }
+    for thread in threads {
+        drop(thread.join());
+    }
+    Ok(())
+}
+
+fn back(mut stream: TcpStream) {
+    let mut buffer = [0; 1024];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        if stream.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends one line and prints the one that comes back.
+pub fn say(to: &str, text: &str) -> io::Result<()> {
+    let to: SocketAddr = to.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    writeln!(stream, "{text}")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    print!("{line}");
+    Ok(())
+}
+
+/// The same with each line of the input, by one connection.
+pub fn say_lines(to: &str) -> io::Result<()> {
+    let to: SocketAddr = to.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answers = BufReader::new(stream.try_clone()?);
+    for text in io::stdin().lines() {
+        writeln!(stream, "{}", text?)?;
+        let mut line = String::new();
+        answers.read_line(&mut line)?;
+        print!("{line}");
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
