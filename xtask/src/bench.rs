@@ -14,6 +14,7 @@ mod crowd;
 mod host;
 mod meter;
 mod names;
+mod network;
 mod peers;
 mod rows;
 mod statistics;
@@ -107,6 +108,9 @@ fn engines(
     }
     if wish.wants("crowd") {
         crowd::print(&all, verdicts)?;
+    }
+    if wish.wants("network") {
+        network::print(&all, host, scratch, binaries, verdicts)?;
     }
     if wish.wants("names") {
         names::print(&all, scratch, binaries, verdicts)?;

@@ -4,7 +4,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long a server may take for an answer.
@@ -64,4 +64,51 @@ pub fn say_lines(to: &str) -> io::Result<()> {
         io::stdout().flush()?;
     }
     Ok(())
+}
+
+/// Takes in what it is sent, at a port, until it is killed.
+pub fn sink(port: &str) -> io::Result<()> {
+    let port: u16 = port.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    for stream in TcpListener::bind(("0.0.0.0", port))?.incoming() {
+        let mut stream = stream?;
+        thread::spawn(move || {
+            let mut buffer = vec![0; 256 << 10];
+            while matches!(stream.read(&mut buffer), Ok(1..)) {}
+        });
+    }
+    Ok(())
+}
+
+/// Sends as much as is taken for so many seconds; prints bytes a second.
+pub fn blast(to: &str, seconds: &str) -> io::Result<()> {
+    let (mut stream, length) = connect(to, seconds)?;
+    let (buffer, begun, mut sent) = (vec![0; 256 << 10], Instant::now(), 0_u32);
+    while begun.elapsed() < length {
+        stream.write_all(&buffer)?;
+        sent += 1;
+    }
+    println!("{:.0}", f64::from(sent) * 262_144.0 / begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Sends a byte and waits for it to come back, for so many seconds; prints how
+/// often in a second.
+pub fn rally(to: &str, seconds: &str) -> io::Result<()> {
+    let (mut stream, length) = connect(to, seconds)?;
+    let (begun, mut times) = (Instant::now(), 0_u32);
+    while begun.elapsed() < length {
+        stream.write_all(b"x")?;
+        stream.read_exact(&mut [0])?;
+        times += 1;
+    }
+    println!("{:.1}", f64::from(times) / begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn connect(to: &str, seconds: &str) -> io::Result<(TcpStream, Duration)> {
+    let to: SocketAddr = to.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let seconds: u64 = seconds.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    Ok((stream, Duration::from_secs(seconds)))
 }
