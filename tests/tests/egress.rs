@@ -216,6 +216,51 @@ fn net_names_in_a_policy_open_what_they_lead_to_and_are_no_tunnel() {
     engine.leaves_nothing();
 }
 
+/// The scribe of an engine, if it has one.
+fn scribe(engine: &Engine) -> Option<u32> {
+    let run_root = engine.run_root();
+    let is = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|b| *b == 0).collect();
+        words.get(1) == Some(&&b"scribe"[..])
+            && words.get(4) == Some(&run_root.as_os_str().as_encoded_bytes())
+    };
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is)
+}
+
+#[test]
+fn net_the_scribe_has_one_right_and_comes_back_when_it_is_killed() {
+    let engine = Engine::new();
+    let outside = Outside::of(&engine);
+    idle(&engine, Cli::Docker, &["--name", "plain", "--label", "cofferdam.egress=deny"]);
+    assert_eq!(scribe(&engine), None, "who has no names in a policy needs none");
+    let label = "cofferdam.egress=allow=dns:far.example";
+    idle(&engine, Cli::Docker, &["--name", "app", "--dns", "192.0.2.2", "--label", label]);
+    let first = scribe(&engine).expect("it runs");
+    until("its rights to be given up", || {
+        let status = fs::read_to_string(format!("/proc/{first}/status")).expect("it runs");
+        status.contains("Seccomp:\t2")
+    });
+    let status = fs::read_to_string(format!("/proc/{first}/status")).expect("it runs");
+    // The right to administer the network, and no other.
+    for line in ["CapPrm:\t0000000000001000", "CapBnd:\t0000000000001000", "NoNewPrivs:\t1"] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    assert!(!status.contains("Uid:\t0\t"), "{status}");
+    let pid = i32::try_from(first).ok().and_then(rustix::process::Pid::from_raw);
+    let signal = rustix::process::Signal::KILL;
+    rustix::process::kill_process(pid.expect("a pid"), signal).expect("the engine's");
+    until("another one", || scribe(&engine).is_some_and(|now| now != first));
+    until("names to lead somewhere again", || {
+        let asked = ["exec", "app", "/look", "ask", "udp", "far.example", "A"];
+        engine.run(&asked).out.trim_end() == "0 192.0.2.99" && reaches(&engine, "app", FAR)
+    });
+    engine.says(&["rm", "-f", "plain", "app"]);
+    drop(outside);
+    engine.leaves_nothing();
+}
+
 #[test]
 fn net_a_networks_policy_holds_for_all_on_it() {
     let mut engine = Engine::new();
