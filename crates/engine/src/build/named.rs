@@ -9,25 +9,32 @@ use std::{
 
 /// Builds under way, by their names: a later one of the same name takes it.
 #[derive(Default)]
-pub(crate) struct Named(Mutex<(u64, BTreeMap<String, (u64, Cancel)>)>);
+pub(crate) struct Named(Mutex<All>);
+
+#[derive(Default)]
+struct All {
+    /// How many there have been.
+    count: u64,
+    builds: BTreeMap<String, (u64, Cancel)>,
+}
 
 impl Named {
-    fn all(&self) -> MutexGuard<'_, (u64, BTreeMap<String, (u64, Cancel)>)> {
+    fn all(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, name: &str, cancel: &Cancel) -> u64 {
         let mut all = self.all();
-        all.0 += 1;
-        let number = all.0;
-        all.1.insert(name.to_owned(), (number, cancel.clone()));
+        all.count += 1;
+        let number = all.count;
+        all.builds.insert(name.to_owned(), (number, cancel.clone()));
         number
     }
 
     fn remove(&self, name: &str, number: u64) {
         let mut all = self.all();
-        if all.1.get(name).is_some_and(|(known, _)| *known == number) {
-            all.1.remove(name);
+        if all.builds.get(name).is_some_and(|(known, _)| *known == number) {
+            all.builds.remove(name);
         }
     }
 }
@@ -57,7 +64,7 @@ impl Engine {
 
     /// Calls a build off. One that is not there has ended, and needs none.
     pub fn cancel_build(&self, name: &str) {
-        let known = self.0.named_builds.all().1.get(name).map(|(_, cancel)| cancel.clone());
+        let known = self.0.named_builds.all().builds.get(name).map(|(_, cancel)| cancel.clone());
         if let Some(cancel) = known {
             cancel.cancel();
         }
@@ -74,8 +81,8 @@ mod tests {
         let first = named.add("x", &Cancel::default());
         let second = named.add("x", &Cancel::default());
         named.remove("x", first);
-        assert!(named.all().1.contains_key("x"), "it is the second's");
+        assert!(named.all().builds.contains_key("x"), "it is the second's");
         named.remove("x", second);
-        assert!(named.all().1.is_empty());
+        assert!(named.all().builds.is_empty());
     }
 }
