@@ -247,7 +247,6 @@ fn what_would_have_no_effect_is_refused() {
     );
     assert!(host(serde_json::json!({"Isolation": "hyperv"})).starts_with("400 invalid isolation"));
     assert!(host(serde_json::json!({"StorageOpt": {"size": "1g"}})).starts_with("501 "));
-    assert!(host(serde_json::json!({"Links": ["db:db"]})).starts_with("501 "));
     let check = serde_json::json!({"Healthcheck": {"Test": ["CMD", "true"], "Interval": 1}});
     assert!(create(check).starts_with("400 Interval in Healthcheck"));
 }

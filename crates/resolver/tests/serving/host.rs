@@ -312,7 +312,7 @@ pub fn knock_until_it_is_full() {
     loop {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
-        match connect(&socket.expect("made"), &address) {
+        match connect(socket.expect("made"), &address) {
             Ok(()) => {}
             Err(Errno::AGAIN) => return,
             Err(errno) => panic!("{errno}"),

@@ -259,7 +259,7 @@ fn one_that_hangs_is_replaced_by_the_next_daemon() {
 #[test]
 fn one_that_lets_nobody_in_is_replaced_as_well() {
     on_a_host("one_that_lets_nobody_in_is_replaced_as_well", || {
-        hangs(host::knock_until_it_is_full)
+        hangs(host::knock_until_it_is_full);
     });
 }
 
