@@ -12,6 +12,7 @@ pub mod attack;
 mod engine;
 mod host;
 mod image;
+pub mod kitchen;
 pub mod left;
 mod registry;
 pub mod systemd;

@@ -1,78 +1,13 @@
 //! BUILD: `docker build` with the buildx plugin, `docker buildx` and Compose,
 //! unmodified, over `/grpc` and `/session`.
 
-use promises::{Cli, Engine, Ran, until};
+use promises::{Cli, kitchen::Kitchen, until};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::PathBuf,
     process::Stdio,
 };
-
-/// An engine whose Docker CLI has its plugins, and a context.
-struct Kitchen {
-    engine: Engine,
-    context: PathBuf,
-}
-
-impl Kitchen {
-    fn new() -> Self {
-        let engine = Engine::new();
-        let plugins = engine.client_config().join("cli-plugins");
-        fs::create_dir_all(&plugins).expect("scratch");
-        for (variable, name) in
-            [("COFFERDAM_BUILDX", "docker-buildx"), ("COFFERDAM_COMPOSE", "docker-compose")]
-        {
-            let plugin = std::env::var_os(variable);
-            let plugin = plugin.unwrap_or_else(|| panic!("no {variable}: run `cargo xtask test`"));
-            symlink(plugin, plugins.join(name)).expect("scratch");
-        }
-        let context = engine.scratch().join("context");
-        fs::create_dir(&context).expect("scratch");
-        Self { engine, context }
-    }
-
-    fn file(&self, path: &str, text: &str) -> &Self {
-        let path = self.context.join(path);
-        fs::create_dir_all(path.parent().expect("below")).expect("scratch");
-        fs::write(path, text).expect("scratch");
-        self
-    }
-
-    /// Builds a Dockerfile; progress is on standard error.
-    fn build(&self, dockerfile: &str, words: &[&str]) -> Ran {
-        self.file("Dockerfile", dockerfile);
-        let context = self.context.display().to_string();
-        let mut all = vec!["build", "--progress=plain"];
-        all.extend(words);
-        all.push(&context);
-        self.engine.run_as(Cli::Docker, &all)
-    }
-
-    /// Builds what must succeed; gives the progress.
-    fn builds(&self, dockerfile: &str, words: &[&str]) -> String {
-        let ran = self.build(dockerfile, words);
-        assert_eq!(ran.code, 0, "{ran:?}\ndaemon: {}", self.engine.logged());
-        ran.err
-    }
-
-    /// Builds what must fail; gives the progress.
-    fn fails(&self, dockerfile: &str, words: &[&str]) -> String {
-        let ran = self.build(dockerfile, words);
-        assert_ne!(ran.code, 0, "{ran:?}");
-        ran.err
-    }
-
-    /// What a file of an image holds.
-    fn holds(&self, image: &str, path: &str) -> String {
-        self.engine.says(&["run", "--rm", image, "cat", path])
-    }
-
-    /// A path of the scratch directory, in words.
-    fn out(&self, name: &str) -> String {
-        self.engine.scratch().join(name).display().to_string()
-    }
-}
 
 #[test]
 fn buildx_builds_stages_and_finds_them_again() {
