@@ -301,7 +301,10 @@ fn a_broken_archive_is_told() {
     let whole = || Tar::default().file("a", &[b'x'; 600]).end();
     cut(whole(), 100, "ends within a header");
     cut(whole(), 700, "ends within a file");
-    cut(whole(), 1200, "ends within a file's padding");
+    // Docker's CLI leaves the last padding out, as Go's reader lets it.
+    for end in [512 + 600, 1200] {
+        Scratch::new().unpack(&whole()[..end]).expect("the file is whole");
+    }
     let mut flipped = whole();
     flipped[3] ^= 1;
     cut(flipped, 2000, "checksum is wrong");
