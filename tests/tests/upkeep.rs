@@ -180,6 +180,39 @@ fn a_full_disk_is_cleared_of_what_nobody_uses() {
 }
 
 #[test]
+fn a_stopped_container_keeps_the_layers_of_an_image_that_was_forced_away() {
+    let mut engine = Engine::new();
+    engine.says(&["create", "--name", "c", "busybox", "cat", "/etc/passwd"]);
+    engine.says(&["create", "--name", "d", "busybox", "true"]);
+    let refused = engine.run(&["rmi", "busybox"]);
+    assert!(refused.err.contains("must force"), "{refused:?}");
+    let gone = engine.says_as(Cli::Docker, &["rmi", "-f", "busybox"]);
+    assert!(gone.contains("Deleted: sha256:"), "{gone}");
+    assert_ne!(engine.run(&["image", "inspect", "busybox"]).code, 0);
+    let layers = engine.data_root().join("layers");
+    let count = || std::fs::read_dir(&layers).expect("layers").count();
+    let held = count();
+    let starts = |engine: &Engine| {
+        let said = engine.says(&["start", "-a", "c"]);
+        assert!(said.contains("root:x:0:0"), "{said}");
+        let checked = engine.says(&["system", "check"]);
+        assert!(checked.ends_with(": nothing to mend"), "{checked}");
+    };
+    starts(&engine);
+    engine.kill_daemon();
+    engine.start();
+    starts(&engine);
+    // The last of them takes the layers along.
+    engine.says(&["rm", "d"]);
+    assert_eq!(count(), held);
+    engine.says(&["rm", "c"]);
+    assert_eq!(count(), held - 1);
+    let checked = engine.says(&["system", "check"]);
+    assert!(checked.ends_with(": nothing to mend"), "{checked}");
+    engine.leaves_nothing();
+}
+
+#[test]
 fn prune_takes_what_the_filters_let() {
     let engine = Engine::new();
     // It is older than anything.

@@ -281,6 +281,7 @@ impl Engine {
             return Err(error);
         }
         house.was_used(&container.image);
+        house.let_go(&container.image);
         // Before anybody is told that it is gone: all of it is.
         if volumes {
             house.drop_anonymous(&container);

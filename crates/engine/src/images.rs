@@ -134,6 +134,16 @@ impl House {
         self.roster.all().iter().map(|cell| cell.now()).filter_map(of_it).collect()
     }
 
+    /// A container of an image has gone: the image may have left its layers
+    /// to it alone.
+    pub(crate) fn let_go(&self, image: &str) {
+        let Ok(id) = image.parse() else { return };
+        if let Err(error) = self.images.release(&id, &|id| self.users(id)) {
+            // The next start tries again.
+            tracing::warn!(image, %error, "cannot remove what an image left to its container");
+        }
+    }
+
     pub fn summary(&self, summary: image::Summary) -> ImageSummary {
         ImageSummary {
             containers: self.users(&summary.id).len() as u64,

@@ -50,6 +50,10 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
     house.workers.give(move || {
         // It ends when the last sender has gone.
         all_done.iter().for_each(drop);
+        let house = &engine.0;
+        if let Err(error) = house.images.release_all(&|id| house.users(id)) {
+            tracing::warn!(%error, "cannot remove what images left to their containers");
+        }
         engine.sweep();
         engine.0.sweep_volumes();
         engine.firewall_changed();

@@ -61,7 +61,14 @@ const SCHEMA: &str = "
         used   INTEGER NOT NULL,
         pinned INTEGER NOT NULL
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS image_held (
+        id TEXT PRIMARY KEY
+    ) WITHOUT ROWID;
 ";
+/// Whoever a stack of layers may be of: an image, a step of a build, or an
+/// image that went and left its layers to its containers.
+const OWNERS: &str = "SELECT id FROM image_records UNION SELECT id FROM image_steps
+     UNION SELECT id FROM image_held";
 /// Rows that speak of an image that has none, by table and column.
 const STRAY: [(&str, &str, &str); 4] = [
     ("image_names", "id", "a name"),
@@ -239,18 +246,48 @@ impl Records {
     }
 
     /// Takes an image's record away, with all its names; says which layers no
-    /// image needs any more, topmost first.
-    pub fn remove(&self, id: &Digest) -> Result<Vec<(Digest, u64)>, Error> {
+    /// image needs any more, topmost first. What is `held` for containers
+    /// keeps its layers until [`release`](Self::release).
+    pub fn remove(&self, id: &Digest, held: bool) -> Result<Vec<(Digest, u64)>, Error> {
         self.change("remove an image", |t| {
+            if held {
+                t.execute("INSERT OR IGNORE INTO image_held VALUES (?)", [id.as_str()])?;
+            }
             for table in ["image_names", "image_manifests", "image_marks"] {
                 t.execute(&format!("DELETE FROM {table} WHERE id = ?"), [id.as_str()])?;
             }
             t.execute("DELETE FROM image_records WHERE id = ?", [id.as_str()])?;
-            let is_step =
-                t.prepare("SELECT 1 FROM image_steps WHERE id = ?")?.exists([id.as_str()])?;
             // The build cache outlives its images.
-            let free = if is_step { Vec::new() } else { step_records::drop_stack(t, id)? };
+            let free =
+                if has_owner(t, id)? { Vec::new() } else { step_records::drop_stack(t, id)? };
             Ok(free)
+        })
+    }
+
+    /// Images that went and left their layers to their containers.
+    pub fn held(&self) -> Result<Vec<Digest>, Error> {
+        self.read("list what containers hold", |c| {
+            c.prepare("SELECT id FROM image_held")?.query_map([], |r| digest(r, 0))?.collect()
+        })
+    }
+
+    /// Whether an image is one of those.
+    pub fn is_held(&self, id: &Digest) -> Result<bool, Error> {
+        self.read("find what containers hold", |c| {
+            c.prepare_cached("SELECT 1 FROM image_held WHERE id = ?")?.exists([id.as_str()])
+        })
+    }
+
+    /// The last container of such an image has gone; says which layers nothing
+    /// needs any more.
+    pub fn release(&self, id: &Digest) -> Result<Vec<(Digest, u64)>, Error> {
+        self.change("give up what containers held", |t| {
+            let held = t.execute("DELETE FROM image_held WHERE id = ?", [id.as_str()])? > 0;
+            if held && !has_owner(t, id)? {
+                step_records::drop_stack(t, id)
+            } else {
+                Ok(Vec::new())
+            }
         })
     }
 
@@ -412,9 +449,7 @@ impl Records {
         self.read("look for stray records", |c| {
             let mut found = Vec::new();
             for (table, column, what) in STRAY {
-                let sql = format!(
-                    "SELECT count(*) FROM {table} WHERE {column} NOT IN (SELECT id FROM image_records UNION SELECT id FROM image_steps)"
-                );
+                let sql = format!("SELECT count(*) FROM {table} WHERE {column} NOT IN ({OWNERS})");
                 found.push((what, c.query_row(&sql, [], |r| unsigned(r, 0))?));
             }
             let sql = format!("SELECT count(*) FROM image_layers WHERE {UNSTACKED}");
@@ -428,12 +463,7 @@ impl Records {
     pub fn drop_strays(&self) -> Result<(), Error> {
         self.change("remove stray records", |t| {
             for (table, column, _) in STRAY {
-                t.execute(
-                    &format!(
-                        "DELETE FROM {table} WHERE {column} NOT IN (SELECT id FROM image_records UNION SELECT id FROM image_steps)"
-                    ),
-                    [],
-                )?;
+                t.execute(&format!("DELETE FROM {table} WHERE {column} NOT IN ({OWNERS})"), [])?;
             }
             for table in ["image_layers", "image_blobs"] {
                 t.execute(&format!("DELETE FROM {table} WHERE {UNSTACKED}"), [])?;
@@ -560,6 +590,11 @@ impl Name {
     pub fn is_tag(&self) -> bool {
         matches!(self, Self::Tag(_))
     }
+}
+
+/// Whether anything has a stack of layers under this digest.
+pub(crate) fn has_owner(t: &Transaction<'_>, id: &Digest) -> rusqlite::Result<bool> {
+    t.prepare_cached(&format!("SELECT 1 FROM ({OWNERS}) WHERE id = ?"))?.exists([id.as_str()])
 }
 
 /// One layer of an image's or a step's stack.

@@ -4,6 +4,8 @@
 //! with its last; an id that is given takes all names of one repository with
 //! it. Running containers and images made from it forbid the end of an image;
 //! stopped containers and names in several repositories only without `force`.
+//! Stopped containers of an image that was forced away keep its layers: the
+//! last of them takes them along.
 
 use crate::{Deleted, Error, Pruned, Store, Summary, records::Name, store::chain_ids};
 use spec::{Digest, Reference};
@@ -100,6 +102,28 @@ impl Store {
         work.finish()
     }
 
+    /// Gives up the layers that an image left to its containers, if `users`
+    /// says that the last has gone.
+    ///
+    /// # Errors
+    /// The records or files cannot be written.
+    pub fn release(&self, id: &Digest, users: Users<'_>) -> Result<(), Error> {
+        if !self.records.is_held(id)? || !users(id).is_empty() {
+            return Ok(());
+        }
+        let freed = self.records.release(id)?;
+        let layers: Vec<Digest> = freed.into_iter().map(|(diff_id, _)| diff_id).collect();
+        self.content.drop_layers(&layers, |diff_id| self.records.needs(diff_id))
+    }
+
+    /// The same for all images: containers may have gone while nobody looked.
+    ///
+    /// # Errors
+    /// The records or files cannot be written.
+    pub fn release_all(&self, users: Users<'_>) -> Result<(), Error> {
+        self.records.held()?.iter().try_for_each(|id| self.release(id, users))
+    }
+
     /// Forgets an image that cannot be used, and all that only it needs.
     pub(crate) fn forget(&self, id: &Digest, users: Users<'_>) -> Result<(), Error> {
         let removing = self.content.removing();
@@ -108,7 +132,7 @@ impl Store {
             let text = format!("container {} has begun to use {}", short(container), id.short());
             return Err(Error::Conflict(text));
         }
-        let freed = self.records.remove(id)?;
+        let freed = self.records.remove(id, false)?;
         self.content.drop_blob(id)?;
         drop((removing, alone));
         let layers: Vec<Digest> = freed.into_iter().map(|(diff_id, _)| diff_id).collect();
@@ -177,7 +201,8 @@ impl<'a> Work<'a> {
         let layers = self.store.records.layers(id)?;
         let names = self.store.records.names(id)?;
         self.untag(&names)?;
-        let freed = self.store.records.remove(id)?;
+        let held = !(self.users)(id).is_empty();
+        let freed = self.store.records.remove(id, held)?;
         point(Point::Forgotten);
         let steps = self.store.records.step_ids()?;
         // A build that goes on from it removes it at its end.
@@ -185,8 +210,15 @@ impl<'a> Work<'a> {
             self.store.content.drop_blob(id)?;
         }
         drop((removing, alone));
+        if held {
+            // They may have gone since.
+            self.store.release(id, self.users)?;
+        }
         self.done.push(Deleted::Deleted(id.to_string()));
         let mut kept = HashSet::new();
+        for held in self.store.records.held()? {
+            kept.extend(chain_ids(&self.store.records.layers(&held)?));
+        }
         for other in self.store.records.rows()? {
             kept.extend(chain_ids(&self.store.records.layers(&other.id)?));
         }

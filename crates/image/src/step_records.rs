@@ -7,7 +7,7 @@
 use crate::{
     Error, Kept,
     records::{New, Row},
-    records::{Records, digest, insert_image, insert_stack, set_name, unsigned},
+    records::{Records, digest, has_owner, insert_image, insert_stack, set_name, unsigned},
     store::nanos,
     {Draft, Step},
 };
@@ -167,18 +167,11 @@ impl Records {
     }
 }
 
-/// Takes away the stacks of those configurations that neither an image nor a
-/// step has any more.
+/// Takes away the stacks of those configurations that nobody has any more.
 fn free(t: &Transaction<'_>, ids: Vec<Digest>) -> rusqlite::Result<Freed> {
     let (mut alone, mut freed) = (Vec::new(), Vec::new());
     for id in ids {
-        let named = t
-            .prepare_cached(
-                "SELECT 1 FROM image_records WHERE id = ?1
-                 UNION SELECT 1 FROM image_steps WHERE id = ?1",
-            )?
-            .exists([id.as_str()])?;
-        if !named {
+        if !has_owner(t, &id)? {
             freed.extend(drop_stack(t, &id)?);
             alone.push(id);
         }

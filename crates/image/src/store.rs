@@ -181,7 +181,8 @@ impl Store {
     }
 
     /// The directories of its layers, lowest first, for
-    /// [`snapshot::Root::mount`].
+    /// [`snapshot::Root::mount`]; also of one that went and left them to its
+    /// containers.
     ///
     /// # Errors
     /// [`Error::Missing`].
@@ -189,7 +190,9 @@ impl Store {
         if let Some(layers) = self.draft_layers(id) {
             return Ok(layers);
         }
-        self.row(id)?;
+        if !self.records.is_held(id)? {
+            self.row(id)?;
+        }
         let layers = self.records.layers(id)?;
         Ok(layers
             .iter()

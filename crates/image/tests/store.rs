@@ -597,7 +597,15 @@ fn an_image_in_use_is_kept_by_dockers_rules() {
             )
         ))
     );
-    assert_eq!(words("app", true, &stopped).expect("forced").len(), 3);
+    // Its layers stay, for as long as there is a container.
+    let gone = words("app", true, &stopped).expect("forced");
+    assert_eq!(gone, [Deleted::Untagged("app:latest".into()), Deleted::Deleted(id.to_string())]);
+    assert!(s.store.inspect(&id).is_err());
+    s.store.release(&id, &stopped).expect("released");
+    assert_eq!(s.store.layers(&id).expect("held").len(), 1);
+    s.store.release(&id, &|_| Vec::new()).expect("released");
+    assert!(s.store.layers(&id).is_err());
+    assert_eq!(s.names("layers"), [""; 0]);
 }
 
 #[test]
