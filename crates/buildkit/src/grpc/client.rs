@@ -73,7 +73,11 @@ impl Channel {
         let mut call = self.open(path, &[]).await?;
         call.outgoing.send_only(question).await?;
         let mut incoming = call.answer.begin().await?;
-        let answer = incoming.only().await?;
+        let Some(answer) = incoming.next().await? else {
+            // Refused after the head of an answer: the trailers say why.
+            incoming.end().await?;
+            return Err(Status::new(Code::Internal, "the call has no answer"));
+        };
         if incoming.next::<A>().await?.is_some() {
             return Err(Status::new(Code::Internal, "two answers to one question"));
         }
