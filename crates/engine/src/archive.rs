@@ -9,7 +9,7 @@ use crate::{
 };
 use policy::mounts::{Point, Source};
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, openat2},
+    fs::{Gid, Mode, OFlags, ResolveFlags, Uid, openat2},
     mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree},
 };
 use snapshot::IdRange;
@@ -234,7 +234,8 @@ impl House {
     }
 }
 
-/// Copies what a root has at `destination` into the empty volume at `path`.
+/// Copies what a root has at `destination` into the empty volume at `path`,
+/// which becomes what the directory is: whose, and for whom.
 pub(crate) fn copy_up(
     root: &OwnedFd,
     ids: IdRange,
@@ -247,8 +248,13 @@ pub(crate) fn copy_up(
         Err(error) if error.kind() == snapshot::Kind::NotFound => return Ok(()),
         Err(error) => return Err(error.into()),
     }
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let volume = rustix::fs::open(path, flags, Mode::empty()).doing("open", path)?;
+    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let whole = format!("/{}", destination.trim_start_matches('/'));
+    let like = openat2(root, whole, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how)
+        .and_then(rustix::fs::fstat)
+        .doing("look at", destination)?;
     let (mut reader, mut writer) = io::pipe().doing("make a pipe for", path)?;
     // What is in it, not the directory itself.
     let source = format!("{}/.", destination.trim_end_matches('/'));
@@ -263,8 +269,13 @@ pub(crate) fn copy_up(
         drop(reader);
         let got = read.join().map_err(|_| Error::records(&"copying into a volume panicked"))?;
         put?;
-        Ok(got?)
-    })
+        Ok::<_, Error>(got?)
+    })?;
+    let (uid, gid) =
+        (Uid::from_raw(ids.inside(like.st_uid)), Gid::from_raw(ids.inside(like.st_gid)));
+    rustix::fs::fchown(&volume, Some(uid), Some(gid)).doing("change the owner of", path)?;
+    let mode = Mode::from_raw_mode(like.st_mode & 0o7777);
+    rustix::fs::fchmod(&volume, mode).doing("change the mode of", path)
 }
 
 impl Engine {
