@@ -70,6 +70,65 @@ fn secrets_are_seen_by_their_step_alone() {
 }
 
 #[test]
+fn a_secret_variable_is_its_programs_alone() {
+    const SECRET: &str = "xyzzy-plugh-9417";
+    let kitchen = Kitchen::new();
+    let file = kitchen.engine.scratch().join("secret");
+    fs::write(&file, SECRET).expect("scratch");
+    let words = format!("id=s,src={}", file.display());
+    // A step that waits is looked at from all sides.
+    let dockerfile = "FROM busybox\nENV TOKEN=image\nRUN --mount=type=secret,id=s,env=TOKEN \
+                      test $TOKEN = xyzzy-plugh-9417 && sleep 7777\n";
+    kitchen.file("Dockerfile", &dockerfile.replace(SECRET, "$(echo xyzzy-plugh)-$((9416 + 1))"));
+    let context = kitchen.context.display().to_string();
+    let all = ["build", "--secret", &words, &context];
+    let mut command = kitchen.engine.command(Cli::Docker, &all);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut client = command.spawn().expect("docker starts");
+    let sleeps = || !kitchen.engine.host().sh("pgrep -f '^sleep 7777$'").stdout.is_empty();
+    until("the step to have compared it", sleeps);
+    let roots = [kitchen.engine.data_root(), kitchen.engine.run_root()];
+    let found = |dir: &PathBuf| {
+        let grep = format!("grep -rlaF -e {SECRET} {}", dir.display());
+        String::from_utf8_lossy(&kitchen.engine.host().sh(&grep).stdout).into_owned()
+    };
+    until("what the monitor was told to go", || roots.iter().all(|dir| found(dir).is_empty()));
+    let step = kitchen.engine.says(&["ps", "-q", "--no-trunc"]);
+    for told in [
+        kitchen.engine.says(&["inspect", &step]),
+        kitchen.engine.says(&["top", &step]),
+        kitchen.engine.logged(),
+    ] {
+        assert!(!told.contains(SECRET), "{told}");
+    }
+    // Of all processes the step's own have it, and nobody else.
+    let holders = kitchen.engine.host().says(&format!(
+        "for p in /proc/[0-9]*; do for f in environ cmdline; do \
+         grep -qaF -e {SECRET} $p/$f 2>/dev/null && cat $p/comm; done; done | sort -u; true"
+    ));
+    client.kill().expect("our child");
+    client.wait().expect("our child");
+    until("the step to be called off", || !sleeps());
+    let own = |name: &str| matches!(name, "sh" | "sleep" | "busybox" | "grep");
+    assert!(holders.lines().all(own) && holders.contains("sleep"), "{holders}");
+    // One that ends leaves nothing of it, and another value is no other key.
+    let dockerfile =
+        "FROM busybox\nRUN --mount=type=secret,id=s,env=TOKEN test -n \"$TOKEN\"; touch /done\n";
+    kitchen.builds(dockerfile, &["-t", "made", "--secret", &words]);
+    fs::write(&file, "other-value").expect("scratch");
+    let again = kitchen.builds(dockerfile, &["-t", "made", "--secret", &words]);
+    assert_eq!(again.matches("CACHED").count(), 1, "{again}");
+    for told in ["history --no-trunc", "image inspect"] {
+        let mut all: Vec<&str> = told.split(' ').collect();
+        all.push("made");
+        let said = kitchen.engine.says(&all);
+        assert!(!said.contains("xyzzy-plugh"), "{told}: {said}");
+    }
+    assert_eq!(roots.iter().map(found).collect::<String>(), "");
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
 fn an_agent_of_the_client_answers_its_step_alone() {
     let kitchen = Kitchen::new();
     let tar = std::env::var("COFFERDAM_DEBIAN").expect("run `cargo xtask test`, which makes it");

@@ -48,6 +48,9 @@ pub(crate) struct Live {
     pub checking: Option<u64>,
     /// Failures in a row, for the back-off of its restart policy.
     pub in_a_row: u32,
+    /// Variables (`NAME=value`) that its program gets and that are written
+    /// down nowhere: secrets of a build's step.
+    pub hidden: Vec<String>,
 }
 
 /// How the end of a container is heard of.

@@ -44,14 +44,20 @@ impl Engine {
     }
 
     /// Makes the container of a build's step, of a state that the build has
-    /// reached; it goes when the engine starts anew.
+    /// reached; it goes when the engine starts anew. Its program gets the
+    /// `hidden` variables, too, which are written down nowhere.
     pub(crate) fn create_step(
         &self,
         image: &Digest,
         config: Config,
         body: CreateBody,
+        hidden: Vec<String>,
     ) -> Result<Created, Error> {
-        self.create_of(None, image, config, body, true)
+        let created = self.create_of(None, image, config, body, true)?;
+        if !hidden.is_empty() {
+            self.0.find(created.id.as_str())?.live().hidden = hidden;
+        }
+        Ok(created)
     }
 
     /// A container of a build's step becomes one like others.

@@ -31,12 +31,14 @@ use crate::{
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use spec::{Sandbox, docker::EndpointSettings, wire::Request};
 use std::{
+    borrow::Cow,
     fs,
     net::IpAddr,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::DirBuilderExt,
     },
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -152,7 +154,8 @@ impl House {
         let pending = self.announce(&container);
         let mount = self.root(&container)?.mount(&self.layers(&container)?)?;
         let sandbox = self.decide_in(cell, &container, mount.as_fd())?;
-        let dir = self.run_dir(cell, &sandbox, &mut undo)?;
+        let hidden = std::mem::take(&mut cell.live().hidden);
+        let dir = self.run_dir(cell, &with_hidden(&sandbox, &hidden), &mut undo)?;
         let mut launching = watch::launch(watch::Launch {
             nursery: &self.nursery,
             dir: &dir,
@@ -181,6 +184,9 @@ impl House {
         self.attach_all(cell, waiting);
         pending.wait().map_err(|e| Error::records(&e))?;
         let running = launching.go()?;
+        if !hidden.is_empty() {
+            write_sandbox(&dir, &sandbox)?;
+        }
         undo.keep();
         Ok(Began { pid: alive.pid, init, running })
     }
@@ -299,9 +305,7 @@ impl House {
         undo.with("remove its run directory", move || {
             fs::remove_dir_all(&taken_back).doing("remove", &taken_back)
         });
-        let text = serde_json::to_vec(sandbox).map_err(|e| Error::records(&e))?;
-        let path = dir.join("sandbox.json");
-        replace(&path, &text).doing("write", &path)?;
+        write_sandbox(&dir, sandbox)?;
         Ok(dir)
     }
 
@@ -366,6 +370,27 @@ pub(crate) fn begins(container: &mut Container, now: crate::Nanos) {
     container.last = crate::Last { started: now, ..crate::Last::default() };
     container.stopped_by_hand = false;
     container.health = health::at_start(&container.config, container.health.take());
+}
+
+/// What the monitor is to apply. In the run root, which is in memory.
+fn write_sandbox(dir: &Path, sandbox: &Sandbox) -> Result<(), Error> {
+    let text = serde_json::to_vec(sandbox).map_err(|e| Error::records(&e))?;
+    let path = dir.join("sandbox.json");
+    replace(&path, &text).doing("write", &path)
+}
+
+/// The same with variables that are told to the monitor alone, until the
+/// program has begun.
+fn with_hidden<'s>(sandbox: &'s Sandbox, hidden: &[String]) -> Cow<'s, Sandbox> {
+    let mut sandbox = Cow::Borrowed(sandbox);
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    for pair in hidden {
+        if let Some(process) = &mut sandbox.to_mut().config.process {
+            process.env.retain(|known| name(known) != name(pair));
+            process.env.push(pair.clone());
+        }
+    }
+    sandbox
 }
 
 /// Whom a container runs as, by the files in its root.

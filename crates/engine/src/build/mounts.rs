@@ -113,6 +113,8 @@ pub(super) struct Live {
     locked: Vec<PathBuf>,
     shared: Vec<PathBuf>,
     agents: Vec<Agent>,
+    /// Secrets that are variables.
+    pub hidden: Vec<String>,
 }
 
 impl<'j> Stage<'j, '_> {
@@ -236,7 +238,7 @@ impl Prepared<'_> {
                 }
                 Found::Secret(held, id) => {
                     live.secret |= held.env.is_some();
-                    secret(stage, config, held, id, target)?
+                    secret(stage, &mut live, held, id, target)?
                 }
                 Found::Ssh(held) => agent(stage, config, &mut live, held, target)?,
             };
@@ -353,7 +355,7 @@ fn cache(
 
 fn secret(
     stage: &Stage<'_, '_>,
-    config: &mut Config,
+    live: &mut Live,
     held: &Held,
     id: &str,
     target: &str,
@@ -370,7 +372,7 @@ fn secret(
         let value = String::from_utf8(bytes.clone()).map_err(|_| {
             BuildError::invalid(format!("secret {id} is no text: it cannot be a variable"))
         })?;
-        config.env.push(format!("{name}={value}"));
+        live.hidden.push(format!("{name}={value}"));
     }
     if target.is_empty() {
         return Ok(None);

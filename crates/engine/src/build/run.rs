@@ -102,18 +102,20 @@ impl Stage<'_, '_> {
             if run.security == Security::Insecure {
                 host.privileged = true;
             }
-            let live = prepared.begin(stage, &mut image, &mut host)?;
-            let layer = stage.in_container(image, host, &words, &live)?;
+            let mut live = prepared.begin(stage, &mut image, &mut host)?;
+            let hidden = std::mem::take(&mut live.hidden);
+            let layer = stage.in_container(image, (host, hidden), &words, &live)?;
             drop(live);
             Ok(layer)
         })
     }
 
-    /// Runs a program on the state so far; what it changed.
+    /// Runs a program on the state so far; what it changed. `hidden` are
+    /// variables that are told to the program alone.
     fn in_container(
         &self,
         config: Config,
-        host: HostConfig,
+        (host, hidden): (HostConfig, Vec<String>),
         words: &[String],
         live: &super::mounts::Live,
     ) -> Result<Option<Layer>, Stopped> {
@@ -126,7 +128,7 @@ impl Stage<'_, '_> {
         // It builds on what `Making` has announced under this name.
         let draft = self.job.making.draft(self.draft.config.clone(), self.draft.layers.clone())?;
         let config = Config { image: draft.id.to_string(), ..config };
-        let created = engine.create_step(&draft.id, config, body)?;
+        let created = engine.create_step(&draft.id, config, body, hidden)?;
         let id = created.id;
         self.job.client.said(BuildSaid::Running { stage, step, container: id.clone() });
         let gone = |stage_said: bool| -> Result<(), Error> {
