@@ -11,6 +11,7 @@ use super::{
 use crate::{Error, error::Doing};
 use build::{Counts, Target, clean, config::absolute};
 use dockerfile::{Command, Held, Mount, MountKind, Sharing};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use spec::docker::{BindOptions, Config, HostConfig, TmpfsOptions};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -279,8 +280,8 @@ fn bind_mount(path: &Path, target: &str, read_only: bool) -> spec::docker::Mount
     }
 }
 
-/// The path of what is to be seen: itself in the context, a copy of what is
-/// written to or stands in no directory of ours.
+/// The path of what is to be seen: itself in the context or in a layer, a
+/// copy of what is written to or lies in several layers.
 fn bind_source(
     stage: &Stage<'_, '_>,
     from: &Origin<'_>,
@@ -289,9 +290,19 @@ fn bind_source(
 ) -> Result<PathBuf, Stopped> {
     let tree = from.tree();
     let found = tree.find(source)?;
-    if !writable && !matches!(from, Origin::Draft(..)) {
-        let path = format!("/proc/self/fd/{}", found.as_fd().as_raw_fd());
-        return Ok(fs::read_link(&path).doing("read the link", &path)?);
+    let itself = match from {
+        _ if writable => None,
+        Origin::Draft(draft, tree) => {
+            let real = stubs::real_path(tree, source);
+            real.and_then(|path| in_one_layer(&stage.job.making.dirs(draft), &path))
+        }
+        Origin::Context(_) | Origin::Named(_) => {
+            let path = format!("/proc/self/fd/{}", found.as_fd().as_raw_fd());
+            Some(fs::read_link(&path).doing("read the link", &path)?)
+        }
+    };
+    if let Some(path) = itself {
+        return Ok(path);
     }
     let place = stage.job.room.place()?;
     let parent = place.parent().unwrap_or(&place);
@@ -299,6 +310,30 @@ fn bind_source(
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     Target::new(to.root()).take(&found, &name)?;
     Ok(place)
+}
+
+/// Where a path lies that one layer alone shows all of; `path` is real, and
+/// is there when the layers lie on one another.
+fn in_one_layer(layers: &[PathBuf], path: &str) -> Option<PathBuf> {
+    let kind = |layer: &PathBuf| {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let root = rustix::fs::open(layer, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
+        let path = if path.is_empty() { "." } else { path };
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let found = rustix::fs::openat2(root, path, flags, Mode::empty(), how).ok()?;
+        let stat = rustix::fs::fstat(found).ok()?;
+        Some(FileType::from_raw_mode(stat.st_mode))
+    };
+    // What is above the first one that has it says nothing of it.
+    let mut having = layers.iter().rev().filter_map(|layer| Some((layer, kind(layer)?)));
+    let (top, found) = having.next()?;
+    // A directory shows what lower layers have of it, too.
+    let whole = match found {
+        FileType::RegularFile => true,
+        FileType::Directory => having.next().is_none(),
+        _ => false,
+    };
+    whole.then(|| top.join(path))
 }
 
 fn cache(

@@ -45,7 +45,7 @@ pub(super) fn missing(tree: &Tree, target: &str) -> Option<Stub> {
 }
 
 /// Where a path of a tree really is, links followed inside it.
-fn real_path(tree: &Tree, path: &str) -> Option<String> {
+pub(super) fn real_path(tree: &Tree, path: &str) -> Option<String> {
     let found = tree.find(path).ok()?;
     let name = |fd: i32| fs::read_link(format!("/proc/self/fd/{fd}")).ok();
     let root = name(tree.root().as_raw_fd())?;
