@@ -22,7 +22,8 @@ use rustix::{
 };
 use std::{
     collections::HashMap,
-    io,
+    fs::File,
+    io::{self, Read as _, Write as _},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -30,6 +31,9 @@ use std::{
 const LINKS: usize = 40;
 /// Files with several names whose first is kept open.
 const OPEN_LINKS: usize = 512;
+
+/// Bytes that are read at a time.
+const PIECE: usize = 64 << 10;
 
 /// A root file system that is written to.
 pub struct Target<'a> {
@@ -61,7 +65,7 @@ impl<'a> Target<'a> {
     /// said.
     pub fn copy(&self, found: &Found, path: &str, manner: &Manner<'_>) -> Result<(), Error> {
         let into = path.ends_with('/') || path.is_empty();
-        let mut copying = Copying { manner, links: HashMap::new() };
+        let mut copying = Copying { manner, links: HashMap::new(), buffer: Vec::new() };
         if found.is_dir() {
             return self.copy_dir(found, path, &mut copying);
         }
@@ -123,7 +127,7 @@ impl<'a> Target<'a> {
         let (parents, name) = keep.rsplit_once('/').unwrap_or(("", keep));
         let before = found.path.strip_suffix(keep).unwrap_or_default();
         let mut dir = self.dir(path, manner.owner)?;
-        let mut copying = Copying { manner, links: HashMap::new() };
+        let mut copying = Copying { manner, links: HashMap::new(), buffer: Vec::new() };
         let mut source = before.to_owned();
         for part in parents.split('/').filter(|part| !part.is_empty()) {
             source = format!("{source}/{part}");
@@ -242,6 +246,7 @@ struct Copying<'m, 'a> {
     manner: &'m Manner<'a>,
     /// First name of files with several.
     links: HashMap<(u64, u64), OwnedFd>,
+    buffer: Vec<u8>,
 }
 
 impl Copying<'_, '_> {
@@ -292,7 +297,7 @@ impl Copying<'_, '_> {
             FileType::RegularFile => {
                 let mut source = from.open().doing("open", path)?;
                 let mut file = name.create(dir).doing("make", path)?;
-                io::copy(&mut source, &mut file).doing("copy", path)?;
+                self.content(&mut source, &mut file).doing("copy", path)?;
                 self.attributes(from, &file, path)?;
             }
             FileType::Symlink => {
@@ -313,6 +318,17 @@ impl Copying<'_, '_> {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let first = fs::openat(dir, name.text(), flags, Mode::empty()).doing("open", path)?;
             self.links.insert(key, first);
+        }
+        Ok(())
+    }
+
+    /// A file's bytes: most are few.
+    fn content(&mut self, from: &mut File, to: &mut File) -> io::Result<()> {
+        self.buffer.resize(PIECE, 0);
+        let len = from.read(&mut self.buffer)?;
+        to.write_all(&self.buffer[..len])?;
+        if len == PIECE {
+            io::copy(from, to)?;
         }
         Ok(())
     }

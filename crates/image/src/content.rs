@@ -257,6 +257,32 @@ impl Content {
         self.take_by(lease, |writer, hash, size| pack(&mut Hashing { writer, hash, size }))
     }
 
+    /// Takes in a layer from where it was written, under `lease`; none if it
+    /// is to be packed.
+    pub fn take_over(
+        &self,
+        lease: &mut Lease<'_>,
+        root: &snapshot::Root,
+    ) -> Result<Option<Taken>, Error> {
+        let dir = self.data.join("layers").join(self.new_name());
+        let rubbish = Rubbish(&dir);
+        let beside = dir.with_extension("recipe");
+        let rubbish_beside = Rubbish(&beside);
+        let mut recipe = recipe_at(&beside)?;
+        let mut hash = Sha256::new();
+        let mut tar = 0;
+        let mut out = Counting { hash: &mut hash, size: &mut tar };
+        let adopted = root
+            .adopt(&dir, &mut out, &mut recipe)
+            .map_err(|source| Error::Snapshot { doing: "take over a step's changes", source })?;
+        let Some(unpacked) = adopted else { return Ok(None) };
+        finish_recipe(recipe, &beside, &dir)?;
+        std::mem::forget(rubbish_beside);
+        let diff_id = Digest::from_sha256(hash.finalize().into());
+        let figures = Figures { size: unpacked.bytes, tar, entries: unpacked.entries };
+        self.settle_in(rubbish, diff_id, figures, lease).map(Some)
+    }
+
     /// One thread produces and hashes, another unpacks.
     fn take_by(
         &self,
@@ -284,6 +310,18 @@ impl Content {
         })?;
         let diff_id = Digest::from_sha256(hash.finalize().into());
         let figures = Figures { size: unpacked.bytes, tar, entries: unpacked.entries };
+        self.settle_in(rubbish, diff_id, figures, lease)
+    }
+
+    /// Gives a layer that is complete its name.
+    fn settle_in(
+        &self,
+        new: Rubbish<'_>,
+        diff_id: Digest,
+        figures: Figures,
+        lease: &mut Lease<'_>,
+    ) -> Result<Taken, Error> {
+        let dir = new.0;
         point(Point::LayerUnpacked);
         let text = crate::archive::json(&figures);
         let path = dir.join(FIGURES);
@@ -291,9 +329,9 @@ impl Content {
         point(Point::LayerWritten);
         // Another may have taken in the same meanwhile: then that one stays.
         let place = self.layer(&diff_id);
-        match fs::rename(&dir, &place) {
+        match fs::rename(dir, &place) {
             Ok(()) => {
-                std::mem::forget(rubbish);
+                std::mem::forget(new);
                 point(Point::LayerPlaced);
             }
             Err(e)
@@ -495,19 +533,29 @@ fn unpack(mut reader: PipeReader, dir: &Path) -> Result<snapshot::Unpacked, Erro
     // Beside the layer until that has a directory.
     let path = dir.with_extension("recipe");
     let rubbish = Rubbish(&path);
-    let file = File::create(&path).doing("make", &path)?;
-    let mut recipe = zstd::stream::write::Encoder::new(BufWriter::new(file), RECIPE_LEVEL)
-        .doing("write", &path)?;
+    let mut recipe = recipe_at(&path)?;
     let unpacked = snapshot::unpack(&mut reader, dir, snapshot::Limits::default(), &mut recipe);
     let unpacked = unpacked.map_err(|e| match e {
         snapshot::Error::Input(e) => Error::Input(e),
         e => doing(e),
     })?;
-    recipe.finish().and_then(|mut file| file.flush()).doing("write", &path)?;
-    let place = dir.join(RECIPE);
-    fs::rename(&path, &place).doing("rename into place", place)?;
+    finish_recipe(recipe, &path, dir)?;
     std::mem::forget(rubbish);
     Ok(unpacked)
+}
+
+type RecipeWriter = zstd::stream::write::Encoder<'static, BufWriter<File>>;
+
+fn recipe_at(path: &Path) -> Result<RecipeWriter, Error> {
+    let file = File::create(path).doing("make", path)?;
+    zstd::stream::write::Encoder::new(BufWriter::new(file), RECIPE_LEVEL).doing("write", path)
+}
+
+/// Puts a recipe that is complete beside its layer's files.
+fn finish_recipe(recipe: RecipeWriter, path: &Path, dir: &Path) -> Result<(), Error> {
+    recipe.finish().and_then(|mut file| file.flush()).doing("write", path)?;
+    let place = dir.join(RECIPE);
+    fs::rename(path, &place).doing("rename into place", place)
 }
 
 /// Removed when dropped; what cannot be is left to the next sweep.
@@ -516,6 +564,24 @@ struct Rubbish<'a>(&'a Path);
 impl Drop for Rubbish<'_> {
     fn drop(&mut self) {
         let _ = snapshot::remove(self.0);
+    }
+}
+
+/// Hashed and counted, and kept nowhere.
+struct Counting<'a> {
+    hash: &'a mut Sha256,
+    size: &'a mut u64,
+}
+
+impl Write for Counting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hash.update(bytes);
+        *self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

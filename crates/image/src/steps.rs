@@ -11,7 +11,7 @@
 use crate::{
     Error, Store,
     archive::json,
-    content::{Figures, Lease},
+    content::{Figures, Lease, Taken},
     store::now,
 };
 use spec::{Digest, Reference, image::ImageConfig};
@@ -201,10 +201,28 @@ impl<'a> Making<'a> {
             })
         });
         self.lease().absorb(lease);
-        let taken = taken?;
+        Ok(self.layer(taken?))
+    }
+
+    /// The same of a root that is of no further use: where its files can
+    /// become the layer as they are, they do.
+    ///
+    /// # Errors
+    /// What the host said.
+    pub fn take_over(&self, root: &snapshot::Root) -> Result<Option<Layer>, Error> {
+        let mut lease = self.store.content.lease();
+        let taken = self.store.content.take_over(&mut lease, root);
+        self.lease().absorb(lease);
+        match taken? {
+            Some(taken) => Ok(self.layer(taken)),
+            None => self.pack(root),
+        }
+    }
+
+    fn layer(&self, taken: Taken) -> Option<Layer> {
         self.fresh.store(true, std::sync::atomic::Ordering::Relaxed);
         let empty = taken.figures.entries == 0;
-        Ok((!empty).then_some(Layer { diff_id: taken.diff_id, figures: taken.figures }))
+        (!empty).then_some(Layer { diff_id: taken.diff_id, figures: taken.figures })
     }
 
     /// A state that a stage has reached: its layers' digests are put into

@@ -20,8 +20,10 @@
 //!
 //! Lower layers reach the container's range of ids through idmapped mounts;
 //! the upper directory is born in that range and is shifted back whenever it
-//! is packed. Nothing is ever attached to the host's tree of mounts.
+//! is packed. One of the host's own ids (a build's `COPY`) can become a layer
+//! as it lies there: [`Root::adopt`]. Nothing is ever attached to the host's tree of mounts.
 
+mod adopt;
 mod changes;
 mod entry;
 mod error;

@@ -4,8 +4,11 @@
 //! The tree may be a running container's. Every name is opened without
 //! following links and looked at again after; what vanishes or changes its
 //! kind meanwhile is left out, and a file that shrinks is filled with zeros.
+//!
+//! A tree that is to stay where it is gets a recipe along with its archive,
+//! as if that had been unpacked: `adopt`.
 
-use crate::{Error, IdRange, entry::Attributes, error::Doing, tree, xattrs};
+use crate::{Error, IdRange, entry::Attributes, error::Doing, recipe::Recipe, tree, xattrs};
 use rustix::{
     fs::{self, FileType, Mode, OFlags, SeekFrom, Stat},
     io::Errno,
@@ -31,6 +34,9 @@ const EXTENTS: usize = 4096;
 /// `XATTR_SIZE_MAX` and `XATTR_LIST_MAX`.
 const ATTRIBUTE: usize = 64 << 10;
 
+/// What the name of a whiteout begins with.
+const WHITEOUT: &[u8] = b".wh.";
+
 /// For whom the archive is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -48,6 +54,30 @@ pub(crate) struct Packer<'a> {
     /// Where files with several names were written first.
     links: HashMap<(u64, u64), Vec<u8>>,
     buffer: Vec<u8>,
+    recipe: Recipe<'a>,
+    pub(crate) packed: Packed,
+}
+
+/// What went by, as far as somebody asked for a recipe.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    /// Headers, extensions counted, as a reader of the archive counts them.
+    pub entries: u64,
+    /// Bytes of files, holes counted.
+    pub bytes: u64,
+    /// What is in the tree and not in the archive.
+    pub more: Vec<More>,
+    /// A name that means something else in an archive.
+    pub ambiguous: bool,
+}
+
+/// Something that an archive of a tree leaves out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum More {
+    /// A socket, by its path.
+    Socket(Vec<u8>),
+    /// An extended attribute: of which path, and its name.
+    Attribute(Vec<u8>, Vec<u8>),
 }
 
 /// A directory whose names are being written.
@@ -59,13 +89,41 @@ struct Level {
 
 impl<'a> Packer<'a> {
     pub fn new(out: &'a mut dyn Write, ids: IdRange, style: Style) -> Self {
-        Self { out, ids, style, links: HashMap::new(), buffer: vec![0; 256 << 10] }
+        Self {
+            out,
+            ids,
+            style,
+            links: HashMap::new(),
+            buffer: vec![0; 256 << 10],
+            recipe: Recipe::none(),
+            packed: Packed::default(),
+        }
+    }
+
+    /// The same, with a recipe.
+    pub fn with_recipe(self, recipe: Recipe<'a>) -> Self {
+        Self { recipe, ..self }
     }
 
     /// Two blocks of zeros.
-    pub fn finish(self) -> Result<(), Error> {
-        self.out.write_all(&[0; 2 * BLOCK]).map_err(Error::Output)?;
-        self.out.flush().map_err(Error::Output)
+    pub fn finish(mut self) -> Result<Packed, Error> {
+        self.write(&[0; 2 * BLOCK])?;
+        self.out.flush().map_err(Error::Output)?;
+        self.recipe.finish()?;
+        Ok(self.packed)
+    }
+
+    /// Notes what the archive leaves out, for who asks for a recipe alone.
+    fn leave(&mut self, more: impl FnOnce() -> More) {
+        if self.recipe.is_wanted() {
+            self.packed.more.push(more());
+        }
+    }
+
+    /// Writes what is no file's content.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.out.write_all(bytes).map_err(Error::Output)?;
+        self.recipe.raw(bytes)
     }
 
     /// A directory and all below it, as `name`.
@@ -89,6 +147,7 @@ impl<'a> Packer<'a> {
                 continue;
             };
             let path = [&level.prefix[..], name.to_bytes()].concat();
+            self.packed.ambiguous |= name.to_bytes().starts_with(WHITEOUT);
             let stat = match tree::stat_at(level.dir.as_fd(), name.to_bytes()) {
                 Ok(stat) => stat,
                 Err(Errno::NOENT) => continue,
@@ -150,7 +209,10 @@ impl<'a> Packer<'a> {
             }
             FileType::Fifo => member.kind = EntryType::Fifo,
             // A socket means nothing without the process behind it.
-            _ => return Ok(()),
+            _ => {
+                self.leave(|| More::Socket(path.to_vec()));
+                return Ok(());
+            }
         }
         let by_number = tree::by_number(dir, name);
         member.xattrs = self.attributes(
@@ -167,14 +229,14 @@ impl<'a> Packer<'a> {
         member.xattrs = self.attributes_of(dir, path)?;
         self.header(&member)?;
         if self.style == Style::Layer && tree::is_opaque(dir) {
-            self.mark(&[path, b".wh..wh..opq"].concat())?;
+            self.mark(&[path, WHITEOUT, b".wh..opq"].concat())?;
         }
         Ok(())
     }
 
     fn whiteout(&mut self, path: &[u8], name: &[u8]) -> Result<(), Error> {
         let parent = &path[..path.len() - name.len()];
-        self.mark(&[parent, b".wh.", name].concat())
+        self.mark(&[parent, WHITEOUT, name].concat())
     }
 
     /// An empty file that only its name makes something of.
@@ -195,6 +257,7 @@ impl<'a> Packer<'a> {
             return Ok(());
         }
         let size = stat.st_size.unsigned_abs();
+        self.packed.bytes = self.packed.bytes.saturating_add(size);
         let mut member = Member::new(path, &stat, self.ids);
         member.xattrs = self.attributes_of(&file, path)?;
         member.size = size;
@@ -211,7 +274,7 @@ impl<'a> Packer<'a> {
         member.size = map.len() as u64 + stored;
         member.holes = Some(size);
         self.header(&member)?;
-        self.out.write_all(&map).map_err(Error::Output)?;
+        self.write(&map)?;
         for (at, len) in &extents {
             self.content(&file, *at, *len, path)?;
         }
@@ -225,16 +288,23 @@ impl<'a> Packer<'a> {
         mut len: u64,
         path: &[u8],
     ) -> Result<(), Error> {
+        let begin = at;
         while len > 0 {
             let want = usize::try_from(len).unwrap_or(usize::MAX).min(self.buffer.len());
-            let mut got = file.read_at(&mut self.buffer[..want], at).doing("read", text(path))?;
+            let got = file.read_at(&mut self.buffer[..want], at).doing("read", text(path))?;
             if got == 0 {
-                self.buffer[..want].fill(0);
-                got = want;
+                break;
             }
             self.out.write_all(&self.buffer[..got]).map_err(Error::Output)?;
             at += got as u64;
             len -= got as u64;
+        }
+        self.recipe.file(path, begin, at - begin)?;
+        while len > 0 {
+            let zeros = [0; BLOCK];
+            let want = usize::try_from(len).unwrap_or(usize::MAX).min(BLOCK);
+            self.write(&zeros[..want])?;
+            len -= want as u64;
         }
         Ok(())
     }
@@ -243,10 +313,10 @@ impl<'a> Packer<'a> {
         let padding = size.next_multiple_of(BLOCK as u64) - size;
         let zeros = [0; BLOCK];
         let padding = usize::try_from(padding).expect("below a block");
-        self.out.write_all(&zeros[..padding]).map_err(Error::Output)
+        self.write(&zeros[..padding])
     }
 
-    fn attributes_of(&self, file: impl AsFd, path: &[u8]) -> Result<Attributes, Error> {
+    fn attributes_of(&mut self, file: impl AsFd, path: &[u8]) -> Result<Attributes, Error> {
         self.attributes(
             path,
             |list| fs::flistxattr(&file, list),
@@ -255,7 +325,7 @@ impl<'a> Packer<'a> {
     }
 
     fn attributes(
-        &self,
+        &mut self,
         path: &[u8],
         list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
         get: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>,
@@ -275,8 +345,16 @@ impl<'a> Packer<'a> {
             Err(e) => return Err(e).doing("list the attributes of", text(path)),
         };
         for name in names.split(|b| *b == 0).filter(|name| !name.is_empty()) {
-            if xattrs::fate(name) != xattrs::Fate::Set {
-                continue;
+            match xattrs::fate(name) {
+                xattrs::Fate::Set => {}
+                // Labels are the host's, here as there.
+                xattrs::Fate::Dropped => continue,
+                xattrs::Fate::Refused => {
+                    if name != tree::OPAQUE.as_bytes() {
+                        self.leave(|| More::Attribute(path.to_vec(), name.to_vec()));
+                    }
+                    continue;
+                }
             }
             let mut value = vec![0; ATTRIBUTE];
             match get(name, &mut value) {
@@ -303,11 +381,13 @@ impl<'a> Packer<'a> {
             header.set_uid(0);
             header.set_gid(0);
             header.set_cksum();
-            self.out.write_all(header.as_bytes()).map_err(Error::Output)?;
-            self.out.write_all(&records).map_err(Error::Output)?;
+            self.packed.entries += 1;
+            self.write(header.as_bytes())?;
+            self.write(&records)?;
             self.pad(records.len() as u64)?;
         }
-        self.out.write_all(member.header().as_bytes()).map_err(Error::Output)
+        self.packed.entries += 1;
+        self.write(member.header().as_bytes())
     }
 }
 

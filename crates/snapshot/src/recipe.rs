@@ -43,6 +43,10 @@ impl<'a> Recipe<'a> {
         Self { out: None, pending: Vec::new() }
     }
 
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.out.is_some()
+    }
+
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if self.out.is_none() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! The writable root of one container.
 
 use crate::{
-    Error, IdRange,
+    Error, IdRange, Unpacked, adopt,
     changes::{self, Change},
     error::Doing,
     overlay::{self, Stack, UPPER, WORK},
@@ -118,7 +118,32 @@ impl Root {
     pub fn pack(&self, out: &mut dyn Write) -> Result<(), Error> {
         let mut packer = Packer::new(out, self.ids, Style::Layer);
         packer.contents(self.upper()?)?;
-        packer.finish()
+        packer.finish().map(drop)
+    }
+
+    /// Makes what was written here the layer of the directory `dir`, which is
+    /// made: what [`unpack`](crate::unpack) of [`pack`](Self::pack) would have
+    /// come to, without a second copy of every file. Writes the layer's tar,
+    /// and its recipe. The root must not be mounted any more, and is of no
+    /// further use.
+    ///
+    /// None, and the root is as it was, where the files alone would not say
+    /// the same as the tar, or where they have a container's ids: it is to be
+    /// packed and unpacked.
+    ///
+    /// # Errors
+    /// What the host or a receiver said.
+    pub fn adopt(
+        &self,
+        dir: &Path,
+        out: &mut dyn Write,
+        recipe: &mut dyn Write,
+    ) -> Result<Option<Unpacked>, Error> {
+        if self.ids.is_host() {
+            adopt::adopt(&self.dir.join(UPPER), dir, out, recipe)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Bytes of the files that the container wrote.

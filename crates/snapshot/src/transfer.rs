@@ -118,7 +118,7 @@ pub fn get(
     } else {
         packer.leaf(found.dir.as_fd(), &found.last, &found.stat, found.name.as_bytes())?;
     }
-    packer.finish()
+    packer.finish().map(drop)
 }
 
 /// Unpacks a plain tar into the directory `path`.
@@ -154,7 +154,7 @@ pub fn export(root: BorrowedFd<'_>, ids: IdRange, out: &mut dyn Write) -> Result
     let dir = tree::open_dir_at(root, b".").doing("open", "the root")?;
     let mut packer = Packer::new(out, ids, Style::Files);
     packer.contents(dir)?;
-    packer.finish()
+    packer.finish().map(drop)
 }
 
 /// Resolves all but the last part of a path, inside the root.

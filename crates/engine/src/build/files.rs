@@ -301,7 +301,7 @@ impl Stage<'_, '_> {
             let mount = root.mount(&dirs)?;
             change(mount.as_fd())?;
             drop(mount);
-            Ok::<_, Stopped>(self.job.making.pack(&root)?)
+            Ok::<_, Stopped>(self.job.making.take_over(&root)?)
         })();
         let removed = snapshot::Root::remove(room, id.as_str());
         let changed = changed?;
