@@ -10,8 +10,7 @@ use crate::query::Query;
 use crate::when;
 use base64::Engine as _;
 use engine::{
-    BuildClient, BuildError, BuildManner, BuildRoom, BuildWish, CacheEntry, CacheSpace, Cancel,
-    Credentials,
+    BuildClient, BuildError, BuildManner, BuildRoom, BuildWish, CacheEntry, Cancel, Credentials,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use spec::docker::{HostConfig, Ulimit};
@@ -285,14 +284,17 @@ pub fn prune(call: &Call) -> Outcome {
     }
     let query = &call.query;
     let filters = Filters::parse(query.text("filters"), FILTERS)?;
-    let number = |name| query.number::<u64>(name);
-    let space = CacheSpace {
-        // The older name of the same.
-        reserved: number("reserved-space")?.or(number("keep-storage")?).unwrap_or(0),
-        most: number("max-used-space")?.unwrap_or(0),
-        free: number("min-free-space")?.unwrap_or(0),
+    let reserved = match query.number::<u64>("reserved-space")? {
+        None => query.number("keep-storage")?,
+        reserved => reserved,
     };
-    let pruned = call.engine.prune_build_cache(&filters.for_engine(), query.flag("all"), space)?;
+    let keep = engine::CacheKeep {
+        reserved: reserved.unwrap_or(0),
+        most: query.number("max-used-space")?.unwrap_or(0),
+        free: query.number("min-free-space")?.unwrap_or(0),
+    };
+    let chosen = engine::choose_cache(filters.for_engine())?;
+    let pruned = call.engine.prune_build_cache(&chosen, query.flag("all"), keep)?;
     Ok(Answer::json(&Pruned {
         caches_deleted: (!pruned.removed.is_empty()).then_some(pruned.removed),
         space_reclaimed: pruned.reclaimed,

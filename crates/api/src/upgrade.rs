@@ -70,16 +70,13 @@ pub fn grpc(call: &Call) -> Outcome {
 pub fn session(call: &Call) -> Outcome {
     wants_h2c(call)?;
     let desk = call.buildkit.clone();
-    let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    let id = call.headers.get("x-docker-expose-session-uuid").map(text).unwrap_or_default();
-    if id.is_empty() {
+    let client = buildkit::Introduction::of(&call.headers);
+    if client.id.is_empty() {
         return Err(Error::bad("the session has no X-Docker-Expose-Session-Uuid"));
     }
-    let methods = call.headers.get_all("x-docker-expose-session-grpc-method");
-    let methods: Vec<String> = methods.iter().map(text).collect();
     Upgrade::to(move |stream, early| async move {
         // A client that dies says nothing; its socket does.
         let Ok(departure) = Departure::of(&stream) else { return };
-        desk.serve_session(stream, early, (id, methods), departure.wait()).await;
+        desk.serve_session(stream, early, client, departure.wait()).await;
     })
 }

@@ -107,7 +107,7 @@ impl<'a> Target<'a> {
     /// As [`Target::copy`].
     pub fn take(&self, found: &Found, name: &str) -> Result<(), Error> {
         let manner = Manner::default();
-        let mut copying = Copying { manner: &manner, links: HashMap::new() };
+        let mut copying = Copying { manner: &manner, links: HashMap::new(), buffer: Vec::new() };
         copying.node(&found.node, "", self.root, Name::new(name.as_bytes())?)
     }
 

@@ -23,5 +23,5 @@ pub use key::{hex, key};
 pub use plan::{Base, Planned, plan, stage_named};
 pub use scope::{Globals, Scope, unused};
 pub use sum::Counts;
-pub use tree::{Found, Tree, clean, climbs};
+pub use tree::{Found, Known, Tree, clean, climbs};
 pub use wildcard::{BadPattern, Wildcard};

@@ -96,9 +96,8 @@ impl Summing<'_> {
             stat.st_ctime_nsec,
             stat.st_size.cast_unsigned(),
         );
-        let known = || self.tree.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(sum) = known().get(&key) {
-            return Ok(*sum);
+        if let Some(sum) = self.tree.known.get(&key) {
+            return Ok(sum);
         }
         let mut file = node.open().doing("open", path)?;
         self.buffer.resize(PIECE, 0);
@@ -110,7 +109,7 @@ impl Summing<'_> {
             }
         }
         let sum: [u8; 32] = hash.finalize().into();
-        self.tree.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key, sum);
+        self.tree.known.note(key, sum);
         Ok(sum)
     }
 }

@@ -15,7 +15,7 @@ use std::{
     collections::HashMap,
     fs::File,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    sync::Mutex,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Most names that a wildcard is looked for in, and deepest directory.
@@ -24,11 +24,36 @@ const DEEPEST: usize = 200;
 /// A file as it was seen: device, inode, time of change, size.
 pub(crate) type Seen = (u64, u64, i64, u64, u64);
 
+/// Digests of files that were read, for as long as the files stay the same.
+#[derive(Debug, Default)]
+pub struct Known(Mutex<HashMap<Seen, [u8; 32]>>);
+
+/// Most files whose digests are kept.
+const MOST: usize = 1 << 18;
+
+impl Known {
+    fn all(&self) -> MutexGuard<'_, HashMap<Seen, [u8; 32]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self, file: &Seen) -> Option<[u8; 32]> {
+        self.all().get(file).copied()
+    }
+
+    pub(crate) fn note(&self, file: Seen, sum: [u8; 32]) {
+        let mut all = self.all();
+        if all.len() >= MOST {
+            // Mostly files that have gone.
+            all.clear();
+        }
+        all.insert(file, sum);
+    }
+}
+
 /// A tree that is copied from.
 pub struct Tree {
     root: OwnedFd,
-    /// Digests of files that were read.
-    pub(crate) known: Mutex<HashMap<Seen, [u8; 32]>>,
+    pub(crate) known: Arc<Known>,
 }
 
 /// Something in a tree: an `O_PATH` descriptor, and what it is.
@@ -180,7 +205,12 @@ fn travels(name: &[u8]) -> bool {
 impl Tree {
     /// A tree below a directory.
     pub fn new(root: OwnedFd) -> Self {
-        Self { root, known: Mutex::default() }
+        Self::knowing(root, Arc::default())
+    }
+
+    /// The same, some of whose files were read before.
+    pub fn knowing(root: OwnedFd, known: Arc<Known>) -> Self {
+        Self { root, known }
     }
 
     /// Its top.

@@ -141,8 +141,16 @@ pub async fn build(
     }
     let options = Options::read(asked, attrs)?;
     let session = desk.sessions.get(&asked.session).await?;
-    let gathered =
-        context::gather(desk, &session, (&build.journal, &build.cancel), &options).await?;
+    // Dropped with its call, the build is called off.
+    let call_off = CallOff(Some(Arc::clone(build)));
+    let told = (&build.journal, &build.cancel);
+    let gathered = match context::gather(desk, &session, told, &options).await {
+        Ok(gathered) => gathered,
+        Err(status) => {
+            call_off.not_needed();
+            return Err(status);
+        }
+    };
     let (engine, cancel) = (desk.engine.clone(), build.cancel.clone());
     let client = Client::new(session, Arc::clone(&build.journal), cancel.clone(), &gathered);
     let source = gathered.source();
@@ -151,8 +159,6 @@ pub async fn build(
         // The rooms go when the build has ended.
         engine.build(&gathered.wish, &gathered.room, &client, &cancel)
     });
-    // Dropped with its call, the build is called off.
-    let call_off = CallOff(Some(Arc::clone(build)));
     let built = built.await;
     call_off.not_needed();
     let fault = |_| Status::new(Code::Internal, "the build met a fault in the engine: see its log");

@@ -113,8 +113,11 @@ pub async fn gather(
     options: &Options,
 ) -> Result<Gathered, Status> {
     let mut wish = options.wish.clone();
-    let room = room(&desk.engine).await?;
     let gatherer = Gatherer { desk, session, journal, cancel, options };
+    let room = match options.remote {
+        None => gatherer.room_of(&options.context_key).await?,
+        Some(_) => room(&desk.engine).await?,
+    };
     let remote = gatherer.remote(room).await?;
     let (room, text, ignored) = gatherer.definition(remote).await?;
     wish.dockerfile = text;
@@ -159,6 +162,23 @@ struct Gatherer<'a> {
 }
 
 impl Gatherer<'_> {
+    /// The session of one of the client's directories.
+    async fn session_of(&self, key: &str) -> Result<Session, Status> {
+        match self.options.sessions.get(key) {
+            Some(id) => self.desk.sessions.get(id).await,
+            None => Ok(self.session.clone()),
+        }
+    }
+
+    /// A room that holds what the client sent of the directory last time, if
+    /// it tells which one it is.
+    async fn room_of(&self, key: &str) -> Result<BuildRoom, Status> {
+        let session = self.session_of(key).await?;
+        let Some(shared) = &session.shared else { return room(&self.desk.engine).await };
+        let (engine, key) = (self.desk.engine.clone(), format!("{shared} {key}"));
+        blocking(move || engine.build_room_of(&key)).await
+    }
+
     /// A context that is not the client's directory.
     async fn remote(&self, room: BuildRoom) -> Result<Remote, Status> {
         let Some(remote) = self.options.remote.clone() else {
@@ -321,7 +341,10 @@ impl Gatherer<'_> {
                 continue;
             }
             let vertex = |part: usize| format!("sha256:{:063x}{part}", at + 0x1000);
-            let mut place = room(&self.desk.engine).await?;
+            let mut place = match value.strip_prefix("local:") {
+                Some(key) => self.room_of(key).await?,
+                None => room(&self.desk.engine).await?,
+            };
             if let Some(key) = value.strip_prefix("local:") {
                 let ignore = format!("[context {name}] load .dockerignore");
                 let exclude = self.ignore_file(key, &ignore, &vertex(0)).await?;
@@ -358,10 +381,7 @@ impl Gatherer<'_> {
         into: &BuildRoom,
         (what, vertex): (&str, &str),
     ) -> Result<(), Status> {
-        let session = match self.options.sessions.get(asked.key) {
-            Some(id) => &self.desk.sessions.get(id).await?,
-            None => self.session,
-        };
+        let session = self.session_of(asked.key).await?;
         if !session.answers(SYNC) {
             return Err(Status::new(Code::Unknown, "no local sources enabled"));
         }

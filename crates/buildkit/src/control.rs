@@ -3,6 +3,7 @@
 use crate::bridge;
 use crate::desk::Desk;
 use crate::export;
+use crate::filter::Filter;
 use crate::grpc::server::{Call, end};
 use crate::grpc::{Code, Status};
 use crate::proto::{
@@ -10,9 +11,11 @@ use crate::proto::{
     PruneRequest, SolveRequest, SolveResponse, StatusRequest, StatusResponse, Timestamp,
     UsageRecord, Version, WorkerRecord,
 };
-use engine::{CacheEntry, CacheSpace, Filters};
+use crate::session::Introduction;
+use engine::{CacheEntry, CacheKeep};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Bytes of a session on their way.
@@ -51,13 +54,11 @@ pub async fn answer(desk: Arc<Desk>, mut call: Call, method: &str) -> Result<(),
 
 /// A session inside a call: the bytes of its connection, message by message.
 async fn session(desk: &Desk, mut call: Call) {
-    let Some(id) = call.header("x-docker-expose-session-uuid").map(ToOwned::to_owned) else {
+    let client = Introduction::of(&call.headers);
+    if client.id.is_empty() {
         let words = "the session has no X-Docker-Expose-Session-Uuid";
         return refuse(&mut call, &Status::new(Code::InvalidArgument, words));
-    };
-    let methods = call.headers.get_all("x-docker-expose-session-grpc-method");
-    let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    let methods: Vec<String> = methods.iter().map(text).collect();
+    }
     let Ok(mut outgoing) = call.begin() else { return };
     let (near, far) = tokio::io::duplex(PIPE);
     let (mut read, mut write) = tokio::io::split(near);
@@ -79,7 +80,7 @@ async fn session(desk: &Desk, mut call: Call) {
         }
         Ok::<(), Status>(())
     };
-    let served = desk.sessions.serve(&id, methods.into_iter(), far, std::future::pending());
+    let served = desk.sessions.serve(client, far, std::future::pending());
     let ended = tokio::select! {
         ended = served => ended,
         ended = up => ended,
@@ -224,20 +225,31 @@ fn record(entry: CacheEntry) -> UsageRecord {
 }
 
 async fn prune(desk: Arc<Desk>, mut call: Call, request: PruneRequest) {
-    let filters = match filters(&request) {
+    // Clients say an empty filter for none.
+    let filters = request.filter.iter().filter(|filter| !filter.is_empty());
+    let filters = match filters.map(|filter| Filter::parse(filter)).collect::<Result<Vec<_>, _>>() {
         Ok(filters) => filters,
         Err(status) => return refuse(&mut call, &status),
     };
-    let bytes = |number| u64::try_from(number).unwrap_or_default();
-    let space = CacheSpace {
+    let bytes = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
+    let keep = CacheKeep {
         reserved: bytes(request.reserved_space),
         most: bytes(request.max_used_space),
         free: bytes(request.min_free_space),
     };
+    let before = (request.keep_duration > 0).then(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        now.saturating_sub(bytes(request.keep_duration))
+    });
     let removed = blocking(move || {
-        let before = desk.engine.build_cache()?;
-        let pruned = desk.engine.prune_build_cache(&filters, request.all, space)?;
-        Ok(before.into_iter().filter(move |entry| pruned.removed.contains(&entry.id)))
+        let all = desk.engine.build_cache()?;
+        let chosen = |entry: &CacheEntry| {
+            before.is_none_or(|before| entry.used < before)
+                && (filters.is_empty() || filters.iter().any(|filter| filter.fits(entry)))
+        };
+        let pruned = desk.engine.prune_build_cache(&chosen, request.all, keep)?;
+        Ok(all.into_iter().filter(move |entry| pruned.removed.contains(&entry.id)))
     });
     match removed.await {
         Ok(removed) => {
@@ -251,19 +263,6 @@ async fn prune(desk: Arc<Desk>, mut call: Call, request: PruneRequest) {
         }
         Err(status) => refuse(&mut call, &status),
     }
-}
-
-/// What a prune lets go.
-fn filters(request: &PruneRequest) -> Result<Filters, Status> {
-    // Clients say an empty filter for none.
-    let filter = request.filter.iter().find(|filter| !filter.is_empty());
-    if filter.is_some() {
-        let words = "of a prune's filters only until is carried on this connection";
-        return Err(Status::new(Code::Unimplemented, words));
-    }
-    let seconds = request.keep_duration / 1_000_000_000;
-    let until = (seconds > 0).then(|| ("until".to_owned(), vec![format!("{seconds}s")]));
-    Ok(Filters(until.into_iter().collect()))
 }
 
 /// A call into the engine, on a thread of its own.

@@ -23,6 +23,7 @@ mod context;
 mod control;
 mod desk;
 mod export;
+mod filter;
 mod grpc;
 mod journal;
 mod options;
@@ -31,8 +32,10 @@ mod receive;
 mod send;
 mod session;
 mod wants;
+mod writer;
 
 pub use desk::Desk;
+pub use session::Introduction;
 
 use bytes::Bytes;
 use grpc::server::Call;
@@ -62,17 +65,17 @@ impl Desk {
     }
 
     /// Serves a session of `POST /session` until the client ends it, or
-    /// `ended` comes. `methods` are what the client says it answers.
+    /// `ended` comes.
     pub async fn serve_session(
         &self,
         stream: UnixStream,
         early: Bytes,
-        (id, methods): (String, Vec<String>),
+        client: Introduction,
         ended: impl Future<Output = ()>,
     ) {
         let stream = whole(stream, early);
-        let served = self.sessions.serve(&id, methods.into_iter(), stream, ended);
-        if let Err(error) = served.await {
+        let id = client.id.clone();
+        if let Err(error) = self.sessions.serve(client, stream, ended).await {
             tracing::debug!(session = id, %error, "a build session broke off");
         }
     }

@@ -4,48 +4,26 @@
 //!   client                         here
 //!     | STAT, STAT, … STAT() ------> |  every file once, directories first;
 //!     |                              |  the n-th has number n
-//!     | <----------------- REQ n --- |  for each regular file
+//!     | <----------------- REQ n --- |  for each regular file that is not
+//!     |                              |  here already, just as it is there
 //!     | DATA n …, DATA n (empty) --> |  several at a time
 //!     | <------------------- FIN --- |
 //!     | FIN -----------------------> |
 //! ```
 //!
-//! Whatever a client sends stays below the directory: no path has `..`, and
-//! none is followed through a link (`openat2`, which fails instead).
+//! What becomes of them on the disk: [`writer`](crate::writer).
 //!
 //! Source: fsutil's `send.go` and `receive.go`.
 
 use crate::grpc::{Code, Incoming, Outgoing, Status};
-use crate::proto::{Packet, PacketKind, Stat};
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
-};
-use rustix::io::Errno;
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use crate::proto::{Packet, PacketKind};
+use crate::writer::{Writer, bad, disk};
+use rustix::fs::{Mode, OFlags};
 use std::path::Path;
 use tokio::sync::mpsc;
 
 /// Packets between the connection and the disk.
 const QUEUE: usize = 64;
-/// Files of a client that may be half there at one time; its sender keeps
-/// four.
-const OPEN: usize = 32;
-
-/// Go's bits of `os.FileMode`.
-mod mode {
-    pub const DIR: u32 = 1 << 31;
-    pub const LINK: u32 = 1 << 27;
-    pub const DEVICE: u32 = 1 << 26;
-    pub const PIPE: u32 = 1 << 25;
-    pub const SOCKET: u32 = 1 << 24;
-    pub const SETUID: u32 = 1 << 23;
-    pub const SETGID: u32 = 1 << 22;
-    pub const STICKY: u32 = 1 << 20;
-    pub const KIND: u32 = DIR | LINK | DEVICE | PIPE | SOCKET | 1 << 21 | 1 << 19;
-}
 
 /// Receives all that a client sends. `moved` is told how many bytes have come.
 ///
@@ -62,7 +40,7 @@ pub async fn receive(
     let root =
         rustix::fs::open(into, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|error| disk("open the directory for", &into.display().to_string(), error))?;
-    let mut writer = tokio::task::spawn_blocking(move || Writer::new(root, ask).run(work));
+    let mut writer = tokio::task::spawn_blocking(move || Writer::new(root, ask)?.run(work));
     // Reading must not wait for what is asked, nor the other way round: the
     // client stops reading when it cannot send.
     let speak = async {
@@ -117,205 +95,13 @@ pub async fn receive(
     spoken
 }
 
-/// Puts packets on the disk.
-struct Writer {
-    root: OwnedFd,
-    ask: Option<mpsc::UnboundedSender<Packet>>,
-    /// The number of the next file.
-    number: u32,
-    /// Asked for and not there: number, what it is.
-    wanted: HashMap<u32, Stat>,
-    /// Half there.
-    open: HashMap<u32, File>,
-    /// All names have come.
-    listed: bool,
-    /// Their times are set last, since files are put in them.
-    directories: Vec<Stat>,
-}
-
-impl Writer {
-    fn new(root: OwnedFd, ask: mpsc::UnboundedSender<Packet>) -> Self {
-        Self {
-            root,
-            ask: Some(ask),
-            number: 0,
-            wanted: HashMap::new(),
-            open: HashMap::new(),
-            listed: false,
-            directories: Vec::new(),
-        }
-    }
-
-    /// Whether all has come.
-    fn run(mut self, mut work: mpsc::Receiver<Packet>) -> Result<bool, Status> {
-        while let Some(packet) = work.blocking_recv() {
-            if packet.kind == PacketKind::Data as i32 {
-                self.data(&packet)?;
-            } else if let Some(stat) = packet.stat.filter(|stat| !stat.path.is_empty()) {
-                self.stat(stat)?;
-            } else {
-                self.listed = true;
-            }
-            if self.listed && self.wanted.is_empty() {
-                self.say(PacketKind::Fin, 0);
-                // Nothing more is asked.
-                self.ask = None;
-            }
-        }
-        if self.ask.is_some() {
-            return Ok(false);
-        }
-        for stat in self.directories.iter().rev() {
-            let dir = self.at(&stat.path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-            finish(&dir, stat)?;
-        }
-        Ok(true)
-    }
-
-    fn say(&self, kind: PacketKind, id: u32) {
-        if let Some(ask) = &self.ask {
-            // If nobody listens any more, the reason is told there.
-            let _ = ask.send(Packet { kind: kind as i32, id, ..Packet::default() });
-        }
-    }
-
-    /// Something that is there already, without following any link to it.
-    fn at(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Status> {
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(
-            &self.root,
-            path,
-            flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            Mode::empty(),
-            resolve,
-        )
-        .map_err(|error| disk("open", path, error))
-    }
-
-    /// The directory that a path is in, and its name there.
-    fn place<'p>(&self, path: &'p str) -> Result<(OwnedFd, &'p str), Status> {
-        let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
-        if !path.split('/').all(plain) {
-            return Err(bad("sent a path that does not stay in the context", path));
-        }
-        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
-        Ok((self.at(parent, OFlags::PATH | OFlags::DIRECTORY)?, name))
-    }
-
-    fn stat(&mut self, stat: Stat) -> Result<(), Status> {
-        let number = self.number;
-        self.number += 1;
-        if self.listed {
-            return Err(bad("sent a file after the last one", &stat.path));
-        }
-        let (parent, name) = self.place(&stat.path)?;
-        let failed = |error| disk("make", &stat.path, error);
-        match stat.mode & mode::KIND {
-            0 if stat.link.is_empty() => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-                let mode = Mode::RUSR | Mode::WUSR;
-                drop(
-                    rustix::fs::openat(&parent, name, flags | OFlags::CLOEXEC, mode)
-                        .map_err(failed)?,
-                );
-                self.wanted.insert(number, stat);
-                self.say(PacketKind::Req, number);
-            }
-            0 => {
-                let (from, first) = self.place(&stat.link)?;
-                rustix::fs::linkat(&from, first, &parent, name, AtFlags::empty())
-                    .map_err(failed)?;
-                // Its bytes come again under this number unless nobody asks.
-            }
-            mode::DIR => {
-                rustix::fs::mkdirat(&parent, name, Mode::RWXU).map_err(failed)?;
-                self.directories.push(stat);
-            }
-            mode::LINK => {
-                rustix::fs::symlinkat(&stat.link, &parent, name).map_err(failed)?;
-                let at = AtFlags::SYMLINK_NOFOLLOW;
-                rustix::fs::utimensat(&parent, name, &times(&stat), at).map_err(failed)?;
-            }
-            mode::PIPE => {
-                let mode = Mode::from_raw_mode(stat.mode & 0o777);
-                rustix::fs::mknodat(&parent, name, FileType::Fifo, mode, 0).map_err(failed)?;
-            }
-            // Nothing that listens can be in an image.
-            mode::SOCKET => {}
-            _ => return Err(bad("sent a device, which no build context can hold", &stat.path)),
-        }
-        Ok(())
-    }
-
-    fn data(&mut self, packet: &Packet) -> Result<(), Status> {
-        let Some(stat) = self.wanted.get(&packet.id) else {
-            return Err(bad("sent bytes of a file that was not asked for", ""));
-        };
-        let failed = |error| disk("write", &stat.path, error);
-        if !self.open.contains_key(&packet.id) {
-            if self.open.len() >= OPEN {
-                return Err(bad("sends too many files at the same time", &stat.path));
-            }
-            let file = self.at(&stat.path, OFlags::WRONLY)?;
-            self.open.insert(packet.id, File::from(file));
-        }
-        if packet.data.is_empty() {
-            if let (Some(stat), Some(file)) =
-                (self.wanted.remove(&packet.id), self.open.remove(&packet.id))
-            {
-                finish(&OwnedFd::from(file), &stat)?;
-            }
-        } else if let Some(file) = self.open.get_mut(&packet.id) {
-            file.write_all(&packet.data)
-                .map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-        }
-        Ok(())
-    }
-}
-
-/// Owner, permissions, attributes and time of something that is complete.
-fn finish(fd: &OwnedFd, stat: &Stat) -> Result<(), Status> {
-    let failed = |error| disk("finish", &stat.path, error);
-    rustix::fs::fchown(fd, Some(Uid::from_raw(stat.uid)), Some(Gid::from_raw(stat.gid)))
-        .map_err(failed)?;
-    let mut bits = stat.mode & 0o777;
-    for (go, unix) in [(mode::SETUID, 0o4000), (mode::SETGID, 0o2000), (mode::STICKY, 0o1000)] {
-        if stat.mode & go != 0 {
-            bits |= unix;
-        }
-    }
-    rustix::fs::fchmod(fd, Mode::from_raw_mode(bits)).map_err(failed)?;
-    for (name, value) in &stat.xattrs {
-        if name.starts_with("user.") || name == "security.capability" {
-            rustix::fs::fsetxattr(fd, name.as_str(), value, XattrFlags::empty()).map_err(failed)?;
-        }
-    }
-    rustix::fs::futimens(fd, &times(stat)).map_err(failed)
-}
-
-fn times(stat: &Stat) -> Timestamps {
-    let time = Timespec {
-        tv_sec: stat.modified.div_euclid(1_000_000_000),
-        tv_nsec: stat.modified.rem_euclid(1_000_000_000),
-    };
-    Timestamps { last_access: time, last_modification: time }
-}
-
-fn bad(what: &str, path: &str) -> Status {
-    let of = if path.is_empty() { String::new() } else { format!(": {path:?}") };
-    Status::new(Code::InvalidArgument, format!("the client {what}{of}"))
-}
-
-fn disk(doing: &str, path: &str, error: Errno) -> Status {
-    Status::new(Code::Internal, format!("cannot {doing} {path} of the build context: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::grpc::client::connect;
     use crate::grpc::server::{end, serve};
+    use crate::proto::Stat;
+    use crate::writer::mode;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::sync::Arc;
 

@@ -33,6 +33,34 @@ pub struct Session {
     /// `/package.Service/Method` of all that it answers, in lower case as Go
     /// compares them.
     methods: Arc<HashSet<String>>,
+    /// What the client calls the directory that it builds: the same for each
+    /// of its builds there, and on no other host.
+    pub shared: Option<Arc<str>>,
+}
+
+/// How a client introduces its session.
+#[derive(Debug, Default)]
+pub struct Introduction {
+    /// `X-Docker-Expose-Session-Uuid`.
+    pub id: String,
+    /// Each `X-Docker-Expose-Session-Grpc-Method`.
+    pub methods: Vec<String>,
+    /// `X-Docker-Expose-Session-Sharedkey`; empty if there is none.
+    pub shared: String,
+}
+
+impl Introduction {
+    /// Reads it.
+    pub fn of(headers: &http::HeaderMap) -> Self {
+        let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let one = |name: &str| headers.get(name).map(text).unwrap_or_default();
+        let methods = headers.get_all("x-docker-expose-session-grpc-method");
+        Self {
+            id: one("x-docker-expose-session-uuid"),
+            methods: methods.iter().map(text).collect(),
+            shared: one("x-docker-expose-session-sharedkey"),
+        }
+    }
 }
 
 impl Session {
@@ -57,8 +85,7 @@ impl Sessions {
     /// It does not speak, or there are too many.
     pub async fn serve<S>(
         &self,
-        id: &str,
-        methods: impl Iterator<Item = String>,
+        client: Introduction,
         stream: S,
         ended: impl Future<Output = ()>,
     ) -> Result<(), Status>
@@ -66,8 +93,10 @@ impl Sessions {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (channel, connection) = connect(stream).await?;
-        let methods = Arc::new(methods.map(|method| method.to_ascii_lowercase()).collect());
-        let _entry = self.enter(id, Session { channel, methods })?;
+        let methods = client.methods.iter().map(|method| method.to_ascii_lowercase());
+        let methods = Arc::new(methods.collect());
+        let shared = Some(client.shared).filter(|key| !key.is_empty()).map(Into::into);
+        let _entry = self.enter(&client.id, Session { channel, methods, shared })?;
         tokio::select! {
             ended = connection => ended.map_err(Status::from),
             () = ended => Ok(()),

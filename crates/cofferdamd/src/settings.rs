@@ -15,6 +15,8 @@ const DEFAULT_DATA_ROOT: &str = "/var/lib/cofferdam";
 const DEFAULT_RUN_ROOT: &str = "/run/cofferdam";
 const DEFAULT_BRIDGE: &str = "coffer0";
 const DEFAULT_LOG_LEVEL: &str = "info";
+/// Percent of the disk, as Docker has it.
+const DEFAULT_BUILD_CACHE: u8 = 10;
 
 /// A container engine: the daemon, in the foreground.
 #[derive(Debug, Default, Parser)]
@@ -53,6 +55,10 @@ pub struct Words {
     /// But none that came or was used so short a time ago [default: 120]
     #[arg(long, value_name = "SECONDS")]
     collect_spare: Option<u64>,
+    /// Percent of the disk that the build cache may take; 100 for all of it
+    /// [default: 10]
+    #[arg(long, value_name = "PERCENT")]
+    build_cache: Option<u8>,
     /// Set no_new_privs in every container
     #[arg(long)]
     no_new_privileges: bool,
@@ -82,6 +88,7 @@ struct Config {
     collect_above: Option<u8>,
     collect_down_to: Option<u8>,
     collect_spare: Option<u64>,
+    build_cache: Option<u8>,
     no_new_privileges: bool,
     log_level: Option<String>,
 }
@@ -111,6 +118,7 @@ pub struct Settings {
     registry_mirrors: Vec<String>,
     insecure_registries: Vec<String>,
     collect: Option<Watermarks>,
+    build_cache: Option<u8>,
     no_new_privileges: bool,
 }
 
@@ -136,6 +144,9 @@ pub enum Error {
     /// There is no listening there.
     #[error("cannot listen on {0}: use unix://PATH with an absolute path, or fd://")]
     Host(String),
+    /// A disk has no such part.
+    #[error("the build cache cannot have {0}% of the disk: at most 100 are wanted")]
+    CachePart(u8),
     /// A disk has no such part.
     #[error(
         "images are to be collected above {above}% of the disk and down to {down_to}%: at most \
@@ -203,8 +214,18 @@ impl Words {
             registry_mirrors: mirrors,
             insecure_registries: list(self.insecure_registry, file.insecure_registry),
             collect,
+            build_cache: cache_part(self.build_cache.or(file.build_cache))?,
             no_new_privileges: self.no_new_privileges || file.no_new_privileges,
         })
+    }
+}
+
+/// None for all of the disk.
+fn cache_part(percent: Option<u8>) -> Result<Option<u8>, Error> {
+    match percent.unwrap_or(DEFAULT_BUILD_CACHE) {
+        percent @ 0..=99 => Ok(Some(percent)),
+        100 => Ok(None),
+        percent => Err(Error::CachePart(percent)),
     }
 }
 
@@ -292,6 +313,7 @@ impl Settings {
             registry_mirrors: self.registry_mirrors.clone(),
             insecure_registries: self.insecure_registries.clone(),
             collect: self.collect,
+            build_cache: self.build_cache,
             no_new_privileges: self.no_new_privileges,
         })
     }
@@ -314,6 +336,14 @@ mod tests {
         let settings = words(&[]).over(Config::default()).expect("settled");
         assert_eq!(settings.hosts, [Host::Unix("/run/cofferdam/cofferdam.sock".into())]);
         assert_eq!(settings.bridge, "coffer0");
+    }
+
+    #[test]
+    fn the_build_cache_has_its_part_of_the_disk_or_all() {
+        let part = |w: &[&str]| words(w).over(Config::default()).map(|s| s.build_cache);
+        assert_eq!(part(&[]).expect("settled"), Some(10));
+        assert_eq!(part(&["--build-cache", "100"]).expect("settled"), None);
+        assert!(part(&["--build-cache", "101"]).is_err());
     }
 
     #[test]

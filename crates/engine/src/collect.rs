@@ -62,13 +62,13 @@ pub(crate) struct Collecting {
 
 /// A disk, in bytes, as an ordinary user sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Disk {
+pub(crate) struct Disk {
     all: u64,
     taken: u64,
 }
 
 impl Disk {
-    fn of(path: &Path) -> Result<Self, Error> {
+    pub fn of(path: &Path) -> Result<Self, Error> {
         let stat = rustix::fs::statvfs(path).doing("measure the disk of", path)?;
         let taken = stat.f_blocks - stat.f_bfree;
         Ok(Self { all: (taken + stat.f_bavail) * stat.f_frsize, taken: taken * stat.f_frsize })
@@ -80,9 +80,18 @@ impl Disk {
         u8::try_from(percent).unwrap_or(u8::MAX)
     }
 
+    pub fn free(self) -> u64 {
+        self.all.saturating_sub(self.taken)
+    }
+
+    /// So many percent of it.
+    pub fn part(self, percent: u8) -> u64 {
+        self.all / 100 * u64::from(percent)
+    }
+
     /// Bytes that are to go until so many percent are left.
     fn above(self, percent: u8) -> u64 {
-        self.taken.saturating_sub(self.all / 100 * u64::from(percent))
+        self.taken.saturating_sub(self.part(percent))
     }
 }
 
@@ -113,7 +122,8 @@ impl House {
 impl Engine {
     /// The first look, and the next ones.
     pub(crate) fn collect_from_now_on(&self) {
-        if self.0.options.collect.is_some() {
+        let options = &self.0.options;
+        if options.collect.is_some() || options.build_cache.is_some() {
             self.0.watcher.at(crate::clock::now() + EVERY, Due::Collect);
         }
     }
@@ -123,6 +133,7 @@ impl Engine {
             tracing::warn!(%error, "cannot note which images were used");
         }
         self.collect_if_full();
+        self.collect_build_cache();
         self.collect_from_now_on();
     }
 

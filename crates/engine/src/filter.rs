@@ -17,7 +17,7 @@ impl Filters {
         }
     }
 
-    fn values(&self, key: &str) -> &[String] {
+    pub(crate) fn values(&self, key: &str) -> &[String] {
         self.0.get(key).map_or(&[], Vec::as_slice)
     }
 

@@ -93,7 +93,7 @@ pub use archive::{Archive, Change, ChangeKind, PathStat, PutOptions};
 pub use audit::{Audit, Row};
 pub use build::{
     BuildClient, BuildContext, BuildError, BuildManner, BuildRoom, BuildSaid, BuildWish, Built,
-    CacheEntry, CachePruned, CacheSpace, Cancel, NamedBuild, StagePlan, StepPlan,
+    CacheEntry, CacheKeep, CachePruned, Cancel, NamedBuild, StagePlan, StepPlan, choose_cache,
 };
 pub use cell::Attaching;
 pub use collect::{Collected, Watermarks};

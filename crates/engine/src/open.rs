@@ -49,7 +49,6 @@ impl Engine {
         make_dirs(&paths)?;
         age::count(&paths.data)?;
         places::make(&paths.data)?;
-        crate::build::sweep(&paths.data, &paths.run)?;
         let (store, left) = Store::open(&paths.data.join("state.db")).map_err(|error| {
             Error::Records(format!("{}: {error}", paths.data.join("state.db").display()))
         })?;
@@ -61,6 +60,7 @@ impl Engine {
             id
         });
         let machine = Machine::look(&paths.data);
+        crate::build::sweep(&paths.data, &paths.run, &machine.boot)?;
         let layout = cgroup::Layout::detect()?;
         let policy = host::policy(&options, &machine, &layout);
         let images = image::Store::open(&paths.data)?;

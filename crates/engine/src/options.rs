@@ -23,6 +23,8 @@ pub struct Options {
     pub insecure_registries: Vec<String>,
     /// When images are collected; never if none.
     pub collect: Option<crate::Watermarks>,
+    /// Percent of the disk that the build cache may take; all of it if none.
+    pub build_cache: Option<u8>,
     /// `no_new_privs` for every container.
     pub no_new_privileges: bool,
 }

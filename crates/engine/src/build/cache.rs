@@ -1,12 +1,22 @@
 //! What earlier builds came to, listed and removed.
 
-use super::mounts;
-use crate::{Engine, Error, Filters, Nanos, error::Doing, usage};
+use super::{kept, mounts};
+use crate::{Engine, Error, Filters, Nanos, collect::Disk, error::Doing, usage};
 use std::{
     collections::HashSet,
     fs,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
+
+/// Kinds of what is no step.
+const MOUNT: &str = "exec.cachemount";
+const CONTEXT: &str = "source.local";
+
+/// Nanoseconds.
+const DAY: u64 = 86_400 * 1_000_000_000;
+/// A cache of so many bytes is left alone, however old: BuildKit's 512 MB.
+const SMALL: u64 = 512_000_000;
 
 /// One entry of the build cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +26,8 @@ pub struct CacheEntry {
     /// Of the step before; empty for the first.
     pub parent: String,
     /// `regular`: a step; `exec.cachemount`: a directory of
-    /// `RUN --mount=type=cache`.
+    /// `RUN --mount=type=cache`; `source.local`: a client's directory, as it
+    /// was sent last.
     pub kind: &'static str,
     /// The instruction.
     pub description: String,
@@ -24,7 +35,7 @@ pub struct CacheEntry {
     pub size: u64,
     /// An image has it, too.
     pub shared: bool,
-    /// A step works in it at this moment.
+    /// A step works in it.
     pub in_use: bool,
     /// When it was made.
     pub created: Nanos,
@@ -34,35 +45,6 @@ pub struct CacheEntry {
     pub uses: u64,
 }
 
-/// How much of the build cache may stay, in bytes; 0 where nothing was said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheSpace {
-    /// So much may stay in any case.
-    pub reserved: u64,
-    /// No more than this stays.
-    pub most: u64,
-    /// So much of the disk is to be free.
-    pub free: u64,
-}
-
-impl CacheSpace {
-    /// How much of `total` bytes may stay on a disk with `free` bytes to
-    /// spare; nothing where nothing was said.
-    ///
-    /// Source: BuildKit's `calculateKeepBytes`; where room on the disk was all
-    /// that was asked and it is there, nothing goes (BuildKit lets all go).
-    fn keep(self, total: u64, free: u64) -> u64 {
-        let missing = self.free.saturating_sub(free);
-        let most = match (self.most, missing) {
-            (0, 0) if self.free > 0 && self.reserved == 0 => total,
-            (most, 0) => most,
-            (0, missing) => total.saturating_sub(missing),
-            (most, missing) => most.min(total.saturating_sub(missing)),
-        };
-        most.max(self.reserved)
-    }
-}
-
 /// What a prune took away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CachePruned {
@@ -70,6 +52,64 @@ pub struct CachePruned {
     pub removed: Vec<String>,
     /// Bytes.
     pub reclaimed: u64,
+}
+
+/// How much of the cache is to stay, in bytes; 0 for no such limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheKeep {
+    /// So much stays in any case.
+    pub reserved: u64,
+    /// No more than this stays beyond that.
+    pub most: u64,
+    /// So much of the disk is to be free.
+    pub free: u64,
+}
+
+impl CacheKeep {
+    /// How much stays of `all`, with so much free on the disk; none if no
+    /// limit was given, and all that is chosen goes.
+    ///
+    /// Source: BuildKit's `calculateKeepBytes`.
+    fn bytes(self, all: u64, free: u64) -> Option<u64> {
+        if self == Self::default() {
+            return None;
+        }
+        let most = (self.most > 0).then_some(self.most);
+        let excess = self.free.saturating_sub(free);
+        let fits = (excess > 0).then(|| all.saturating_sub(excess));
+        let keep = most.into_iter().chain(fits).min().unwrap_or(0);
+        Some(keep.max(self.reserved))
+    }
+}
+
+/// Entries that filters of the API choose: `until`, `unused-for`, and those
+/// of an entry's own fields.
+///
+/// # Errors
+/// A filter that is not known, or a value that is none.
+pub fn choose_cache(filters: Filters) -> Result<impl Fn(&CacheEntry) -> bool, Error> {
+    let own = ["id", "parent", "type", "description", "inuse", "shared", "private"];
+    filters.only(&[&own[..], &["until", "unused-for"]].concat())?;
+    let now = crate::clock::now();
+    let until = match filters.until(now)? {
+        None => filters.until_of("unused-for", now)?,
+        until => until,
+    };
+    let truth = |name: &str| filters.yes(name);
+    let (in_use, shared, private) = (truth("inuse")?, truth("shared")?, truth("private")?);
+    Ok(move |entry: &CacheEntry| {
+        let flags = in_use.is_none_or(|wanted| entry.in_use == wanted)
+            && shared.is_none_or(|wanted| entry.shared == wanted)
+            && private.is_none_or(|wanted| entry.shared != wanted);
+        let id = filters.values("id").is_empty()
+            || filters.values("id").iter().any(|id| entry.id.starts_with(id.as_str()));
+        flags
+            && id
+            && until.is_none_or(|until| entry.used < until)
+            && filters.fits("parent", &entry.parent)
+            && filters.fits("type", entry.kind)
+            && filters.fits("description", &entry.description)
+    })
 }
 
 impl Engine {
@@ -95,107 +135,146 @@ impl Engine {
                 uses: step.uses,
             });
         }
-        let dir = house.paths.data.join("build/mounts");
-        let mounts = match fs::read_dir(&dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(entries),
-            mounts => mounts.doing("read", &dir)?,
-        };
-        for mount in mounts {
-            let mount = mount.doing("read", &dir)?;
-            let path = mount.path();
-            let found = mount.metadata().doing("look at", &path)?;
-            // Not every file system knows when something was made.
-            let made = found.created().or_else(|_| found.modified()).doing("look at", &path)?;
-            let used = fs::metadata(mounts::mark(&path)).and_then(|mark| mark.modified());
-            entries.push(CacheEntry {
-                id: mount.file_name().to_string_lossy().into_owned(),
-                parent: String::new(),
-                kind: "exec.cachemount",
-                description: "a directory of RUN --mount=type=cache".into(),
-                size: usage::measure(&path),
-                shared: false,
-                in_use: mounts::in_use(&path),
-                created: nanos(made),
-                // Of a daemon that left no marks: since it was made.
-                used: nanos(used.unwrap_or(made)),
-                uses: 0,
-            });
+        let what = "a directory of RUN --mount=type=cache";
+        for mut entry in directories(&self.mounts(), MOUNT, what)? {
+            let dir = self.mounts().join(&entry.id);
+            entry.in_use = mounts::in_use(&dir);
+            let used = fs::metadata(mounts::mark(&dir)).and_then(|mark| mark.modified());
+            // Of a daemon that left no marks: since it was made.
+            entry.used = used.map_or(entry.created, nanos);
+            entries.push(entry);
+        }
+        let what = "a client's directory, as it was sent last";
+        for mut entry in directories(&house.contexts(), CONTEXT, what)? {
+            entry.in_use = kept::in_use(&house.contexts().join(&entry.id));
+            entries.push(entry);
         }
         Ok(entries)
     }
 
-    /// Removes entries that `until`, `id` and the like let go, the longest
-    /// unused first, until no more is left than may stay. Without `all`, what
-    /// images have stays; what a step works in stays always.
+    /// Lets go what nobody is going to miss: contexts and cache mounts that
+    /// were not used for two days, all else after sixty, and the oldest of
+    /// what is beyond the cache's part of the disk.
+    pub(crate) fn collect_build_cache(&self) {
+        let Some(percent) = self.0.options.build_cache else { return };
+        let now = crate::clock::now();
+        let before = |days: u64| now.saturating_sub(days * DAY);
+        let collect = || -> Result<CachePruned, Error> {
+            let part = Disk::of(&self.0.paths.data)?.part(percent);
+            let mut gone = CachePruned::default();
+            let old = |entry: &CacheEntry| {
+                entry.used < before(if entry.kind == "regular" { 60 } else { 2 })
+            };
+            let some = CacheKeep { reserved: part.min(SMALL), ..CacheKeep::default() };
+            let most = CacheKeep { most: part, ..CacheKeep::default() };
+            for pruned in [
+                self.prune_build_cache(&old, false, some)?,
+                self.prune_build_cache(&|_| true, false, most)?,
+            ] {
+                gone.removed.extend(pruned.removed);
+                gone.reclaimed += pruned.reclaimed;
+            }
+            Ok(gone)
+        };
+        match collect() {
+            Ok(gone) if gone.removed.is_empty() => {}
+            Ok(CachePruned { removed, reclaimed }) => {
+                tracing::info!(entries = removed.len(), reclaimed, "collected of the build cache");
+            }
+            Err(error) => tracing::warn!(%error, "cannot collect of the build cache"),
+        }
+    }
+
+    fn mounts(&self) -> PathBuf {
+        self.0.paths.data.join("build/mounts")
+    }
+
+    /// Removes entries that are `chosen`, the longest unused first, until no
+    /// more is left than is to be kept. Without `all`, what images have stays.
     ///
     /// # Errors
-    /// A filter that is not known; what the host said.
+    /// What the records or the host said.
     pub fn prune_build_cache(
         &self,
-        filters: &Filters,
+        chosen: &dyn Fn(&CacheEntry) -> bool,
         all: bool,
-        space: CacheSpace,
+        keep: CacheKeep,
     ) -> Result<CachePruned, Error> {
-        filters.only(&[
-            "until",
-            "unused-for",
-            "id",
-            "parent",
-            "type",
-            "description",
-            "inuse",
-            "shared",
-            "private",
-        ])?;
-        let now = crate::clock::now();
-        let until = match filters.until(now)? {
-            None => filters.until_of("unused-for", now)?,
-            until => until,
-        };
-        let in_use = filters.yes("inuse")?;
-        let shared = filters.yes("shared")?;
-        let private = filters.yes("private")?;
         let mut entries = self.build_cache()?;
         entries.sort_by_key(|entry| entry.used);
-        let mut left: u64 = entries.iter().map(|entry| entry.size).sum();
-        let data = &self.0.paths.data;
-        let disk = rustix::fs::statvfs(data).doing("measure the disk of", data)?;
-        let keep = space.keep(left, disk.f_bavail.saturating_mul(disk.f_frsize));
-        let room = self.0.room()?;
+        let counts = |entry: &&CacheEntry| all || !entry.shared;
+        let mut left: u64 = entries.iter().filter(counts).map(|entry| entry.size).sum();
+        let keep = keep.bytes(left, Disk::of(&self.0.paths.data)?.free());
         let mut pruned = CachePruned::default();
+        let room = self.0.room()?;
         let mut steps = Vec::new();
         for entry in entries {
-            let stays = entry.in_use
-                || (entry.shared && !all)
-                || in_use.is_some_and(|wanted| wanted != entry.in_use)
-                || shared.is_some_and(|wanted| wanted != entry.shared)
-                || private.is_some_and(|wanted| wanted == entry.shared)
-                || until.is_some_and(|until| entry.used >= until)
-                || left <= keep && keep > 0
-                || !filters.fits("id", &entry.id)
-                || !filters.fits("parent", &entry.parent)
-                || !filters.fits("type", entry.kind)
-                || !filters.fits("description", &entry.description);
+            let enough = keep.is_some_and(|keep| left <= keep);
+            let stays = entry.in_use || enough || (entry.shared && !all) || !chosen(&entry);
             if stays {
                 continue;
             }
-            if entry.kind == "regular" {
-                steps.push(entry.id.clone());
-            } else {
-                let dir = data.join("build/mounts").join(&entry.id);
-                let place = room.place()?;
-                if !mounts::take_away(&dir, &place)? {
+            // A step or a build may have begun with it meanwhile.
+            let went = match entry.kind {
+                MOUNT => {
+                    let place = room.place()?;
+                    let went = mounts::take_away(&self.mounts().join(&entry.id), &place)?;
+                    if went {
+                        snapshot::remove(&place)?;
+                    }
+                    went
+                }
+                CONTEXT => {
+                    let dir = self.0.contexts().join(&entry.id);
+                    kept::forget(&dir, &self.0.paths.data.join("build/rooms"))?
+                }
+                _ => {
+                    steps.push(entry.id.clone());
+                    left = left.saturating_sub(entry.size);
+                    pruned.removed.push(entry.id);
                     continue;
                 }
-                snapshot::remove(&place)?;
-                pruned.reclaimed += entry.size;
+            };
+            if !went {
+                continue;
             }
+            pruned.reclaimed += entry.size;
             left = left.saturating_sub(entry.size);
             pruned.removed.push(entry.id);
         }
         pruned.reclaimed += self.0.images.forget_steps(&steps)?;
         Ok(pruned)
     }
+}
+
+/// Entries that are directories, in whatever is there of `dir`.
+fn directories(dir: &Path, kind: &'static str, what: &str) -> Result<Vec<CacheEntry>, Error> {
+    let all = match fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        all => all.doing("read", dir)?,
+    };
+    let mut entries = Vec::new();
+    for one in all {
+        let one = one.doing("read", dir)?;
+        let path = one.path();
+        let found = one.metadata().doing("look at", &path)?;
+        let used = found.modified().doing("look at", &path)?;
+        // Not every file system knows when something was made.
+        let made = found.created().unwrap_or(used);
+        entries.push(CacheEntry {
+            id: one.file_name().to_string_lossy().into_owned(),
+            parent: String::new(),
+            kind,
+            description: what.to_owned(),
+            size: usage::measure(&path),
+            shared: false,
+            in_use: false,
+            created: nanos(made),
+            used: nanos(used),
+            uses: 0,
+        });
+    }
+    Ok(entries)
 }
 
 fn nanos(time: SystemTime) -> Nanos {
@@ -208,17 +287,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_stay_is_what_every_wish_allows() {
-        let keep = |reserved, most, free| CacheSpace { reserved, most, free }.keep(100, 30);
-        assert_eq!(keep(0, 0, 0), 0, "all goes");
-        assert_eq!(keep(40, 0, 0), 40);
-        assert_eq!(keep(0, 60, 0), 60);
-        assert_eq!(keep(70, 60, 0), 70, "what is reserved outranks the most");
-        assert_eq!(keep(0, 0, 30), 100, "there is room");
-        assert_eq!(keep(0, 0, 50), 80);
-        assert_eq!(keep(0, 60, 50), 60);
-        assert_eq!(keep(0, 90, 50), 80);
-        assert_eq!(keep(95, 90, 50), 95);
-        assert_eq!(keep(0, 0, 500), 0);
+    fn what_stays_is_what_buildkit_would_keep() {
+        let keep = |reserved, most, free| CacheKeep { reserved, most, free };
+        assert_eq!(keep(0, 0, 0).bytes(100, 50), None);
+        assert_eq!(keep(30, 0, 0).bytes(100, 50), Some(30));
+        assert_eq!(keep(0, 40, 0).bytes(100, 50), Some(40));
+        assert_eq!(keep(30, 20, 0).bytes(100, 50), Some(30));
+        // Twenty more are to be free; there is nothing else to make way.
+        assert_eq!(keep(0, 0, 70).bytes(100, 50), Some(80));
+        assert_eq!(keep(0, 60, 70).bytes(100, 50), Some(60));
+        assert_eq!(keep(90, 0, 70).bytes(100, 50), Some(90));
+        assert_eq!(keep(0, 0, 40).bytes(100, 50), Some(0));
+    }
+
+    #[test]
+    fn filters_choose_by_what_an_entry_says() {
+        let entry = CacheEntry {
+            id: "abc".into(),
+            parent: String::new(),
+            kind: MOUNT,
+            description: "d".into(),
+            size: 1,
+            shared: true,
+            in_use: false,
+            created: 0,
+            used: 0,
+            uses: 0,
+        };
+        let fits = |pairs: &[(&str, &str)]| {
+            let filters = pairs.iter().map(|(k, v)| ((*k).to_owned(), vec![(*v).to_owned()]));
+            choose_cache(Filters(filters.collect())).expect("known")(&entry)
+        };
+        assert!(fits(&[]) && fits(&[("type", MOUNT)]) && fits(&[("id", "ab")]));
+        assert!(!fits(&[("type", "regular")]) && !fits(&[("id", "bc")]));
+        assert!(fits(&[("shared", "true")]) && !fits(&[("private", "true")]));
+        assert!(!fits(&[("inuse", "true")]) && fits(&[("until", "1h")]));
+        let unknown = Filters([("size".to_owned(), vec!["1".to_owned()])].into());
+        assert!(choose_cache(unknown).is_err());
     }
 }

@@ -115,24 +115,39 @@ pub(super) fn repository(
         return Err(BuildError::invalid(format!("{address}#{reference} is no git repository")));
     }
     let into = into.to_string_lossy().into_owned();
-    let git = |words: &[&str]| git(words, stop);
-    git(&["init", "--quiet", &into])?;
+    let git_in = |words: &[&str]| git(&[&["-C", &into], words].concat(), stop);
+    git(&["init", "--quiet", &into], stop)?;
     let wanted = if reference.is_empty() { "HEAD" } else { reference };
-    git(&["-C", &into, "fetch", "--quiet", "--depth", "1", "--", address, wanted])?;
-    git(&["-C", &into, "checkout", "--quiet", "--detach", "FETCH_HEAD"])?;
-    git(&["-C", &into, "submodule", "update", "--quiet", "--init", "--recursive", "--depth", "1"])
-        .map(drop)
+    let whole = git_in(&["fetch", "--quiet", "--depth", "1", "--", address, wanted])
+        // A server of plain files gives nothing less than all of a branch.
+        .or_else(|first| git_in(&["fetch", "--quiet", "--", address, wanted]).map_err(|_| first));
+    match whole {
+        Ok(_) => git_in(&["checkout", "--quiet", "--detach", "FETCH_HEAD"])?,
+        // A commit that no name stands for is in one of all branches.
+        Err(first) => {
+            let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+            git_in(&["fetch", "--quiet", "--update-head-ok", "--", address, all[0], all[1]])
+                .and_then(|_| git_in(&["checkout", "--quiet", "--detach", wanted, "--"]))
+                .map_err(|_| first)?
+        }
+    };
+    git_in(&["submodule", "update", "--quiet", "--init", "--recursive", "--depth", "1"]).map(drop)
 }
 
 /// Runs the host's git, which asks nobody and runs nothing of a repository's;
 /// what it says. It and what it starts end when `stop` says so.
 fn git(words: &[&str], stop: &dyn Fn() -> bool) -> Result<String, BuildError> {
+    let proxies = std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy().to_ascii_lowercase();
+        matches!(&*name, "http_proxy" | "https_proxy" | "all_proxy" | "no_proxy")
+    });
     let mut command = Command::new("git");
     command
         .args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.file.allow=never"])
         .args(["-c", "protocol.ext.allow=never", "-c", "core.symlinks=true"])
         .args(words)
         .env_clear()
+        .envs(proxies)
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_CONFIG_NOSYSTEM", "1")

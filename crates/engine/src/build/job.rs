@@ -5,7 +5,7 @@ use super::{
     StagePlan, StepPlan, stage,
 };
 use crate::{Engine, Error, error::Doing};
-use build::{Globals, Planned, Scope, Tree};
+use build::{Globals, Known, Planned, Scope, Tree};
 use dockerfile::{Dockerfile, Instruction, Pair, Step};
 use image::{Draft, Kept, Making};
 use rustix::fs::{Mode, OFlags};
@@ -120,7 +120,7 @@ impl Engine {
             globals,
             making,
             lenders,
-            context: wish.context.as_deref().map(tree).transpose()?,
+            context: wish.context.as_deref().map(|dir| knowing(dir, room.known())).transpose()?,
             ends: Mutex::default(),
             turned: Condvar::new(),
             notes: Mutex::default(),
@@ -147,8 +147,12 @@ fn unique_names(file: &Dockerfile) -> Result<(), BuildError> {
 
 /// A directory of the engine's own, to copy from.
 pub(super) fn tree(path: &Path) -> Result<Tree, Error> {
+    knowing(path, Arc::default())
+}
+
+fn knowing(path: &Path, known: Arc<Known>) -> Result<Tree, Error> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(Tree::new(rustix::fs::open(path, flags, Mode::empty()).doing("open", path)?))
+    Ok(Tree::knowing(rustix::fs::open(path, flags, Mode::empty()).doing("open", path)?, known))
 }
 
 /// The names that the image is to have.

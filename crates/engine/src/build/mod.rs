@@ -24,6 +24,7 @@ mod error;
 mod fetch;
 mod files;
 mod job;
+mod kept;
 mod mounts;
 mod named;
 mod room;
@@ -32,7 +33,7 @@ mod stage;
 mod stubs;
 mod wish;
 
-pub use cache::{CacheEntry, CachePruned, CacheSpace};
+pub use cache::{CacheEntry, CacheKeep, CachePruned, choose_cache};
 pub use error::BuildError;
 pub(crate) use named::Named;
 pub use named::NamedBuild;

@@ -4,6 +4,7 @@
 //!   DATA/build/rooms/<id>/context    the context
 //!                        /mounts/N   what a RUN sees for its time
 //!                        /containers/N  the root that a COPY writes to
+//!   DATA/build/contexts/…            contexts that stay: `kept`
 //!   DATA/build/mounts/<hex>          cache mounts, which stay
 //!   DATA/build/used/<hex>            when each served last
 //!   RUN/build/<id>/N                 secrets and sockets: never on a disk
@@ -11,7 +12,10 @@
 //!
 //! A room goes when it is dropped, or by the sweep of the next start.
 
-use super::error::BuildError;
+use super::{
+    error::BuildError,
+    kept::{self, Kept},
+};
 use crate::{Engine, Error, error::Doing, house::House};
 use rustix::fs::{Mode, OFlags};
 use std::{
@@ -19,7 +23,10 @@ use std::{
     io::Read,
     os::{fd::AsFd as _, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// The longest Dockerfile.
@@ -31,6 +38,8 @@ pub struct BuildRoom {
     dir: PathBuf,
     secret: PathBuf,
     next: AtomicU64,
+    /// A context that stays.
+    kept: Option<Kept>,
 }
 
 impl Engine {
@@ -41,6 +50,18 @@ impl Engine {
     pub fn build_room(&self) -> Result<BuildRoom, Error> {
         self.0.room()
     }
+
+    /// A new room, with the context that an earlier build of the same key
+    /// had, unless another build has that just now. `key` is the client's own
+    /// name for the directory.
+    ///
+    /// # Errors
+    /// What the host said.
+    pub fn build_room_of(&self, key: &str) -> Result<BuildRoom, Error> {
+        let mut room = self.0.room()?;
+        room.kept = self.0.keep_context(&build::key(&["context", key]))?;
+        Ok(room)
+    }
 }
 
 impl House {
@@ -48,28 +69,38 @@ impl House {
         let id = crate::random::id();
         let dir = self.paths.data.join("build/rooms").join(id.as_str());
         let secret = self.paths.run.join("build").join(id.as_str());
-        let room = BuildRoom { dir, secret, next: AtomicU64::new(0) };
+        let room = BuildRoom { dir, secret, next: AtomicU64::new(0), kept: None };
         make(&room.dir.join("context"))?;
         make(&room.secret)?;
         Ok(room)
     }
 }
 
-/// Removes the rooms of builds that a crash has ended.
-pub(crate) fn sweep(data: &Path, run: &Path) -> Result<(), Error> {
+/// Removes the rooms of builds that a crash has ended, and what builds of
+/// another boot have kept.
+pub(crate) fn sweep(data: &Path, run: &Path, boot: &str) -> Result<(), Error> {
     snapshot::remove(&data.join("build/rooms"))?;
+    kept::sweep(data, boot)?;
     snapshot::remove(&run.join("build"))?;
     Ok(())
 }
 
-fn make(dir: &Path) -> Result<(), Error> {
+pub(super) fn make(dir: &Path) -> Result<(), Error> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).doing("create", dir)
 }
 
 impl BuildRoom {
     /// The directory for the context.
     pub fn context(&self) -> PathBuf {
-        self.dir.join("context")
+        match &self.kept {
+            Some(kept) => kept.dir.clone(),
+            None => self.dir.join("context"),
+        }
+    }
+
+    /// Digests of its files, as far as they were read before.
+    pub(super) fn known(&self) -> Arc<build::Known> {
+        self.kept.as_ref().map(|kept| Arc::clone(&kept.known)).unwrap_or_default()
     }
 
     /// Where roots are made that no program runs in.
