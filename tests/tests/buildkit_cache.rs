@@ -1,7 +1,7 @@
 //! BUILD: what BuildKit's door keeps from one build to the next: contexts,
 //! steps, and how much of both.
 
-use promises::{Cli, kitchen::Kitchen};
+use promises::{Cli, Registry, Wants, kitchen::Kitchen};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
@@ -103,6 +103,44 @@ fn a_context_in_use_is_no_other_builds() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(kitchen.holds("made", "/f"), "second");
     assert_eq!(kitchen.holds("slow", "/f"), "first", "it was changed under a build's hands");
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
+fn an_image_of_a_registry_lends_its_steps_by_both_doors() {
+    let kitchen = Kitchen::new();
+    let registry = Registry::start(&kitchen.engine, "127.0.0.1", 5000, Wants::Nothing);
+    let name = registry.name("lender");
+    let dockerfile =
+        "FROM busybox\nENV A=1\nRUN echo $A > /a; date +%N > /when\nRUN echo more >> /a\n";
+    kitchen.builds(dockerfile, &["-t", &name, "--cache-to", "type=inline"]);
+    let when = kitchen.holds(&name, "/when");
+    kitchen.engine.says(&["push", &name]);
+    let forget = || {
+        for image in
+            kitchen.engine.says(&["images", "-q", "--filter", "reference=*/lender"]).lines()
+        {
+            kitchen.engine.says(&["rmi", "-f", image]);
+        }
+        kitchen.engine.run(&["rmi", "-f", "made"]);
+        kitchen.engine.says(&["builder", "prune", "-a", "-f"]);
+    };
+    forget();
+    assert_ne!(kitchen.engine.run(&["image", "inspect", &name]).code, 0);
+    // By its name alone it is fetched, as BuildKit does.
+    let said = kitchen.builds(dockerfile, &["-t", "made", "--cache-from", &name]);
+    assert_eq!(said.matches("CACHED").count(), 2, "{said}");
+    assert_eq!(kitchen.holds("made", "/when"), when);
+    forget();
+    // The classic builder takes what is here, as Docker's does.
+    kitchen.engine.says(&["pull", &name]);
+    let context = kitchen.context.display().to_string();
+    let words = ["build", "-t", "made", "--cache-from", &name, &context];
+    let mut command = kitchen.engine.command(Cli::Docker, &words);
+    let out = command.env("DOCKER_BUILDKIT", "0").output().expect("starts");
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
+    drop(registry);
     kitchen.engine.leaves_nothing();
 }
 

@@ -1,7 +1,43 @@
 //! BUILD: the words of `docker buildx build` beside the Dockerfile: where the
 //! result goes, and what its steps have.
 
-use promises::kitchen::Kitchen;
+use promises::{Registry, Wants, kitchen::Kitchen};
+use std::fs;
+
+#[test]
+fn results_are_named_in_files_and_pushed() {
+    let kitchen = Kitchen::new();
+    let registry = Registry::start(&kitchen.engine, "127.0.0.1", 5000, Wants::Nothing);
+    let name = registry.name("pushed:1");
+    let (iid, metadata) = (kitchen.out("iid"), kitchen.out("metadata.json"));
+    let dockerfile = "FROM busybox\nRUN echo x > /x\n";
+    let output = format!("type=image,name={name},push=true");
+    let words = ["--iidfile", &iid, "--metadata-file", &metadata, "--output", &output];
+    kitchen.builds(dockerfile, &words);
+    let id = fs::read_to_string(&iid).expect("written");
+    let own = kitchen.engine.says(&["image", "inspect", "--format", "{{.Id}}", &name]);
+    assert_eq!(id, own);
+    let told = fs::read_to_string(&metadata).expect("written");
+    assert!(told.contains(&format!("\"containerimage.config.digest\": \"{id}\"")), "{told}");
+    kitchen.engine.says(&["rmi", "-f", &name]);
+    kitchen.engine.says(&["pull", &name]);
+    assert_eq!(kitchen.holds(&name, "/x"), "x");
+    // What is asked for by default beside the image does not fail.
+    for words in [&["--provenance=false"][..], &["--sbom=false"]] {
+        kitchen.builds(dockerfile, words);
+    }
+    for (words, said) in [
+        (&["--output", "type=oci,dest=/tmp/x.tar"][..], "not supported"),
+        (&["--output", "type=docker,dest=/tmp/x.tar"], "not supported"),
+        (&["--cache-to", "type=registry,ref=x"], "not supported"),
+        (&["--sbom=true"], "not supported"),
+    ] {
+        let refused = kitchen.fails(dockerfile, words);
+        assert!(refused.contains(said), "{words:?}: {refused}");
+    }
+    drop(registry);
+    kitchen.engine.leaves_nothing();
+}
 
 #[test]
 fn steps_have_the_limits_hosts_and_networks_of_their_build() {

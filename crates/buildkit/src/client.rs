@@ -139,6 +139,33 @@ fn displayed(text: &str) -> String {
     }
 }
 
+/// Who a client is to a registry. Waits: for a thread.
+pub fn credentials(session: &Session, handle: &Handle, registry: &str) -> Credentials {
+    if !session.answers(CREDENTIALS) {
+        return Credentials::default();
+    }
+    let host = if registry == "docker.io" { HUB } else { registry };
+    let request = CredentialsRequest { host: host.into() };
+    match handle.block_on(session.channel.unary(CREDENTIALS, &request)) {
+        Ok(CredentialsResponse { username, secret }) if username.is_empty() => Credentials {
+            identitytoken: secret,
+            serveraddress: host.into(),
+            ..Credentials::default()
+        },
+        Ok(CredentialsResponse { username, secret }) => Credentials {
+            username,
+            password: secret,
+            serveraddress: host.into(),
+            ..Credentials::default()
+        },
+        Err(error) => {
+            // Whoever needs them is refused by the registry, in words.
+            tracing::debug!(registry, %error, "a build client has no credentials");
+            Credentials::default()
+        }
+    }
+}
+
 impl BuildClient for Client {
     fn said(&self, said: BuildSaid) {
         let journal = &self.journal;
@@ -197,29 +224,7 @@ impl BuildClient for Client {
     }
 
     fn credentials(&self, registry: &str) -> Credentials {
-        if !self.session.answers(CREDENTIALS) {
-            return Credentials::default();
-        }
-        let host = if registry == "docker.io" { HUB } else { registry };
-        let request = CredentialsRequest { host: host.into() };
-        match self.ask(self.session.channel.unary(CREDENTIALS, &request)) {
-            Ok(CredentialsResponse { username, secret }) if username.is_empty() => Credentials {
-                identitytoken: secret,
-                serveraddress: host.into(),
-                ..Credentials::default()
-            },
-            Ok(CredentialsResponse { username, secret }) => Credentials {
-                username,
-                password: secret,
-                serveraddress: host.into(),
-                ..Credentials::default()
-            },
-            Err(error) => {
-                // Whoever needs them is refused by the registry, in words.
-                tracing::debug!(registry, %error, "a build client has no credentials");
-                Credentials::default()
-            }
-        }
+        credentials(&self.session, &self.handle, registry)
     }
 
     fn secret(&self, id: &str) -> Result<Option<Vec<u8>>, String> {

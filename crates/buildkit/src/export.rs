@@ -1,6 +1,7 @@
 //! What becomes of a result: an image with names, a directory or an archive
 //! of the client's.
 
+use crate::client::credentials;
 use crate::control::blocking;
 use crate::desk::{Build, Desk};
 use crate::grpc::{Code, Outgoing, Status};
@@ -12,6 +13,7 @@ use spec::Reference;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 const SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
@@ -43,7 +45,7 @@ pub async fn export(
         build.journal.start(&vertex);
         let task = Task { desk, build, request, exporter, at, vertex: &vertex, id };
         let done = match exporter.kind.as_str() {
-            "moby" | "image" => task.image(),
+            "moby" | "image" => task.image().await,
             "local" => task.directory().await,
             "tar" => task.tar().await,
             _ => task.archive().await,
@@ -97,18 +99,44 @@ impl Task<'_> {
     }
 
     /// The builder has written it and given it its names.
-    fn image(&self) -> Result<Told, Status> {
-        if self.exporter.attrs.get("push").is_some_and(|push| push == "true") {
-            let words = "pushing while exporting is not carried: push the image after the build";
-            return Err(Status::new(Code::Unimplemented, words));
-        }
+    async fn image(&self) -> Result<Told, Status> {
         let names = self.names()?;
         self.did("exporting layers");
         self.did(&format!("writing image {}", self.id));
         for name in &names {
             self.did(&format!("naming to {name}"));
         }
+        if self.exporter.attrs.get("push").is_some_and(|push| push == "true") {
+            for name in &names {
+                self.push(name).await?;
+            }
+        }
         Ok(self.told(&names))
+    }
+
+    /// Sends it to the registry of a name, as who the client is there.
+    async fn push(&self, name: &str) -> Result<(), Status> {
+        let session = self.desk.sessions.get(&self.request.session).await?;
+        let (engine, handle) = (self.desk.engine.clone(), Handle::current());
+        let (journal, vertex) = (Arc::clone(&self.build.journal), self.vertex.to_owned());
+        let cancel = self.build.cancel.clone();
+        let name = name.to_owned();
+        blocking(move || {
+            let reference: Reference =
+                name.parse().map_err(|_| engine::Error::Invalid(format!("no name: {name}")))?;
+            let credentials = credentials(&session, &handle, reference.domain());
+            engine.push(&name, "", &credentials, &mut |said| {
+                if cancel.is_cancelled() {
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+                let of = said.id.as_deref().unwrap_or_default();
+                let part = format!("pushing {of} {}", said.status);
+                let bytes = said.bytes.unwrap_or_default();
+                journal.progress(&vertex, &part, bytes, bytes.0 >= bytes.1);
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// Opens the client's end.

@@ -4,7 +4,7 @@ use super::{
     BuildClient, BuildError, BuildManner, BuildRoom, BuildSaid, BuildWish, Built, Cancel,
     StagePlan, StepPlan, stage,
 };
-use crate::{Engine, Error, error::Doing};
+use crate::{Engine, Error, PullWish, error::Doing};
 use build::{Globals, Known, Planned, Scope, Tree};
 use dockerfile::{Dockerfile, Instruction, Pair, Step};
 use image::{Draft, Kept, Making};
@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use spec::{Digest, Reference};
 use std::{
     collections::BTreeMap,
+    io,
     path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -104,9 +105,18 @@ impl Engine {
         }
         let making = self.0.images.making();
         let mut lenders = Vec::new();
+        let mut fetched = Fetched { engine: self, stay: &names, names: Vec::new() };
         for name in &wish.cache_from {
-            // One that is not here lends nothing, as Docker has it.
-            if let Ok(id) = self.0.images.lookup(name) {
+            // One that is not here lends nothing, as Docker has it; BuildKit
+            // asks its registry.
+            let here = self.0.images.lookup(name).ok();
+            let id = match here {
+                None if wish.manner == BuildManner::BuildKit => {
+                    fetched.fetch(name, &**client, cancel)
+                }
+                here => here,
+            };
+            if let Some(id) = id {
                 lenders.push(making.image(&id)?);
             }
         }
@@ -128,6 +138,50 @@ impl Engine {
             plan,
         };
         job.run(&names)
+    }
+}
+
+/// Images that were fetched to lend their steps: their names go with the
+/// build.
+struct Fetched<'a> {
+    engine: &'a Engine,
+    /// Names that the build itself gives.
+    stay: &'a [Reference],
+    names: Vec<String>,
+}
+
+impl Fetched<'_> {
+    /// Fetches one, if it is to be had.
+    fn fetch(&mut self, name: &str, client: &dyn BuildClient, cancel: &Cancel) -> Option<Digest> {
+        let reference = name.parse::<Reference>().ok()?.or_latest();
+        let wish = PullWish {
+            image: reference.familiar(),
+            credentials: client.credentials(reference.domain()),
+            ..PullWish::default()
+        };
+        let pulled = self.engine.pull(&wish, &mut |_| {
+            if cancel.is_cancelled() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+        });
+        if let Err(error) = pulled {
+            let error = crate::error::chain(&error);
+            tracing::info!(name, error, "an image cannot lend its steps");
+            return None;
+        }
+        if !self.stay.contains(&reference) {
+            self.names.push(reference.familiar());
+        }
+        self.engine.0.images.lookup(name).ok()
+    }
+}
+
+impl Drop for Fetched<'_> {
+    fn drop(&mut self) {
+        for name in &self.names {
+            // One that has come into use stays.
+            if let Err(error) = self.engine.remove_image(name, false, false) {
+                tracing::debug!(name, %error, "what was fetched for its steps stays");
+            }
+        }
     }
 }
 
