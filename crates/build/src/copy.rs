@@ -38,6 +38,8 @@ const PIECE: usize = 64 << 10;
 /// A root file system that is written to.
 pub struct Target<'a> {
     root: BorrowedFd<'a>,
+    /// What it will lie upon.
+    below: Option<&'a crate::Tree>,
 }
 
 /// How files are written.
@@ -49,12 +51,25 @@ pub struct Manner<'a> {
     pub chmod: Option<Chmod>,
     /// Paths (below the source, or its name) that are left out.
     pub skip: Option<&'a Ignore>,
+    /// A link in a file's place is followed, not replaced.
+    pub follow: bool,
 }
 
 impl<'a> Target<'a> {
     /// The root, by a descriptor of its top.
     pub fn new(root: BorrowedFd<'a>) -> Self {
-        Self { root }
+        Self::above(root, None)
+    }
+
+    /// The same of one that will lie upon another: directories that it makes
+    /// on the way are as they are there.
+    pub fn above(root: BorrowedFd<'a>, below: Option<&'a crate::Tree>) -> Self {
+        Self { root, below }
+    }
+
+    /// Its top.
+    pub fn root(&self) -> BorrowedFd<'a> {
+        self.root
     }
 
     /// Copies a source to a path: into it if it is a directory or ends with a
@@ -72,7 +87,7 @@ impl<'a> Target<'a> {
         let (dir, name) = if into || self.is_dir(path)? {
             (self.dir(path, manner.owner)?, found.name().to_owned())
         } else {
-            let path = clean(path);
+            let path = if manner.follow { self.followed(path) } else { clean(path) };
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
             (self.dir(parent, manner.owner)?, name.to_owned())
         };
@@ -235,10 +250,29 @@ impl<'a> Target<'a> {
             Err(e) => return Err(e).doing("make the directory", path),
         }
         let made = name.open_dir(dir.as_fd()).doing("open", path)?;
-        let (uid, gid) = owner.unwrap_or((0, 0));
+        let like = self.below.and_then(|tree| tree.dir(path));
+        let (uid, gid) = match &like {
+            Some(like) => (like.stat.st_uid, like.stat.st_gid),
+            None => owner.unwrap_or((0, 0)),
+        };
+        let mode = like.map_or(0o755, |like| like.stat.st_mode & 0o7777);
         own(&made, uid, gid).doing("change the owner of", path)?;
-        fs::fchmod(&made, Mode::from_raw_mode(0o755)).doing("change the mode of", path)?;
+        fs::fchmod(&made, Mode::from_raw_mode(mode)).doing("change the mode of", path)?;
         Ok(made)
+    }
+
+    /// Where a path leads if links stand at its end: where nothing is, too.
+    fn followed(&self, path: &str) -> String {
+        let mut path = clean(path);
+        for _ in 0..LINKS {
+            let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            let link = self.open(parent).and_then(|dir| fs::readlinkat(dir, name, Vec::new()));
+            let Ok(link) = link else { break };
+            let Ok(link) = link.to_str() else { break };
+            let from = if link.starts_with('/') { "" } else { parent };
+            path = clean(&format!("{from}/{link}"));
+        }
+        path
     }
 }
 

@@ -242,12 +242,21 @@ impl Tree {
         }
     }
 
+    /// A directory that a path leads to without any link, if there is one.
+    pub(crate) fn dir(&self, path: &str) -> Option<Node> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let fd = fs::openat2(&self.root, path, flags, Mode::empty(), how).ok()?;
+        Node::of(fd).ok()
+    }
+
     /// All that a pattern fits, sorted; a pattern without wildcards is a path
-    /// that must be there.
+    /// that must be there. Where `deep`, `**` stands for any number of
+    /// directories; else it is what `*` is.
     ///
     /// # Errors
     /// A bad pattern; nothing fits; what the host said.
-    pub fn matching(&self, pattern: &str) -> Result<Vec<Found>, Error> {
+    pub fn matching(&self, pattern: &str, deep: bool) -> Result<Vec<Found>, Error> {
         if !Wildcard::is_one(pattern) {
             return Ok(vec![self.find(pattern)?]);
         }
@@ -260,7 +269,7 @@ impl Tree {
                 }
                 continue;
             }
-            let every = part == "**";
+            let every = deep && part == "**";
             let wildcard = Wildcard::parse(part).map_err(|e| Error::Invalid(e.to_string()))?;
             let mut next = Vec::new();
             for path in paths {

@@ -47,7 +47,7 @@ impl Scratch {
     fn copy_as(&self, from: &str, to: &str, manner: &Manner<'_>) -> Result<(), String> {
         let tree = self.tree();
         let root = self.to();
-        for found in tree.matching(from).map_err(|e| e.to_string())? {
+        for found in tree.matching(from, false).map_err(|e| e.to_string())? {
             Target::new(root.as_fd()).copy(&found, to, manner).map_err(|e| e.to_string())?;
         }
         Ok(())
@@ -128,7 +128,8 @@ fn owners_modes_and_what_is_left_out_are_as_asked() {
     fs::hard_link(scratch.path("from/dir/a.txt"), scratch.path("from/dir/c")).expect("link");
     let skip = Ignore::new(["b.md"]).expect("a pattern");
     let chmod = Chmod::parse("u=rwX,go=").expect("valid");
-    let manner = Manner { owner: Some((7, 8)), chmod: Some(chmod), skip: Some(&skip) };
+    let manner =
+        Manner { owner: Some((7, 8)), chmod: Some(chmod), skip: Some(&skip), follow: false };
     scratch.copy_as("dir", "/deep/er", &manner).expect("copied");
     let meta = |path: &str| fs::metadata(scratch.path(path)).expect(path);
     let file = meta("to/deep/er/a.txt");
@@ -214,12 +215,15 @@ fn wildcards_walk_part_by_part() {
     }
     let tree = scratch.tree();
     let names = |pattern: &str| {
-        let found = tree.matching(pattern).expect(pattern);
+        let found = tree.matching(pattern, true).expect(pattern);
         found.into_iter().map(|found| found.path).collect::<Vec<_>>()
     };
     assert_eq!(names("*.txt"), ["a.txt", "b.txt"]);
     assert_eq!(names("d*/*.txt"), ["dir/d.txt"]);
     assert_eq!(names("[bc].*"), ["b.txt", "c.md"]);
     assert_eq!(names("**/*.txt"), ["a.txt", "b.txt", "dir/d.txt", "dir/sub/e.txt"]);
-    assert!(tree.matching("*.none").is_err() && tree.matching("[").is_err());
+    let shallow = tree.matching("**/*.txt", false).expect("some");
+    let shallow: Vec<_> = shallow.iter().map(|found| found.path.as_str()).collect();
+    assert_eq!(shallow, ["dir/d.txt"], "for COPY two stars are one");
+    assert!(tree.matching("*.none", true).is_err() && tree.matching("[", true).is_err());
 }

@@ -40,6 +40,13 @@ pub fn wants(file: &Dockerfile, triggers: &dyn Fn(&str) -> bool) -> Wants {
     let names: Vec<&str> = file.stages.iter().filter_map(|stage| stage.name.as_deref()).collect();
     for stage in &file.stages {
         let earlier = names.contains(&stage.base.to_lowercase().as_str());
+        let leaves = |other: &&dockerfile::Stage| {
+            other.name.as_deref() == Some(stage.base.to_lowercase().as_str())
+                && other.steps.iter().any(|s| matches!(s.instruction, Instruction::Onbuild(_)))
+        };
+        if earlier && file.stages.iter().any(|other| leaves(&other)) {
+            return Wants::All;
+        }
         if stage.base != "scratch" && !earlier && triggers(&stage.base) {
             return Wants::All;
         }

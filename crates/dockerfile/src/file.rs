@@ -117,8 +117,10 @@ fn warn(lines: &[Line], file: &mut Dockerfile) {
                 add("MultipleInstructionsDisallowed", text, step.lines);
             }
             for step in steps {
-                if let Instruction::Cmd(crate::Command::Shell(_))
-                | Instruction::Entrypoint(crate::Command::Shell(_)) = &step.instruction
+                // Who names a shell means it.
+                if of(stage, "SHELL").is_empty()
+                    && let Instruction::Cmd(crate::Command::Shell(_))
+                    | Instruction::Entrypoint(crate::Command::Shell(_)) = &step.instruction
                 {
                     let text = format!(
                         "JSON arguments recommended for {word} to prevent unintended behavior related to OS signals"

@@ -82,6 +82,9 @@ impl Job<'_> {
             let none = || BuildError::invalid("there is no build context to copy from");
             return Ok(Origin::Context(self.context.as_ref().ok_or_else(none)?));
         };
+        if self.wish.manner == super::BuildManner::BuildKit {
+            self.is_earlier(index, name)?;
+        }
         let draft = match stage_named(&self.file, index, name) {
             Some(earlier) => self.result(earlier)?.0,
             None => match self.wish.contexts.get(name) {
@@ -101,6 +104,26 @@ impl Job<'_> {
         };
         let tree = self.mounted(&draft)?;
         Ok(Origin::Draft(Box::new(draft), tree))
+    }
+
+    /// Refuses a name that this stage has, or a later one.
+    fn is_earlier(&self, index: usize, name: &str) -> Result<(), BuildError> {
+        let lower = name.to_lowercase();
+        let has = |at: usize| self.file.stages[at].name.as_deref() == Some(lower.as_str());
+        if stage_named(&self.file, index, name).is_some() {
+            return Ok(());
+        }
+        if has(index) {
+            let words = format!("circular dependency detected on stage: {name}");
+            return Err(BuildError::invalid(words));
+        }
+        if (index + 1..self.file.stages.len()).any(has) {
+            let own = self.file.stages[index].name.clone().unwrap_or_else(|| index.to_string());
+            return Err(BuildError::invalid(format!(
+                "cannot copy from stage {name:?}, it needs to be defined before current stage {own:?}"
+            )));
+        }
+        Ok(())
     }
 
     /// A draft's files, to read.

@@ -160,7 +160,14 @@ impl Stage<'_, '_> {
         }
         // `a/./b`: what is kept of the path begins behind the point.
         let pivot = pattern.find("/./").map(|at| clean(&pattern[..at]));
-        let found = from.tree().matching(pattern).map_err(|error| match error {
+        let found = match from.tree().matching(pattern, asked.parents) {
+            // BuildKit copies as many as there are.
+            Err(build::Error::Missing(_)) if !classic && build::Wildcard::is_one(pattern) => {
+                return Ok(());
+            }
+            found => found,
+        };
+        let found = found.map_err(|error| match error {
             build::Error::Missing(_) if !classic => BuildError::invalid(format!(
                 "failed to compute cache key: failed to calculate checksum of ref: \"/{}\": not found",
                 clean(pattern)
@@ -196,14 +203,15 @@ impl Stage<'_, '_> {
         quick: Option<String>,
     ) -> Result<(), Stopped> {
         let Asked { word, files, .. } = asked;
-        if sources.is_empty() {
+        let classic = self.job.wish.manner == BuildManner::Classic;
+        if sources.is_empty() && classic {
             return Err(BuildError::invalid(format!(
                 "{word} failed: no source files were specified"
             ))
             .into());
         }
         let dir = files.target.ends_with('/') || matches!(&*files.target, "." | "./");
-        if sources.len() > 1 && !dir {
+        if sources.len() > 1 && !dir && classic {
             return Err(BuildError::invalid(format!(
                 "When using {word} with more than one source file, the destination must be a \
                  directory and end with a /"
@@ -231,15 +239,22 @@ impl Stage<'_, '_> {
         let chmod = chmod.map_err(BuildError::invalid)?;
         let config = self.draft.config.config.clone();
         self.settle(key, &told, config, |stage| {
+            let below = if files.link && !stage.draft.layers.is_empty() {
+                Some(stage.job.mounted(&stage.draft)?)
+            } else {
+                None
+            };
             stage.changed(files.link, |root| {
                 let owner = match files.chown.as_deref() {
                     Some(who) => Some(owner(root, who)?),
                     None if keeps => None,
                     None => Some((0, 0)),
                 };
-                let manner = Manner { owner, chmod: chmod.clone(), skip };
+                let follow = !classic;
+                let manner = Manner { owner, chmod: chmod.clone(), skip, follow };
                 for source in sources {
-                    one(root, source, from, &target, asked, &manner)?;
+                    let to = Target::above(root, below.as_ref());
+                    one(&to, source, from, &target, asked, &manner)?;
                 }
                 Ok(())
             })
@@ -357,17 +372,18 @@ fn sum(
 
 /// One source into the root.
 fn one(
-    root: BorrowedFd<'_>,
+    target: &Target<'_>,
     source: &Source,
     from: Option<&Origin<'_>>,
     path: &str,
     asked: &Asked<'_>,
     manner: &Manner<'_>,
 ) -> Result<(), Stopped> {
-    let target = Target::new(root);
     match source {
         Source::Found(found, kept) => {
-            if asked.unpack.0 && found.is_file() && unpacked(root, &mut found.open()?, path, asked)?
+            if asked.unpack.0
+                && found.is_file()
+                && unpacked(target.root(), &mut found.open()?, path, asked)?
             {
                 return Ok(());
             }
@@ -387,7 +403,7 @@ fn one(
                 path: file.clone(),
                 source,
             })?;
-            if asked.unpack.1 && unpacked(root, &mut opened, path, asked)? {
+            if asked.unpack.1 && unpacked(target.root(), &mut opened, path, asked)? {
                 return Ok(());
             }
             // As Docker: nobody but root reads what was fetched.

@@ -89,6 +89,10 @@ impl Engine {
         let own = image::host();
         let target = crate::registries::platform(&wish.platform)?.unwrap_or_else(|| own.clone());
         let mut globals = Globals::new(wish.args.clone(), &target, &own);
+        if wish.manner == BuildManner::BuildKit {
+            let stage = if wish.target.is_empty() { "default" } else { &wish.target };
+            globals.platform.insert("TARGETSTAGE".into(), stage.into());
+        }
         let plan = build::plan(&file, &wish.target, &mut globals)?;
         if plan.len() > STAGES {
             let words = format!("the build needs {} stages: {STAGES} are the most", plan.len());
@@ -279,7 +283,8 @@ impl Job<'_> {
             return Err(failure);
         }
         let draft = draft.ok_or_else(|| BuildError::invalid("no stage was built"))?;
-        if draft.layers.is_empty() && draft.config.history.is_empty() {
+        let classic = self.wish.manner == BuildManner::Classic;
+        if draft.layers.is_empty() && draft.config.history.is_empty() && classic {
             return Err(BuildError::invalid("No image was generated. Is your Dockerfile empty?"));
         }
         let unused = build::unused(&self.globals, &notes.scopes);

@@ -142,9 +142,15 @@ impl<'j> Stage<'j, '_> {
                     prepared.inputs.push(build::hex(&sum));
                     Found::Bind { from, source, writable: *writable }
                 }
-                MountKind::Cache { id, from, source, sharing, .. } => {
+                MountKind::Cache { id, from, source, sharing, mode, uid, gid, .. } => {
                     let id = id.clone().unwrap_or_else(|| target.clone());
-                    let mut name = build::key(&["cache", &id]);
+                    // One that begins otherwise is another one.
+                    let begins = match (mode, uid, gid) {
+                        (None, None, None) => None,
+                        begins => Some(format!("{begins:?}")),
+                    };
+                    let mut parts = vec!["cache".to_owned(), id];
+                    parts.extend(begins);
                     let seed = match from {
                         Some(from) => {
                             let from = job.from(self.index, Some(from), self.at)?;
@@ -153,12 +159,14 @@ impl<'j> Stage<'j, '_> {
                             let counts = Counts { owners: true, skip: None };
                             let sum = build::hex(&from.tree().sum(&found, counts)?);
                             // Filled with something else it is another one.
-                            name = build::key(&["cache", &id, &sum]);
+                            parts.push(sum.clone());
                             prepared.inputs.push(sum);
                             Some((from, source))
                         }
                         None => None,
                     };
+                    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                    let name = build::key(&parts);
                     let dir = self.job.engine.0.paths.data.join("build/mounts").join(name);
                     let mount = mount.kind.clone();
                     Found::Cache { dir, seed, sharing: *sharing, mount }

@@ -127,10 +127,15 @@ fn begin<'j, 'a>(
         lends: false,
     };
     let config = &mut stage.draft.config.config;
+    let triggers = config.on_build.take().unwrap_or_default();
     if !config.env.iter().any(|pair| pair.starts_with("PATH=")) {
         config.env.push(PATH.into());
+        // Of BuildKit's, it stays even if there is not one instruction more.
+        if source.steps.is_empty() && job.wish.manner == BuildManner::BuildKit {
+            let Draft { config, layers, .. } = stage.draft;
+            stage.draft = job.making.draft(config, layers)?;
+        }
     }
-    let triggers = config.on_build.take().unwrap_or_default();
     if !triggers.is_empty() {
         job.client.said(BuildSaid::Triggers { stage: place, count: triggers.len() });
     }
@@ -174,7 +179,12 @@ fn tells_all(instruction: &Instruction, manner: BuildManner) -> bool {
 fn scratch(job: &Job<'_>) -> Draft {
     let own = image::host();
     let wanted = crate::registries::platform(&job.wish.platform).ok().flatten().unwrap_or(own);
+    let mut config = Config::default();
+    if job.wish.manner == BuildManner::BuildKit {
+        config.working_dir = "/".into();
+    }
     let config = ImageConfig {
+        config,
         architecture: wanted.architecture,
         variant: wanted.variant,
         os: wanted.os,
@@ -248,7 +258,7 @@ impl Stage<'_, '_> {
                 if let Instruction::Maintainer(who) = other {
                     self.draft.config.author = Some(who.clone());
                 }
-                check(&config)?;
+                check(&config, self.job.wish.manner)?;
                 self.configured(&told.unwrap_or_default(), config)
             }
         }
@@ -397,10 +407,11 @@ impl Stage<'_, '_> {
 }
 
 /// What would be noticed only when a container is made.
-fn check(config: &Config) -> Result<(), BuildError> {
+fn check(config: &Config, manner: BuildManner) -> Result<(), BuildError> {
     match config.stop_signal.as_deref().filter(|signal| !signal.is_empty()) {
         Some(signal) if crate::signals::parse(signal).is_none() => {
-            Err(BuildError::invalid(format!("Invalid signal: {signal}")))
+            let word = if manner == BuildManner::Classic { "Invalid" } else { "invalid" };
+            Err(BuildError::invalid(format!("{word} signal: {signal}")))
         }
         _ => Ok(()),
     }
