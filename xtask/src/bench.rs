@@ -20,7 +20,7 @@ mod rows;
 mod statistics;
 
 use crate::{as_root, build, cargo, run as command, test::docker_client};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use bundle::Runtime;
 use contender::Kind;
 use host::{Host, Scratch};
@@ -68,6 +68,8 @@ pub fn run(words: &[&str]) -> Result<()> {
     command(cargo(&["build", "--locked", "--release", "--package", "floor"]).args(["--quiet"]))?;
     let scratch = Scratch::new()?;
     scratch.busybox()?;
+    std::fs::copy(crate::test::plugin("docker-buildx")?, host::buildx())
+        .context("cannot copy buildx")?;
     let host = Host::new()?;
     let peers = if wish.peers { Some(peers::host(&peers::install()?, &scratch)?) } else { None };
     let mut verdicts = Verdicts::default();

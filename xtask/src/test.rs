@@ -102,7 +102,7 @@ const PLUGINS_OF: &str = "trixie";
 
 /// A plugin of the Docker CLI, out of Debian's package, which is unpacked and
 /// not installed.
-fn plugin(name: &str) -> Result<PathBuf> {
+pub fn plugin(name: &str) -> Result<PathBuf> {
     let folder = crate::root().join("target").join(format!("debian-{name}"));
     let plugin = folder.join("usr/libexec/docker/cli-plugins").join(name);
     if !plugin.is_file() {

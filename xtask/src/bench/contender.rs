@@ -176,6 +176,18 @@ impl Contender {
         self.agent.say(&self.words(said))
     }
 
+    /// One command of buildx, which stands in the scratch directory, about
+    /// this engine.
+    pub fn buildx(&self, said: &[&str]) -> Result<Duration> {
+        let at = self.client.iter().position(|word| word == "--host");
+        let address = at.and_then(|at| self.client.get(at + 1)).context("no address")?;
+        let plugin = super::host::buildx();
+        let (host, plugin) = (format!("DOCKER_HOST={address}"), plugin.display().to_string());
+        let own = format!("DOCKER_CONFIG={plugin}.config");
+        let all = [&["/bin/busybox", "env", &host, &own, &plugin], said].concat();
+        self.agent.say(&words(&all))
+    }
+
     /// Whole commands, some at a time.
     pub fn say_all(&self, all: &[Vec<String>], workers: usize) -> Result<Duration> {
         self.agent.say_all(all, workers)

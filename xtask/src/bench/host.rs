@@ -71,6 +71,11 @@ impl Drop for Host {
     }
 }
 
+/// Where buildx stands, for all hosts.
+pub fn buildx() -> PathBuf {
+    std::env::temp_dir().join(format!("cofferdam-bench-{}/docker-buildx", std::process::id()))
+}
+
 /// Files of one run; gone when dropped.
 pub struct Scratch(pub PathBuf);
 

@@ -38,6 +38,11 @@ pub enum Verb {
     Build,
     /// The same, of which all is
     BuildAgain,
+    /// By BuildKit's door: COPY of 5,000 files, of which the client has sent
+    /// none
+    Files,
+    /// The same, of which it has sent all
+    FilesAgain,
 }
 
 /// One row of the table.
@@ -57,7 +62,7 @@ const fn wall(who: &'static str, wall: f64) -> Target {
 }
 
 /// The table.
-pub const ROWS: [Row; 8] = [
+pub const ROWS: [Row; 10] = [
     Row {
         title: "run --rm busybox true, back to back",
         verb: Verb::Run,
@@ -106,6 +111,18 @@ pub const ROWS: [Row; 8] = [
         rounds: 20,
         targets: &[Target::Most { who: "cofferdam", wall: Duration::from_millis(50) }],
     },
+    Row {
+        title: "buildx build of COPY of 5,000 files, uncached",
+        verb: Verb::Files,
+        rounds: 20,
+        targets: &[wall("docker", 1.0)],
+    },
+    Row {
+        title: "buildx build of COPY of 5,000 files, cached",
+        verb: Verb::FilesAgain,
+        rounds: 20,
+        targets: &[wall("docker", 1.0)],
+    },
 ];
 
 impl Verb {
@@ -118,6 +135,9 @@ impl Verb {
             Self::Build | Self::BuildAgain => {
                 !matches!(contender.kind, Kind::Floor | Kind::OursByDocker)
                     && contender.name != "podman"
+            }
+            Self::Files | Self::FilesAgain => {
+                contender.name == "docker" || contender.kind == Kind::OursByDocker
             }
             Self::Exec | Self::Stop => contender.kind != Kind::Floor,
             Self::RunMany(_) => !matches!(contender.kind, Kind::Floor | Kind::OursByDocker),
@@ -136,6 +156,7 @@ impl Verb {
             Self::Start(many, workers) => start(contender, many, workers),
             Self::Build => contender.say(&["build", "-q", "--no-cache", &context()?]),
             Self::BuildAgain => contender.say(&["build", "-q", &context()?]),
+            Self::Files | Self::FilesAgain => contender.buildx(&["build", "-q", &many_files()?]),
         }
     }
 
@@ -156,6 +177,8 @@ impl Verb {
             }
             // So that all of it is known.
             Self::BuildAgain => drop(contender.say(&["build", "-q", &context()?])?),
+            Self::Files => drop(contender.buildx(&["prune", "--force", "--all"])?),
+            Self::FilesAgain => drop(contender.buildx(&["build", "-q", &many_files()?])?),
             _ => {}
         }
         Ok(())
@@ -183,6 +206,20 @@ fn context() -> Result<String> {
             dir.join("Dockerfile"),
             format!("FROM busybox\nCOPY files /files\n{steps}"),
         )?;
+    }
+    Ok(dir.display().to_string())
+}
+
+/// The same of a context of many small files.
+fn many_files() -> Result<String> {
+    let dir = std::env::temp_dir().join(format!("cofferdam-bench-{}/many", std::process::id()));
+    if !dir.exists() {
+        for n in 0..5000 {
+            let place = dir.join(format!("files/{}", n % 50));
+            std::fs::create_dir_all(&place)?;
+            std::fs::write(place.join(n.to_string()), format!("{n} ").repeat(200))?;
+        }
+        std::fs::write(dir.join("Dockerfile"), "FROM busybox\nCOPY files /files\n")?;
     }
     Ok(dir.display().to_string())
 }
