@@ -8,7 +8,7 @@
 //! [resolver](crate::dns) is told.
 //!
 //! The shape of the variables is Docker's: its documentation, "Legacy container
-//! links", and dockerd 28.5 asked.
+//! links".
 
 use crate::{Container, Engine, Error, Kind, cell::Cell, files, house::House, ports};
 use network::Proto;

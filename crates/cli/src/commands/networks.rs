@@ -242,6 +242,8 @@ mod tests {
             ipam_driver: "default".into(),
             ipam_opt: Vec::new(),
             scope: None,
+            config_only: false,
+            config_from: None,
             label: Vec::new(),
             opt: Vec::new(),
             egress: Vec::new(),
