@@ -105,6 +105,21 @@ impl Engine {
         self.daemon = Some(daemon);
     }
 
+    /// Starts a daemon that must refuse these arguments; gives its words.
+    ///
+    /// # Panics
+    /// If one runs already, or if it does not end within [`PATIENCE`].
+    pub fn refuses_to_start(&self, arguments: &[&str]) -> String {
+        assert!(self.daemon.is_none(), "one runs already");
+        let mut command = self.host.command(binary("cofferdamd"));
+        command.arg("--host").arg(format!("unix://{}", self.socket().display()));
+        command.arg("--data-root").arg(self.data_root()).arg("--run-root").arg(self.run_root());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let ran = finish(command.spawn().expect("nsenter(1) starts"), "the daemon to refuse");
+        assert_ne!(ran.code, 0, "{ran:?}");
+        ran.err
+    }
+
     /// `kill -9` of the daemon.
     ///
     /// # Panics

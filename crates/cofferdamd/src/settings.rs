@@ -59,6 +59,10 @@ pub struct Words {
     /// [default: 10]
     #[arg(long, value_name = "PERCENT")]
     build_cache: Option<u8>,
+    /// What a container may take of the disk unless it says otherwise, as
+    /// size=10g: wants project quotas of the data root's file system
+    #[arg(long, value_name = "size=BYTES")]
+    storage_opt: Vec<String>,
     /// Set no_new_privs in every container
     #[arg(long)]
     no_new_privileges: bool,
@@ -89,6 +93,8 @@ struct Config {
     collect_down_to: Option<u8>,
     collect_spare: Option<u64>,
     build_cache: Option<u8>,
+    #[serde(alias = "storage-opts")]
+    storage_opt: Vec<String>,
     no_new_privileges: bool,
     log_level: Option<String>,
 }
@@ -119,6 +125,7 @@ pub struct Settings {
     insecure_registries: Vec<String>,
     collect: Option<Watermarks>,
     build_cache: Option<u8>,
+    storage_opts: Vec<String>,
     no_new_privileges: bool,
 }
 
@@ -215,6 +222,7 @@ impl Words {
             insecure_registries: list(self.insecure_registry, file.insecure_registry),
             collect,
             build_cache: cache_part(self.build_cache.or(file.build_cache))?,
+            storage_opts: list(self.storage_opt, file.storage_opt),
             no_new_privileges: self.no_new_privileges || file.no_new_privileges,
         })
     }
@@ -314,6 +322,7 @@ impl Settings {
             insecure_registries: self.insecure_registries.clone(),
             collect: self.collect,
             build_cache: self.build_cache,
+            storage_opts: self.storage_opts.clone(),
             no_new_privileges: self.no_new_privileges,
         })
     }

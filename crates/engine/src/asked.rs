@@ -28,11 +28,6 @@ pub(crate) fn check(config: &Config, host: &HostConfig) -> Result<(), Error> {
         let asked = &host.isolation;
         return invalid(format!("invalid isolation ({asked}): linux only supports 'default'"));
     }
-    if let Some(option) = host.storage_opt.iter().flatten().map(|(key, _)| key).next() {
-        return Err(Error::Unsupported(format!(
-            "the storage option {option:?} is not carried: leave --storage-opt out"
-        )));
-    }
     let length = crate::health::length(config);
     if length > LONGEST {
         return invalid(format!(
@@ -90,9 +85,6 @@ mod tests {
         assert_eq!(runtime, "unknown or invalid runtime name: runsc");
         let isolation = words(|_, host| host.isolation = "hyperv".into());
         assert!(isolation.contains("(hyperv)"), "{isolation}");
-        let storage =
-            words(|_, host| host.storage_opt = Some([("size".into(), "1g".into())].into()));
-        assert!(storage.contains("storage option"), "{storage}");
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl House {
         check.mend("make it anew: nothing was written yet", || {
             let id = container.id.as_str();
             snapshot::remove(&container.dir.join("work"))?;
+            self.count_root(container)?;
             snapshot::Root::prepare(&self.paths.data, id, container.ids())?;
             Ok(())
         })

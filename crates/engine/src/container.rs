@@ -77,6 +77,9 @@ pub struct Container {
     /// A step of a build runs in it: it goes with the build.
     #[serde(default)]
     pub(crate) of_build: bool,
+    /// What it may take of the disk; none if all of it.
+    #[serde(default)]
+    pub(crate) disk: Option<crate::disk::Share>,
 }
 
 /// A container's places on networks, by the networks' names.
@@ -150,6 +153,7 @@ impl Container {
             plugs: Plugs::new(),
             macs: BTreeMap::new(),
             of_build: false,
+            disk: None,
         }
     }
 }

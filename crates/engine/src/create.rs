@@ -167,6 +167,7 @@ impl House {
         }
         let macs = asked_macs(&mut config, &endpoints, self.networks.first(&mode).as_deref())?;
         ports::wishes(&config, &host)?;
+        let disk = self.disk.share(&host, &self.store)?;
         let dir = self.paths.container(id);
         Ok(Container {
             id: id.clone(),
@@ -198,6 +199,7 @@ impl House {
             plugs: Plugs::new(),
             macs,
             of_build: false,
+            disk,
             dir,
         })
     }
@@ -333,17 +335,20 @@ impl House {
         image: &Digest,
         undo: &mut Undo<'a>,
     ) -> Result<(), Error> {
-        let id = container.id.clone();
-        let dir = container.dir.clone();
+        let taken_back = container.clone();
         undo.with("remove its directory", move || {
-            snapshot::Root::remove(&self.paths.data, id.as_str())?;
-            match fs::remove_dir_all(&dir) {
+            snapshot::Root::remove(&self.paths.data, taken_back.id.as_str())?;
+            self.free_disk(&taken_back);
+            let dir = &taken_back.dir;
+            match fs::remove_dir_all(dir) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(error).doing("remove", &dir)
+                    Err(error).doing("remove", dir)
                 }
                 _ => Ok(()),
             }
         });
+        // Before anything is in them.
+        self.count_disk(container)?;
         let root =
             snapshot::Root::prepare(&self.paths.data, container.id.as_str(), container.ids())?;
         self.fill_volumes(container, image, &root)

@@ -303,6 +303,7 @@ impl House {
             }
             _ => {}
         }
+        self.free_disk(container);
         let gone = Write::Gone { id: container.id.to_string() };
         self.store.write(gone).map_err(|e| Error::records(&e))?;
         self.roster.release(&container.name, &container.id, slot);

@@ -1,8 +1,8 @@
 //! What an engine is made of, and where it keeps it.
 
 use crate::{
-    Container, Error, Options, cell::Cell, collect::Collecting, events::Journal, exec::Execs,
-    host::Machine, networks::Networks, roster::Roster, store::Store, store::Write,
+    Container, Error, Options, cell::Cell, collect::Collecting, disk::Disk, events::Journal,
+    exec::Execs, host::Machine, networks::Networks, roster::Roster, store::Store, store::Write,
     volumes::Volumes, watcher::Watcher, workers::Workers,
 };
 use spec::Id;
@@ -28,6 +28,7 @@ pub(crate) struct House {
     pub images: image::Store,
     pub registry: registry::Registry,
     pub volumes: Volumes,
+    pub disk: Disk,
     pub networks: Networks,
     pub resolver: resolver::Resolver,
     pub execs: Execs,

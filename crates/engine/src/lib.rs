@@ -44,6 +44,7 @@ mod collect;
 mod container;
 mod create;
 mod devices;
+mod disk;
 mod dns;
 mod egress;
 mod ending;

@@ -6,6 +6,7 @@ use crate::{
     cell::Cell,
     collect::Collecting,
     container::Moving,
+    disk::Disk,
     dns,
     error::Doing,
     events::Journal,
@@ -63,6 +64,7 @@ impl Engine {
         crate::build::sweep(&paths.data, &paths.run, &machine.boot)?;
         let layout = cgroup::Layout::detect()?;
         let policy = host::policy(&options, &machine, &layout);
+        let disk = Disk::open(&options, &machine.backing_filesystem, &facts)?;
         let images = image::Store::open(&paths.data)?;
         images.builtin(BUILTIN, builtin::REPORT)?;
         let networks = Networks::open(&options, &store, &facts, &left.networks)?;
@@ -75,6 +77,7 @@ impl Engine {
             cgroup_parent: cgroup_parent(&paths.run),
             journal: Arc::new(Journal::new(Arc::clone(&store), &left.events)),
             volumes: Volumes::new(&left.volumes),
+            disk,
             execs: Execs::default(),
             workers: Workers::default(),
             volume_use: RwLock::default(),

@@ -25,6 +25,9 @@ pub struct Options {
     pub collect: Option<crate::Watermarks>,
     /// Percent of the disk that the build cache may take; all of it if none.
     pub build_cache: Option<u8>,
+    /// What a container may take of the disk unless it says otherwise, as
+    /// `size=10g`.
+    pub storage_opts: Vec<String>,
     /// `no_new_privs` for every container.
     pub no_new_privileges: bool,
 }

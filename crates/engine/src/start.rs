@@ -152,6 +152,7 @@ impl House {
         let mut undo = Undo::default();
         let container = self.connect(cell, &mut undo)?;
         let pending = self.announce(&container);
+        self.limit_disk(&container)?;
         let mount = self.root(&container)?.mount(&self.layers(&container)?)?;
         let sandbox = self.decide_in(cell, &container, mount.as_fd())?;
         let hidden = std::mem::take(&mut cell.live().hidden);

@@ -12,6 +12,7 @@ pub mod mount;
 pub mod packet;
 pub mod probe;
 pub mod process;
+pub mod quota;
 pub mod sched;
 pub mod signal;
 pub mod socket;

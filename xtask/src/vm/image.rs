@@ -14,7 +14,7 @@ const SUITE: &str = "trixie";
 /// What is in it beside what every Debian has.
 const PACKAGES: &str = "systemd-sysv,dbus,kmod,busybox-static,iproute2,nftables,curl,procps,\
                         python3-minimal,util-linux,tmux,xz-utils,zstd,openssl,\
-                        apparmor,linux-image-cloud-amd64";
+                        apparmor,e2fsprogs,xfsprogs,linux-image-cloud-amd64";
 
 /// Needed before the disk can be read; the file system is built in.
 const EARLY: &str = "kernel/drivers/block/virtio_blk.ko.xz";

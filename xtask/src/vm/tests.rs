@@ -3,7 +3,8 @@
 //!
 //! Emulated, the whole suite would take hours. What the layout of control
 //! groups and systemd can change is run: the room that makes groups, and the
-//! runtime's verbs with its own groups and with systemd's.
+//! runtime's verbs with its own groups and with systemd's. Beside it, what
+//! needs a kernel with quotas.
 
 use super::{Job, output};
 use crate::{build, cargo, test::docker_client};
@@ -23,7 +24,7 @@ const CHOICE: [(&str, &[&str]); 3] = [
 ];
 
 /// What the daemon's containers are promised, by Debian's kernel.
-const PROMISES: [&str; 16] = [
+const PROMISES: [&str; 18] = [
     "--test",
     "systemd",
     "--test",
@@ -40,6 +41,8 @@ const PROMISES: [&str; 16] = [
     "mandatory",
     "--test",
     "life",
+    "--test",
+    "quota",
 ];
 
 /// Tests of version 1's files, which the guest has not.
@@ -114,7 +117,8 @@ fn artifacts(text: &str) -> Vec<Artifact> {
 /// Each test program in turn; all of them, whatever fails.
 fn script(folder: &Path, docker: &Path, tests: &[Artifact], words: &str) -> String {
     let mut script = format!(
-        "export COFFERDAM_BINARIES={} COFFERDAM_DOCKER={}\nfailed=0\n",
+        // Disks of tests are files.
+        "modprobe loop\nexport COFFERDAM_BINARIES={} COFFERDAM_DOCKER={}\nfailed=0\n",
         folder.display(),
         docker.display()
     );
