@@ -74,14 +74,21 @@ impl Reference {
         format!("{}/{}", self.domain, self.path)
     }
 
-    /// The repository alone, as people write it: `busybox`.
+    /// The repository alone, as people write it: `busybox`. In full where the
+    /// short form would be read as something else (`docker.io/a.example/b`).
     pub fn familiar_repository(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
             return self.repository();
         }
-        match self.path.strip_prefix(OFFICIAL) {
-            Some(rest) if !rest.contains('/') => rest.to_owned(),
-            _ => self.path.clone(),
+        let short = match self.path.strip_prefix(OFFICIAL) {
+            Some(rest) if !rest.contains('/') => rest,
+            _ => &self.path,
+        };
+        let read = short.parse::<Self>();
+        if read.is_ok_and(|read| read.domain == self.domain && read.path == self.path) {
+            short.to_owned()
+        } else {
+            self.repository()
         }
     }
 
@@ -355,6 +362,17 @@ mod tests {
         let familiar = |text: &str| text.parse::<Reference>().map(|r| r.or_latest().familiar());
         assert_eq!(familiar("busybox").as_deref(), Ok("busybox:latest"));
         assert_eq!(familiar("busybox:1").as_deref(), Ok("busybox:1"));
+    }
+
+    #[test]
+    fn a_short_form_that_means_another_is_not_used() {
+        for name in ["docker.io/a.example/b:1", &format!("docker.io/library/{}:1", "a".repeat(64))]
+        {
+            let reference: Reference = name.parse().expect(name);
+            assert_eq!(reference.familiar(), name);
+        }
+        let short: Reference = "docker.io/a/b".parse().expect("a name");
+        assert_eq!(short.familiar(), "a/b");
     }
 
     proptest! {
