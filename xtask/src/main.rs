@@ -1,10 +1,11 @@
-//! The project's chores: `cargo xtask demo | test | vm | lint | bench | dist`.
+//! The project's chores: `cargo xtask demo | test | fuzz | vm | lint | bench | dist`.
 //!
 //! Each is a file; this one sorts the words and holds what they share.
 
 mod bench;
 mod demo;
 mod dist;
+mod fuzz;
 mod left;
 mod lint;
 mod test;
@@ -13,11 +14,13 @@ mod vm;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{env, path::PathBuf, process::Command};
 
-const USAGE: &str = "usage: cargo xtask demo | test [--vm] [NAME] | vm [OPTION…] -- COMMAND | lint | bench [--peers] [ROW…] | dist
+const USAGE: &str = "usage: cargo xtask demo | test [--vm] [NAME] | fuzz [TARGET…] | vm [OPTION…] -- COMMAND | lint | bench [--peers] [ROW…] | dist
 
   demo   build, start an engine on a private data root, print the isolation report
   test   install what the tests need, build, run every test (as root)
            --vm          a choice of them, in a guest with cgroup v2 alone and systemd
+  fuzz   give hostile input to the parsers, the same each time
+           --for SECONDS  go on for so long, from other dice and what was found before
   vm     run a command in a fresh Debian guest (as root)
            --files DIR[:PLACE]  a directory that the guest gets a copy of
            --profile plain|apparmor  which security module its kernel has, if any
@@ -35,6 +38,7 @@ fn main() -> Result<()> {
         ["demo"] => demo::run(),
         ["test", "--vm", ref rest @ ..] => vm::test(rest),
         ["test", ref rest @ ..] => test::test(rest),
+        ["fuzz", ref rest @ ..] => fuzz::fuzz(rest),
         ["vm", ref rest @ ..] => vm::run(rest),
         ["lint"] => lint::lint(),
         ["bench", ref rest @ ..] => bench::run(rest),
