@@ -12,6 +12,7 @@ mod bundle;
 mod contender;
 mod crowd;
 mod host;
+mod images;
 mod meter;
 mod names;
 mod network;
@@ -36,6 +37,8 @@ struct Wish {
     peers: bool,
     /// Binaries of another build of ours, to be measured beside.
     before: Option<PathBuf>,
+    /// Where our binaries are, if none are to be built.
+    binaries: Option<PathBuf>,
     /// Only rows with one of these in their titles.
     only: Vec<String>,
 }
@@ -48,6 +51,7 @@ impl Wish {
             match *word {
                 "--peers" => wish.peers = true,
                 "--before" => wish.before = words.next().map(PathBuf::from),
+                "--binaries" => wish.binaries = words.next().map(PathBuf::from),
                 word if word.starts_with('-') => bail!("bench knows no {word}"),
                 word => wish.only.push(word.to_owned()),
             }
@@ -64,8 +68,12 @@ impl Wish {
 pub fn run(words: &[&str]) -> Result<()> {
     let wish = Wish::from_words(words)?;
     as_root()?;
-    let binaries = build("release")?;
-    command(cargo(&["build", "--locked", "--release", "--package", "floor"]).args(["--quiet"]))?;
+    let binaries = if let Some(binaries) = &wish.binaries {
+        binaries.clone()
+    } else {
+        command(&mut cargo(&["build", "--locked", "--release", "--package", "floor", "--quiet"]))?;
+        build("release")?
+    };
     let scratch = Scratch::new()?;
     scratch.busybox()?;
     std::fs::copy(crate::test::plugin("docker-buildx")?, host::buildx())
@@ -113,6 +121,9 @@ fn engines(
     }
     if wish.wants("network") {
         network::print(&all, host, scratch, binaries, verdicts)?;
+    }
+    if wish.wants("images") {
+        images::print(&all, (host, peers), scratch, verdicts)?;
     }
     if wish.wants("names") {
         names::print(&all, scratch, binaries, verdicts)?;

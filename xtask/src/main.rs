@@ -29,6 +29,7 @@ const USAGE: &str = "usage: cargo xtask demo | test [--vm] [NAME] | fuzz [TARGET
   bench  measure ratios of interleaved runs (as root); ROW is a part of a row's title
            --peers       beside Docker, Podman, crun and runc, unpacked from Debian
            --before DIR  beside another build of the three programs
+           --binaries DIR  of that build (with the floor) instead of one that is made now
   dist   release binaries and their archive in target/dist";
 
 fn main() -> Result<()> {

@@ -72,7 +72,7 @@ pub fn docker_client() -> Result<PathBuf> {
 }
 
 /// A registry: its package would start one.
-fn registry() -> Result<PathBuf> {
+pub fn registry() -> Result<PathBuf> {
     program("docker-registry", "docker-registry")
 }
 
