@@ -195,6 +195,16 @@ fn a_helper_is_asked_for_what_is_not_in_the_file() {
     }
 }
 
+/// A process that goes with its test, however that ends.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A proxy of HTTP that writes down whom it was asked for.
 const PROXY: &str = r#"
 import http.client, http.server, sys
@@ -230,8 +240,8 @@ fn a_registry_is_asked_by_way_of_the_proxy_unless_it_is_excepted() {
     let log = engine.scratch().join("proxied");
     let mut command = engine.host().command("python3");
     command.args(["-c", PROXY]).stdin(Stdio::null());
-    let mut proxy =
-        command.stdout(fs::File::create(&log).expect("scratch")).spawn().expect("python3 starts");
+    command.stdout(fs::File::create(&log).expect("scratch"));
+    let proxy = Ended(command.spawn().expect("python3 starts"));
     promises::until("the proxy", || {
         engine.host().sh("ss -Hltn src 127.0.0.1:3128 | grep -q .").status.success()
     });
@@ -250,8 +260,7 @@ fn a_registry_is_asked_by_way_of_the_proxy_unless_it_is_excepted() {
         let line = format!("http://{}{part}", registry.address);
         assert!(asked().contains(&line), "{line}: {}", asked());
     }
-    proxy.kill().and_then(|()| proxy.wait()).expect("our child");
-    drop(registry);
+    drop((proxy, registry));
     engine.leaves_nothing();
 }
 
