@@ -85,9 +85,13 @@ fn target(programs: &Path, name: &str, runs: u32, seconds: Option<u32>) -> Resul
         Some(seconds) => command.arg(format!("-max_total_time={seconds}")),
         None => command.args([format!("-runs={runs}"), "-seed=1".into()]),
     };
+    // Layers are unpacked in memory.
+    let scratch = PathBuf::from(format!("/dev/shm/cofferdam-fuzz-{}", std::process::id()));
+    fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
     let begun = std::time::Instant::now();
-    run(&mut command)
-        .with_context(|| format!("{name} went wrong; the input is in {}", found.display()))?;
+    let ended = run(command.env("TMPDIR", &scratch));
+    let _ = fs::remove_dir_all(&scratch);
+    ended.with_context(|| format!("{name} went wrong; the input is in {}", found.display()))?;
     println!("fuzz {name}: nothing found, {:.1} s", begun.elapsed().as_secs_f64());
     Ok(())
 }
