@@ -249,6 +249,7 @@ mod tests {
         let noise: Vec<u8> = (0..70_000u64)
             .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n << 53)).to_be_bytes()[0])
             .collect();
+        let nothing = vec![0; 1 << 18];
         let ways: [&[&str]; 6] = [
             &["-6"],
             &["-9", "--check=none"],
@@ -258,7 +259,7 @@ mod tests {
             &["--delta=dist=4", "--lzma2=dict=128MiB"],
         ];
         for words in ways {
-            for bytes in [&text[..], &noise, b"", b"x", &[0; 1 << 18]] {
+            for bytes in [&text[..], &noise, b"", b"x", &nothing] {
                 let one = xz(words, bytes);
                 for piece in [1, 7, 4096] {
                     passes(&one, piece).unwrap_or_else(|e| panic!("{words:?}: {e}"));
