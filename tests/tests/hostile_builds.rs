@@ -152,7 +152,7 @@ fn a_build_has_a_bound_in_steps_stages_and_configurations() {
             (&stages(201), "200 are the most"),
             (&large, "96 MiB together"),
         ] {
-            let ran = yard.build(door, text, &[]);
+            let ran = yard.build(door, text, &["--no-cache"]);
             assert!(ran.code != 0, "{door:?} {words}");
             assert!((ran.out + &ran.err).contains(words), "{door:?} {words}");
         }

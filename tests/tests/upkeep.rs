@@ -360,7 +360,7 @@ fn records_that_are_lost_or_older_cost_nothing() {
     };
     let before = all();
     for wrong in [Some(&older), None] {
-        std::fs::remove_file(&records).expect("there");
+        let _ = std::fs::remove_file(&records);
         if let Some(bytes) = wrong {
             std::fs::write(&records, bytes).expect("restored");
         }
@@ -375,7 +375,6 @@ fn records_that_are_lost_or_older_cost_nothing() {
         let said = String::from_utf8_lossy(&out.stdout);
         assert!(!out.status.success() && said.contains("put the right ones back"), "{said}");
         assert_eq!(all(), before);
-        let _ = std::fs::remove_file(&records);
     }
     std::fs::write(&records, &right).expect("put back");
     engine.start();

@@ -373,7 +373,8 @@ fn a_load_is_one_event_for_each_name_that_came() {
     engine.says(&["tag", "cofferdam/report", "busybox"]);
     let said = engine.says_as(Cli::Docker, &["load", "-i", &archive]);
     assert!(said.contains("already exists, renaming the old one"), "{said}");
-    let words = ["events", "--since", "1", "--until", "0s", "--filter", "event=load"];
+    let until = engine.host().says("date +%s.%N");
+    let words = ["events", "--since", "1", "--until", &until, "--filter", "event=load"];
     let said = engine.says_as(Cli::Docker, &[&words[..], &["--format", "{{.Actor.ID}}"]].concat());
     assert_eq!(said, id);
     engine.leaves_nothing();
