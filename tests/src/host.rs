@@ -47,6 +47,11 @@ impl Host {
         let mut command = Command::new("nsenter");
         command.args(["--net", "--mount", "--target", &self.pid().to_string(), "--wd=."]);
         command.arg("--").arg(program.as_ref());
+        // The directory is of another mount namespace there, and has no path:
+        // programs that ask for it believe this.
+        if let Ok(here) = std::env::current_dir() {
+            command.env("PWD", here);
+        }
         command
     }
 

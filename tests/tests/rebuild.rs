@@ -302,7 +302,8 @@ fn build21_a_prune_takes_what_was_asked_for_and_no_more() {
     let mut before = kitchen.cached();
     before.sort();
     let regular = |shared| ("regular".to_owned(), shared);
-    assert_eq!(before, [("exec.cachemount".into(), false), regular(false), regular(true)]);
+    let (mount, context) = ("exec.cachemount".to_owned(), "source.local".to_owned());
+    assert_eq!(before, [(mount, false), regular(false), regular(true), (context, false)]);
     assert_eq!(kitchen.prunes("all=1", "{\"until\":[\"1h\"]}"), 0, "it has just served");
     kitchen.engine.says(&["system", "prune", "--force", "--filter", "until=240h"]);
     kitchen.engine.says(&["system", "prune", "--force", "--filter", "label=none"]);
@@ -310,8 +311,8 @@ fn build21_a_prune_takes_what_was_asked_for_and_no_more() {
     assert_eq!(kitchen.prunes("all=1&max-used-space=1000000000&reserved-space=1", ""), 0);
     assert_eq!(kitchen.prunes("all=1", "{\"inuse\":[\"true\"]}"), 0);
     assert_eq!(kitchen.prunes("all=1", "{\"shared\":[\"true\"],\"private\":[\"true\"]}"), 0);
-    assert_eq!(kitchen.cached().len(), 3);
-    assert_eq!(kitchen.prunes("all=1", "{\"private\":[\"true\"]}"), 2);
+    assert_eq!(kitchen.cached().len(), 4);
+    assert_eq!(kitchen.prunes("all=1", "{\"private\":[\"true\"]}"), 3);
     assert_eq!(kitchen.cached(), [regular(true)]);
 }
 

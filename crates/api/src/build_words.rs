@@ -253,6 +253,8 @@ impl Told {
     /// What still waits when the build has ended.
     pub fn rest(&mut self) -> Vec<Line> {
         let kept = std::mem::take(&mut self.kept).said;
+        // It has been within the bound already.
+        self.room = Room::default();
         let mut lines: Vec<Line> = kept.into_iter().flat_map(|said| self.told(said)).collect();
         let waiting = std::mem::take(&mut self.waiting);
         let waiting = waiting.into_values().flat_map(|held| held.said);

@@ -153,8 +153,9 @@ impl Iterator for Reader {
 /// The files that are newer than the one with the inode `until`, newest
 /// first.
 ///
-/// A rotation while they are opened shows as a file seen twice. (The other
-/// order could miss one.)
+/// A rotation while they are opened shows as a file seen twice: where it was
+/// seen last is its place, for others may have come before it meanwhile. (The
+/// other order could miss one.)
 fn chain(path: &Path, until: Option<u64>) -> io::Result<Vec<(File, u64)>> {
     let mut files: Vec<(File, u64)> = Vec::new();
     for number in 0.. {
@@ -173,9 +174,8 @@ fn chain(path: &Path, until: Option<u64>) -> io::Result<Vec<(File, u64)>> {
         if Some(inode) == until {
             break;
         }
-        if files.iter().all(|(_, seen)| *seen != inode) {
-            files.push((file, inode));
-        }
+        files.retain(|(_, seen)| *seen != inode);
+        files.push((file, inode));
     }
     Ok(files)
 }

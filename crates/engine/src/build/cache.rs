@@ -69,14 +69,16 @@ impl CacheKeep {
     /// How much stays of `all`, with so much free on the disk; none if no
     /// limit was given, and all that is chosen goes.
     ///
-    /// Source: BuildKit's `calculateKeepBytes`.
+    /// Source: BuildKit's `calculateKeepBytes`; but where nothing was asked
+    /// for beside free room, and it is there, all stays.
     fn bytes(self, all: u64, free: u64) -> Option<u64> {
         if self == Self::default() {
             return None;
         }
         let most = (self.most > 0).then_some(self.most);
         let excess = self.free.saturating_sub(free);
-        let fits = (excess > 0).then(|| all.saturating_sub(excess));
+        let alone = self.most == 0 && self.reserved == 0;
+        let fits = (excess > 0 || alone).then(|| all.saturating_sub(excess));
         let keep = most.into_iter().chain(fits).min().unwrap_or(0);
         Some(keep.max(self.reserved))
     }
@@ -297,7 +299,7 @@ mod tests {
         assert_eq!(keep(0, 0, 70).bytes(100, 50), Some(80));
         assert_eq!(keep(0, 60, 70).bytes(100, 50), Some(60));
         assert_eq!(keep(90, 0, 70).bytes(100, 50), Some(90));
-        assert_eq!(keep(0, 0, 40).bytes(100, 50), Some(0));
+        assert_eq!(keep(0, 0, 40).bytes(100, 50), Some(100));
     }
 
     #[test]
