@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A program that tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 16] = [
+const NEEDED: [(&str, &str); 18] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
@@ -20,7 +20,10 @@ const NEEDED: [(&str, &str); 16] = [
     ("/usr/bin/tmux", "tmux"),
     ("/usr/bin/xz", "xz-utils"),
     ("/usr/bin/zstd", "zstd"),
-    ("/usr/bin/python3", "python3-minimal"),
+    ("/usr/bin/python3", "python3"),
+    ("/usr/bin/git", "git"),
+    // LibFuzzer is written in it.
+    ("/usr/bin/g++", "g++"),
     ("/usr/bin/openssl", "openssl"),
     ("/lib/systemd/systemd", "systemd"),
     ("/usr/bin/dbus-daemon", "dbus"),
