@@ -6,24 +6,28 @@
 //! [`network::Endpoint`], which is decided and held at its start (or when it
 //! is connected while it runs), kept in its record, and given back at its end.
 //!
-//! - [`wish`]: what a user asks of a new network, judged.
+//! - [`wish`]: what a user asks of a new network, judged; [`driver`]: in the
+//!   options of its driver.
 //! - [`net`]: one network, its bridge and its addresses.
 //! - [`place`]: a container's places: held, shown, named.
-//! - [`options`]: what is asked of one place beside its addresses.
+//! - [`said`]: what a client says of one; [`options`]: beside its addresses.
 //! - [`gateway`]: which of them leads out.
 //! - [`verbs`]: create, remove, prune; [`live`]: connect, disconnect.
 
+mod driver;
 mod gateway;
 mod live;
 mod net;
 mod options;
 mod place;
+mod said;
 mod verbs;
 mod wish;
 
 pub(crate) use live::{found, netns};
 pub(crate) use net::{Net, Plan};
-pub(crate) use place::{give_ports, mac, shown_ports};
+pub(crate) use place::{give_ports, shown_ports};
+pub(crate) use said::mac;
 pub use wish::{NetworkPool, NetworkWish};
 
 use crate::{

@@ -7,7 +7,8 @@
 
 use super::{
     Mode, Net,
-    place::{self, alone, check, give_ports, name_inside, shared, wished},
+    place::{self, give_ports, name_inside},
+    said::{alone, check, shared, wished},
 };
 use crate::{
     Container, Engine, Error, Kind, State, cell::Cell, container::Plugs, error::Doing, files,

@@ -3,14 +3,15 @@
 //! The words of refusals are Docker's, and so is what is refused; asked of
 //! dockerd 28.5.
 
-use super::{Network, Plan};
+use super::{
+    Network, Plan,
+    driver::{Options, key},
+};
 use crate::{Error, Kind};
 use ipnet::IpNet;
-use network::{
-    Beside, BesideKind, BridgeConfig, Driver, GatewayMode, IpvlanFlag, MacvlanMode, addresses,
-};
+use network::{BesideKind, BridgeConfig, Driver, addresses};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt::Display, net::IpAddr, str::FromStr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// The body of `POST /networks/create`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,24 +89,6 @@ pub(super) struct Taken<'a> {
     pub routes: &'a [IpNet],
     /// Has the host IPv6?
     pub ipv6: bool,
-}
-
-/// Option keys of the bridge driver.
-mod key {
-    pub(super) const NAME: &str = "com.docker.network.bridge.name";
-    pub(super) const ICC: &str = "com.docker.network.bridge.enable_icc";
-    pub(super) const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
-    pub(super) const BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
-    pub(super) const MODE4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
-    pub(super) const MODE6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
-    pub(super) const INHIBIT: &str = "com.docker.network.bridge.inhibit_ipv4";
-    pub(super) const TRUSTED: &str = "com.docker.network.bridge.trusted_host_interfaces";
-    pub(super) const MTU: &str = "com.docker.network.driver.mtu";
-    pub(super) const PARENT: &str = "parent";
-    pub(super) const MACVLAN: &str = "macvlan_mode";
-    pub(super) const IPVLAN: &str = "ipvlan_mode";
-    pub(super) const IPVLAN_FLAG: &str = "ipvlan_flag";
-    pub(super) const PREFIX: &str = "com.docker.network.container_iface_prefix";
 }
 
 /// Decides what a new network is.
@@ -458,144 +441,10 @@ fn same_family(address: IpAddr, subnet: IpNet) -> Result<(), String> {
     Err(format!("parent subnet is an IPv{family} block"))
 }
 
-/// The driver's options. Unknown ones are kept and shown, as Docker does.
-struct Options<'a>(&'a BTreeMap<String, String>);
-
-impl Options<'_> {
-    fn text(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str).filter(|text| !text.is_empty())
-    }
-
-    fn read<T>(
-        &self,
-        key: &str,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, Error> {
-        let unreadable = |text: &str, words| {
-            Error::Invalid(format!("failed to parse {key} value: {text} ({words})"))
-        };
-        self.text(key).map(|text| read(text).map_err(|words| unreadable(text, words))).transpose()
-    }
-
-    /// What Go's `strconv.ParseBool` takes.
-    fn yes(&self, key: &str) -> Result<Option<bool>, Error> {
-        self.read(key, |text| match text {
-            "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
-            "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
-            _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
-        })
-    }
-
-    fn number<T: FromStr>(&self, key: &str) -> Result<Option<T>, Error> {
-        let invalid = |text: &str| format!("strconv.Atoi: parsing {text:?}: invalid syntax");
-        self.read(key, |text| text.parse().map_err(|_| invalid(text)))
-    }
-
-    fn address<T: FromStr>(&self, key: &str) -> Result<Option<T>, Error>
-    where
-        T::Err: Display,
-    {
-        self.read(key, |text| text.parse().map_err(|error: T::Err| error.to_string()))
-    }
-
-    /// An interface's name has 15 bytes, and its number follows.
-    fn prefix(&self) -> Result<String, Error> {
-        let prefix = self.text(key::PREFIX).unwrap_or("eth");
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        if prefix.len() <= 11 && prefix.bytes().all(plain) && prefix != "lo" {
-            return Ok(prefix.to_owned());
-        }
-        let rule = "up to 11 letters, digits, dashes and underscores";
-        Err(Error::Invalid(format!("invalid interface prefix {prefix:?}: {rule}")))
-    }
-
-    /// Beside what containers stand; nothing leads out of an internal network.
-    fn beside(&self, kind: BesideKind, internal: bool) -> Result<Beside, Error> {
-        let parent = self.text(key::PARENT).filter(|_| !internal).unwrap_or_default();
-        if parent == "lo" {
-            return Err(Error::Invalid("loopback interface is not a valid parent".into()));
-        }
-        let fits = parent.len() <= 15 && !parent.contains(|c: char| c == '/' || c.is_whitespace());
-        if !fits {
-            return Err(Error::Invalid(format!("{parent:?} is no name of an interface")));
-        }
-        Ok(Beside { parent: parent.to_owned(), kind })
-    }
-
-    fn macvlan(&self) -> Result<MacvlanMode, Error> {
-        match self.text(key::MACVLAN) {
-            None | Some("bridge") => Ok(MacvlanMode::Bridge),
-            Some("private") => Ok(MacvlanMode::Private),
-            Some("vepa") => Ok(MacvlanMode::Vepa),
-            Some("passthru") => Ok(MacvlanMode::Passthru),
-            Some(mode) => Err(Error::Invalid(format!(
-                "requested macvlan mode '{mode}' is not valid, 'bridge' mode is the macvlan \
-                 driver default"
-            ))),
-        }
-    }
-
-    fn ipvlan(&self) -> Result<IpvlanFlag, Error> {
-        match self.text(key::IPVLAN) {
-            None | Some("l2") => {}
-            Some(mode @ ("l3" | "l3s")) => {
-                return Err(Error::Unsupported(format!(
-                    "the ipvlan mode {mode} is not carried by this engine: use l2, or the driver \
-                     routed"
-                )));
-            }
-            Some(mode) => {
-                return Err(Error::Invalid(format!(
-                    "requested ipvlan mode '{mode}' is not valid, 'l2' mode is the ipvlan driver \
-                     default"
-                )));
-            }
-        }
-        match self.text(key::IPVLAN_FLAG) {
-            None | Some("bridge") => Ok(IpvlanFlag::Bridge),
-            Some("private") => Ok(IpvlanFlag::Private),
-            Some("vepa") => Ok(IpvlanFlag::Vepa),
-            Some(flag) => Err(Error::Invalid(format!("invalid ipvlan flag: {flag}"))),
-        }
-    }
-
-    /// How far containers are hidden behind the host.
-    fn mode(&self, key: &str, internal: bool) -> Result<GatewayMode, Error> {
-        match self.text(key) {
-            None | Some("nat") => Ok(GatewayMode::Nat),
-            Some("nat-unprotected") => Ok(GatewayMode::NatUnprotected),
-            Some("routed") => Ok(GatewayMode::Routed),
-            Some("isolated") if internal => Ok(GatewayMode::Isolated),
-            Some("isolated") => {
-                let words = "gateway mode 'isolated' can only be used for an internal network";
-                Err(Error::Invalid(words.into()))
-            }
-            Some(mode) => Err(Error::Invalid(format!(
-                "failed to parse {key} value: {mode} (unknown gateway mode {mode})"
-            ))),
-        }
-    }
-
-    /// Names of interfaces with colons between them.
-    fn interfaces(&self, key: &str) -> Result<Vec<String>, Error> {
-        let plain = |name: &str| {
-            let fits = (1..=15).contains(&name.len()) && !matches!(name, "." | "..");
-            fits && !name.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
-        };
-        self.read(key, |text| {
-            let names: Vec<String> = text.split(':').map(str::to_owned).collect();
-            match names.iter().find(|name| !plain(name)) {
-                None => Ok(names),
-                Some(name) => Err(format!("{name:?} is no name of an interface")),
-            }
-        })
-        .map(Option::unwrap_or_default)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use network::{Beside, MacvlanMode};
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
