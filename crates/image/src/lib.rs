@@ -33,6 +33,7 @@ mod outgoing;
 mod partial;
 mod pipe;
 mod record;
+mod record_upkeep;
 mod records;
 mod removal;
 mod save;
