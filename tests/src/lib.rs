@@ -16,6 +16,7 @@ pub mod kitchen;
 pub mod left;
 mod registry;
 pub mod systemd;
+pub mod web;
 
 pub use engine::{Cli, Engine, Ran, finish};
 pub use host::Host;

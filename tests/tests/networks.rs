@@ -1,32 +1,9 @@
 //! NET: networks that users make, and containers on several of them.
 
-use promises::{Cli, Engine, compose, until};
-
-/// A container that answers `hello` on port 80.
-fn serve(engine: &Engine, name: &str, options: &[&str]) {
-    let mut words = vec!["run", "-d", "--name", name];
-    words.extend(options);
-    let script = "mkdir -p /www && echo hello > /www/index.html && exec httpd -f -h /www";
-    words.extend(["busybox", "sh", "-c", script]);
-    engine.says(&words);
-    until("the server", || {
-        engine.run(&["exec", name, "wget", "-qO-", "http://127.0.0.1/"]).out == "hello"
-    });
-}
-
-fn address(engine: &Engine, name: &str, network: &str) -> String {
-    engine.inspect(name, &format!("{{{{.NetworkSettings.Networks.{network}.IPAddress}}}}"))
-}
-
-/// Can `name` fetch from there?
-fn reaches(engine: &Engine, name: &str, address: &str) -> bool {
-    let url = format!("http://{address}/");
-    engine.run(&["exec", name, "timeout", "3", "wget", "-qO-", &url]).out == "hello"
-}
-
-fn sh(engine: &Engine, name: &str, script: &str) -> String {
-    engine.says(&["exec", name, "sh", "-c", script])
-}
+use promises::{
+    Cli, Engine, compose, until,
+    web::{address, reaches, serve, sh},
+};
 
 #[test]
 fn net2_a_network_is_made_listed_looked_at_and_removed() {

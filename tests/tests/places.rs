@@ -1,26 +1,9 @@
 //! NET: what is asked of one place on a network: links, options, gateways.
 
-use promises::{Cli, Engine, until};
-
-fn serve(engine: &Engine, name: &str, options: &[&str]) {
-    let mut words = vec!["run", "-d", "--name", name];
-    words.extend(options);
-    let script = "mkdir -p /www && echo hello > /www/index.html && exec httpd -f -h /www";
-    words.extend(["busybox", "sh", "-c", script]);
-    engine.says(&words);
-    until("the server", || {
-        engine.run(&["exec", name, "wget", "-qO-", "http://127.0.0.1/"]).out == "hello"
-    });
-}
-
-fn reaches(engine: &Engine, name: &str, host: &str) -> bool {
-    let url = format!("http://{host}/");
-    engine.run(&["exec", name, "timeout", "3", "wget", "-qO-", &url]).out == "hello"
-}
-
-fn sh(engine: &Engine, name: &str, script: &str) -> String {
-    engine.says(&["exec", name, "sh", "-c", script])
-}
+use promises::{
+    Cli, Engine, until,
+    web::{reaches, serve, sh},
+};
 
 #[test]
 fn net2_a_link_on_the_default_bridge_is_a_name_and_variables() {

@@ -4,7 +4,6 @@
 use promises::{Cli, Engine, Ran, until};
 use std::{
     fs,
-    os::unix::fs::symlink,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -26,13 +25,7 @@ struct Kitchen {
 
 impl Kitchen {
     fn new() -> Self {
-        let engine = Engine::new();
-        let plugins = engine.client_config().join("cli-plugins");
-        fs::create_dir_all(&plugins).expect("scratch");
-        let plugin = std::env::var_os("COFFERDAM_BUILDX").expect("run `cargo xtask test`");
-        symlink(plugin, plugins.join("docker-buildx")).expect("scratch");
-        let context = engine.scratch().join("context");
-        fs::create_dir(&context).expect("scratch");
+        let promises::kitchen::Kitchen { engine, context } = promises::kitchen::Kitchen::new();
         Self { engine, context }
     }
 

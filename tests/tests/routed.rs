@@ -1,28 +1,9 @@
 //! NET: routed networks, whose containers share no layer 2.
 
-use promises::{Cli, Engine, until};
-
-/// A container that answers `hello` on port 80.
-fn serve(engine: &Engine, name: &str, options: &[&str]) {
-    let mut words = vec!["run", "-d", "--name", name];
-    words.extend(options);
-    let script = "mkdir -p /www && echo hello > /www/index.html && exec httpd -f -h /www";
-    words.extend(["busybox", "sh", "-c", script]);
-    engine.says(&words);
-    until("the server", || {
-        engine.run(&["exec", name, "wget", "-qO-", "http://127.0.0.1/"]).out == "hello"
-    });
-}
-
-/// Can `name` fetch from there?
-fn reaches(engine: &Engine, name: &str, host: &str) -> bool {
-    let url = format!("http://{host}/");
-    engine.run(&["exec", name, "timeout", "3", "wget", "-qO-", &url]).out == "hello"
-}
-
-fn address(engine: &Engine, name: &str, network: &str) -> String {
-    engine.inspect(name, &format!("{{{{.NetworkSettings.Networks.{network}.IPAddress}}}}"))
-}
+use promises::{
+    Cli, Engine,
+    web::{address, reaches, serve},
+};
 
 #[test]
 fn net1_a_routed_network_is_made_and_used_like_a_bridge() {
