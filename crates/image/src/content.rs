@@ -27,7 +27,7 @@ use std::{
     io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -39,6 +39,8 @@ const FIGURES: &str = "layer.json";
 const RECIPE: &str = "recipe.zst";
 /// Level of the recipes' compression: they are mostly zeros.
 const RECIPE_LEVEL: i32 = 1;
+/// Bytes of a layer after which they are on their way to the disk.
+const FLUSH: u64 = 64 << 20;
 
 /// Figures of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,8 @@ pub(crate) struct Content {
     /// Held for reading from a document's arrival to its record, and for
     /// writing while documents that no record names are removed.
     documents: RwLock<()>,
+    /// Held by who takes to the disk what others write meanwhile.
+    flushing: Mutex<()>,
 }
 
 /// Keeps layers from being removed while an operation relies on them.
@@ -134,6 +138,7 @@ impl Content {
             next: AtomicU64::new(0),
             leases: Mutex::new(HashMap::new()),
             documents: RwLock::new(()),
+            flushing: Mutex::new(()),
         })
     }
 
@@ -238,13 +243,8 @@ impl Content {
         lease: &mut Lease<'_>,
     ) -> Result<Taken, Error> {
         let mut plain = plain.map_err(Error::Input)?;
-        self.take_by(lease, |writer, hash, size| {
-            writer
-                .fill(&mut plain, |bytes| {
-                    hash.update(bytes);
-                    *size += bytes.len() as u64;
-                })
-                .map_err(Error::Input)
+        self.take_by(lease, |writer, passed| {
+            writer.fill(&mut plain, |bytes| passed.add(bytes)).map_err(Error::Input)
         })
     }
 
@@ -254,7 +254,7 @@ impl Content {
         lease: &mut Lease<'_>,
         pack: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
     ) -> Result<Taken, Error> {
-        self.take_by(lease, |writer, hash, size| pack(&mut Hashing { writer, hash, size }))
+        self.take_by(lease, |writer, passed| pack(&mut Hashing { writer, passed }))
     }
 
     /// Takes in a layer from where it was written, under `lease`; none if it
@@ -269,38 +269,40 @@ impl Content {
         let beside = dir.with_extension("recipe");
         let rubbish_beside = Rubbish(&beside);
         let mut recipe = recipe_at(&beside)?;
-        let mut hash = Sha256::new();
-        let mut tar = 0;
-        let mut out = Counting { hash: &mut hash, size: &mut tar };
+        let mut passed = Passed::default();
         let adopted = root
-            .adopt(&dir, &mut out, &mut recipe)
+            .adopt(&dir, &mut passed, &mut recipe)
             .map_err(|source| Error::Snapshot { doing: "take over a step's changes", source })?;
         let Some(unpacked) = adopted else { return Ok(None) };
         finish_recipe(recipe, &beside, &dir)?;
         std::mem::forget(rubbish_beside);
-        let diff_id = Digest::from_sha256(hash.finalize().into());
-        let figures = Figures { size: unpacked.bytes, tar, entries: unpacked.entries };
-        self.settle_in(rubbish, diff_id, figures, lease).map(Some)
+        self.settle_in(rubbish, passed, unpacked, lease).map(Some)
     }
 
-    /// One thread produces and hashes, another unpacks.
+    /// One thread produces and hashes, another unpacks; of a large layer, a
+    /// third takes to the disk what is there already.
     fn take_by(
         &self,
         lease: &mut Lease<'_>,
-        produce: impl FnOnce(&mut PipeWriter, &mut Sha256, &mut u64) -> Result<(), Error>,
+        produce: impl FnOnce(&mut PipeWriter, &mut Passed<'_>) -> Result<(), Error>,
     ) -> Result<Taken, Error> {
         let dir = self.data.join("layers").join(self.new_name());
         let rubbish = Rubbish(&dir);
-        let mut hash = Sha256::new();
-        let mut tar = 0;
         let (mut writer, reader) = pipe();
-        let unpacked = std::thread::scope(|scope| {
+        let (passed, unpacked) = std::thread::scope(|scope| {
             let unpacking = scope.spawn(|| unpack(reader, &dir));
-            let produced = produce(&mut writer, &mut hash, &mut tar)
+            let mut flushes = Vec::new();
+            let mut flush = || flushes.push(scope.spawn(|| self.flush_early()));
+            let mut passed = Passed { flush: Some(&mut flush), ..Passed::default() };
+            let produced = produce(&mut writer, &mut passed)
                 .and_then(|()| writer.finish().map_err(Error::Input));
+            let passed = Passed { flush: None, ..passed };
             let unpacked = unpacking.join().expect("it returns its errors");
+            let flushed = flushes
+                .into_iter()
+                .try_for_each(|flush| flush.join().expect("it returns its errors"));
             match (produced, unpacked) {
-                (Ok(()), unpacked) => unpacked,
+                (Ok(()), unpacked) => Ok((passed, unpacked.and_then(|u| flushed.map(|()| u))?)),
                 // Each side fails when the other gives up: tell the cause.
                 (Err(Error::Input(e)), Err(cause)) if e.kind() == io::ErrorKind::BrokenPipe => {
                     Err(cause)
@@ -308,20 +310,35 @@ impl Content {
                 (Err(cause), _) => Err(cause),
             }
         })?;
-        let diff_id = Digest::from_sha256(hash.finalize().into());
-        let figures = Figures { size: unpacked.bytes, tar, entries: unpacked.entries };
-        self.settle_in(rubbish, diff_id, figures, lease)
+        self.settle_in(rubbish, passed, unpacked, lease)
+    }
+
+    /// Takes to the disk what was written so far, unless that is under way:
+    /// the disk works while the processors do. Its error counts, since
+    /// syncfs(2) tells each but once.
+    fn flush_early(&self) -> Result<(), Error> {
+        match self.flushing.try_lock() {
+            Ok(_) | Err(TryLockError::Poisoned(_)) => self.flush(),
+            Err(TryLockError::WouldBlock) => Ok(()),
+        }
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        let dir = File::open(&self.data).doing("open", &self.data)?;
+        rustix::fs::syncfs(&dir).map_err(io::Error::from).doing("flush", &self.data)
     }
 
     /// Gives a layer that is complete its name.
     fn settle_in(
         &self,
         new: Rubbish<'_>,
-        diff_id: Digest,
-        figures: Figures,
+        passed: Passed<'_>,
+        unpacked: snapshot::Unpacked,
         lease: &mut Lease<'_>,
     ) -> Result<Taken, Error> {
         let dir = new.0;
+        let diff_id = Digest::from_sha256(passed.hash.finalize().into());
+        let figures = Figures { size: unpacked.bytes, tar: passed.size, entries: unpacked.entries };
         point(Point::LayerUnpacked);
         let text = crate::archive::json(&figures);
         let path = dir.join(FIGURES);
@@ -376,8 +393,7 @@ impl Content {
 
     /// Everything with its final name is on the disk after this.
     pub fn settle(&self) -> Result<(), Error> {
-        let dir = File::open(&self.data).doing("open", &self.data)?;
-        rustix::fs::syncfs(&dir).map_err(io::Error::from).doing("flush", &self.data)?;
+        self.flush()?;
         point(Point::Settled);
         Ok(())
     }
@@ -567,16 +583,32 @@ impl Drop for Rubbish<'_> {
     }
 }
 
-/// Hashed and counted, and kept nowhere.
-struct Counting<'a> {
-    hash: &'a mut Sha256,
-    size: &'a mut u64,
+/// What has passed of a layer's tar.
+#[derive(Default)]
+struct Passed<'a> {
+    hash: Sha256,
+    size: u64,
+    /// Called after each [`FLUSH`] bytes.
+    flush: Option<&'a mut dyn FnMut()>,
 }
 
-impl Write for Counting<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl Passed<'_> {
+    fn add(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
-        *self.size += bytes.len() as u64;
+        let before = self.size / FLUSH;
+        self.size += bytes.len() as u64;
+        if self.size / FLUSH > before
+            && let Some(flush) = &mut self.flush
+        {
+            flush();
+        }
+    }
+}
+
+/// Hashed and counted, and kept nowhere.
+impl Write for Passed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(bytes);
         Ok(bytes.len())
     }
 
@@ -586,17 +618,15 @@ impl Write for Counting<'_> {
 }
 
 /// Into a pipe, hashed and counted.
-struct Hashing<'a> {
+struct Hashing<'a, 'p> {
     writer: &'a mut PipeWriter,
-    hash: &'a mut Sha256,
-    size: &'a mut u64,
+    passed: &'a mut Passed<'p>,
 }
 
-impl Write for Hashing<'_> {
+impl Write for Hashing<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let len = self.writer.write(bytes)?;
-        self.hash.update(&bytes[..len]);
-        *self.size += len as u64;
+        self.passed.add(&bytes[..len]);
         Ok(len)
     }
 

@@ -19,7 +19,7 @@ use spec::{
 };
 use std::{
     collections::HashMap,
-    io::{self, Read},
+    io::{self, BufReader, Read},
 };
 
 /// Largest document that is understood.
@@ -101,7 +101,8 @@ impl Store {
         held: &mut Held,
         lease: &mut Lease<'_>,
     ) -> Result<(), Error> {
-        let mut plain = Plain::of(from).map_err(Error::Input)?;
+        let plain = Plain::of(from).map_err(Error::Input)?;
+        let mut plain = BufReader::with_capacity(snapshot::BUFFER, plain);
         let mut reader = Reader::new(&mut plain, Limits::default(), Recipe::none());
         while let Some(entry) = reader.next_entry().map_err(broken)? {
             let path = path_of(&entry.path);

@@ -1,7 +1,7 @@
 //! Bytes from one thread to another: a few buffers that go round.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, Read, Write},
     sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
 };
 
@@ -14,7 +14,9 @@ const AHEAD: usize = 8;
 pub(crate) struct PipeWriter {
     full: SyncSender<Vec<u8>>,
     empty: Receiver<Vec<u8>>,
+    /// As long as it may be; the first `len` bytes are filled.
     buffer: Vec<u8>,
+    len: usize,
 }
 
 /// The end that bytes come out.
@@ -32,7 +34,7 @@ pub(crate) fn pipe() -> (PipeWriter, PipeReader) {
     let (full, from) = sync_channel(AHEAD);
     let (back, empty) = channel();
     (
-        PipeWriter { full, empty, buffer: Vec::with_capacity(BUFFER) },
+        PipeWriter { full, empty, buffer: vec![0; BUFFER], len: 0 },
         PipeReader { full: from, empty: back, buffer: Vec::new(), at: 0, ended: false },
     )
 }
@@ -41,16 +43,12 @@ impl PipeWriter {
     /// Fills the pipe from a source until that ends, and shows `seen` all of it.
     pub fn fill(&mut self, from: &mut dyn Read, mut seen: impl FnMut(&[u8])) -> io::Result<()> {
         loop {
-            let start = self.buffer.len();
-            self.buffer.resize(BUFFER, 0);
-            let got = from.read(&mut self.buffer[start..]);
-            let len = *got.as_ref().unwrap_or(&0);
-            self.buffer.truncate(start + len);
-            match got {
+            match from.read(&mut self.buffer[self.len..]) {
                 Ok(0) => return Ok(()),
-                Ok(_) => {
-                    seen(&self.buffer[start..]);
-                    if self.buffer.len() == BUFFER {
+                Ok(len) => {
+                    seen(&self.buffer[self.len..self.len + len]);
+                    self.len += len;
+                    if self.len == BUFFER {
                         self.send()?;
                     }
                 }
@@ -68,19 +66,23 @@ impl PipeWriter {
     }
 
     fn send(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
+        if self.len == 0 {
             return Ok(());
         }
-        let next = self.empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(BUFFER));
-        self.full.send(std::mem::replace(&mut self.buffer, next)).map_err(|_| broken())
+        let mut next = self.empty.try_recv().unwrap_or_default();
+        next.resize(BUFFER, 0);
+        let mut full = std::mem::replace(&mut self.buffer, next);
+        full.truncate(std::mem::take(&mut self.len));
+        self.full.send(full).map_err(|_| broken())
     }
 }
 
 impl Write for PipeWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = bytes.len().min(BUFFER - self.buffer.len());
-        self.buffer.extend_from_slice(&bytes[..len]);
-        if self.buffer.len() == BUFFER {
+        let len = bytes.len().min(BUFFER - self.len);
+        self.buffer[self.len..self.len + len].copy_from_slice(&bytes[..len]);
+        self.len += len;
+        if self.len == BUFFER {
             self.send()?;
         }
         Ok(len)
@@ -91,23 +93,28 @@ impl Write for PipeWriter {
     }
 }
 
-impl Read for PipeReader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.buffer.len() {
-            if self.ended {
-                return Ok(0);
-            }
+impl BufRead for PipeReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.buffer.len() && !self.ended {
             let next = self.full.recv().map_err(|_| broken())?;
             self.ended = next.is_empty();
-            let mut old = std::mem::replace(&mut self.buffer, next);
+            let old = std::mem::replace(&mut self.buffer, next);
             self.at = 0;
-            old.clear();
             // The writer may be gone: it needs no more buffers then.
             let _ = self.empty.send(old);
         }
-        let len = into.len().min(self.buffer.len() - self.at);
-        into[..len].copy_from_slice(&self.buffer[self.at..self.at + len]);
+        Ok(&self.buffer[self.at..])
+    }
+
+    fn consume(&mut self, len: usize) {
         self.at += len;
+    }
+}
+
+impl Read for PipeReader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let len = self.fill_buf()?.read(into)?;
+        self.consume(len);
         Ok(len)
     }
 }

@@ -50,7 +50,7 @@ pub use error::{Error, Kind};
 pub use ids::IdRange;
 pub use limits::Limits;
 pub use quota::{Quotas, size};
-pub use reader::Reader;
+pub use reader::{BUFFER, Reader};
 pub use recipe::{Recipe, repack};
 pub use root::{Root, measure, mount_read_only, remove};
 pub use transfer::{PathStat, PutOptions, export, get, put, stat};

@@ -17,17 +17,18 @@ use crate::{
     recipe::Recipe,
     sparse,
 };
-use std::io::Read;
+use std::io::BufRead;
 use tar::Header;
 
 pub(crate) const BLOCK: usize = 512;
-/// Bytes asked of the source at a time.
-const BUFFER: usize = 256 << 10;
+/// Bytes that a source had better give at a time.
+pub const BUFFER: usize = 256 << 10;
 
 /// A tar archive that is being read.
 pub struct Reader<'a> {
-    from: &'a mut dyn Read,
-    buffer: Vec<u8>,
+    from: &'a mut dyn BufRead,
+    /// What of the source's buffer is ours and not yet used; it is given back
+    /// whole.
     start: usize,
     end: usize,
     limits: Limits,
@@ -44,19 +45,8 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Begins to read.
-    pub fn new(from: &'a mut dyn Read, limits: Limits, recipe: Recipe<'a>) -> Self {
-        Self {
-            from,
-            buffer: vec![0; BUFFER],
-            start: 0,
-            end: 0,
-            limits,
-            entries: 0,
-            bytes: 0,
-            left: 0,
-            padding: 0,
-            recipe,
-        }
+    pub fn new(from: &'a mut dyn BufRead, limits: Limits, recipe: Recipe<'a>) -> Self {
+        Self { from, start: 0, end: 0, limits, entries: 0, bytes: 0, left: 0, padding: 0, recipe }
     }
 
     /// The next member; none at the end of the archive, when all that follows
@@ -106,10 +96,8 @@ impl<'a> Reader<'a> {
             return Err(malformed("it ends within a file"));
         }
         let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.end - self.start);
-        let from = self.start;
-        self.start += len;
         self.left -= len as u64;
-        Ok(&self.buffer[from..from + len])
+        self.take(len)
     }
 
     /// Copies some of the current entry's stored bytes; 0 at the end.
@@ -125,8 +113,7 @@ impl<'a> Reader<'a> {
         }
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let len = left.min(self.end - self.start).min(into.len());
-        into[..len].copy_from_slice(&self.buffer[self.start..self.start + len]);
-        self.start += len;
+        into[..len].copy_from_slice(self.take(len)?);
         self.left -= len as u64;
         Ok(len)
     }
@@ -166,8 +153,7 @@ impl<'a> Reader<'a> {
                 return Err(malformed("it ends within a file"));
             }
             let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.end - self.start);
-            self.recipe.raw(&self.buffer[self.start..self.start + len])?;
-            self.start += len;
+            self.note(len)?;
             self.left -= len as u64;
         }
         // An archive may end here, as Go's reader has it: Docker's CLI sends
@@ -175,8 +161,7 @@ impl<'a> Reader<'a> {
         while self.padding > 0 && (self.start < self.end || self.fill()?) {
             let padding = usize::try_from(self.padding).expect("below a block");
             let len = padding.min(self.end - self.start);
-            self.recipe.raw(&self.buffer[self.start..self.start + len])?;
-            self.start += len;
+            self.note(len)?;
             self.padding -= len as u64;
         }
         self.padding = 0;
@@ -200,8 +185,7 @@ impl<'a> Reader<'a> {
             }
         }
         while self.start < self.end || self.fill()? {
-            self.recipe.raw(&self.buffer[self.start..self.end])?;
-            self.start = self.end;
+            self.note(self.end - self.start)?;
         }
         Ok(None)
     }
@@ -391,20 +375,38 @@ impl<'a> Reader<'a> {
                 return Err(Error::Malformed(format!("it ends {place}")));
             }
             let len = (into.len() - done).min(self.end - self.start);
-            into[done..done + len].copy_from_slice(&self.buffer[self.start..self.start + len]);
-            self.start += len;
+            into[done..done + len].copy_from_slice(self.take(len)?);
             done += len;
         }
         self.recipe.raw(into)
     }
 
+    /// The next `len` bytes, of those that are there.
+    fn take(&mut self, len: usize) -> Result<&[u8], Error> {
+        let from = self.start;
+        self.start += len;
+        // It has some left, and reads nothing.
+        let bytes = self.from.fill_buf().map_err(Error::Input)?;
+        Ok(&bytes[from..from + len])
+    }
+
+    /// The same, for the recipe.
+    fn note(&mut self, len: usize) -> Result<(), Error> {
+        let from = self.start;
+        self.start += len;
+        let bytes = self.from.fill_buf().map_err(Error::Input)?;
+        self.recipe.raw(&bytes[from..from + len])
+    }
+
     /// Reads more; false at the end of the source.
     fn fill(&mut self) -> Result<bool, Error> {
+        self.from.consume(self.end);
+        (self.start, self.end) = (0, 0);
         loop {
-            match self.from.read(&mut self.buffer) {
-                Ok(len) => {
-                    (self.start, self.end) = (0, len);
-                    return Ok(len > 0);
+            match self.from.fill_buf() {
+                Ok(bytes) => {
+                    self.end = bytes.len();
+                    return Ok(self.end > 0);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(Error::Input(e)),

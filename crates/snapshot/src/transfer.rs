@@ -9,7 +9,7 @@ use crate::{
     error::Doing,
     pack::{Packer, Style},
     place::Place,
-    reader::Reader,
+    reader::{BUFFER, Reader},
     recipe::Recipe,
     tree,
     unpack::{Rules, Unpack},
@@ -19,7 +19,7 @@ use rustix::{
     io::Errno,
 };
 use std::{
-    io::{Read, Write},
+    io::{BufReader, Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
@@ -142,7 +142,8 @@ pub fn put(
         owner: options.owner,
         no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
     };
-    let reader = Reader::new(from, Limits::default(), Recipe::none());
+    let mut from = BufReader::with_capacity(BUFFER, from);
+    let reader = Reader::new(&mut from, Limits::default(), Recipe::none());
     Unpack::new(reader, place, rules).run().map(drop)
 }
 

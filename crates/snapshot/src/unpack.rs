@@ -23,7 +23,7 @@ use rustix::{
 };
 use std::{
     fs::File,
-    io::{Read, Write},
+    io::{BufRead, Write},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::fs::FileExt,
@@ -70,7 +70,7 @@ pub(crate) struct Rules {
 /// # Errors
 /// The archive is broken, hostile or too big; or what the host said.
 pub fn unpack(
-    from: &mut dyn Read,
+    from: &mut dyn BufRead,
     dir: &Path,
     limits: Limits,
     recipe: &mut dyn Write,
