@@ -653,7 +653,7 @@ fn a_full_disk_gives_the_space_back() {
         set -e
         mount --make-rprivate /
         mount -t tmpfs -o size=8m tmpfs "$1"
-        exec "$2" --ignored --exact --nocapture on_a_small_disk
+        exec "$2" --exact --nocapture on_a_small_disk
     "#;
     let out = Command::new("unshare")
         .args(["-m", "sh", "-c", script, "sh"])
@@ -664,13 +664,12 @@ fn a_full_disk_gives_the_space_back() {
         .output()
         .expect("unshare(1)");
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(out.status.success() && text.contains("1 passed"), "{text}");
+    assert!(out.status.success() && text.contains("it was full"), "{text}");
 }
 
 #[test]
-#[ignore = "runs inside a mount namespace of its own, see above"]
 fn on_a_small_disk() {
-    let dir = std::env::var("SMALL_DISK").expect("set by the test");
+    let Some(dir) = std::env::var_os("SMALL_DISK") else { return };
     let store = Store::open(&Path::new(&dir).join("data")).expect("open");
     let tar = layer(&[("big", &"x".repeat(32 << 20))]);
     let error = store.import(&Import::default(), &mut &tar[..]).expect_err("does not fit");
@@ -678,6 +677,7 @@ fn on_a_small_disk() {
     assert!(cause.is_some_and(|c| c.to_string().contains("No space left")), "{error:?}");
     let small = layer(&[("small", "x")]);
     store.import(&Import::default(), &mut &small[..]).expect("the space was given back");
+    println!("it was full");
 }
 
 #[test]
