@@ -109,7 +109,7 @@ pub const GROUPS: &[Group] = &[
             "setsid", "set_tid_address", "set_robust_list", "get_robust_list", "rseq",
             "set_thread_area", "get_thread_area", "futex", "futex_time64", "futex_wait",
             "futex_wake", "futex_waitv", "futex_requeue", "restart_syscall", "prctl", "pidfd_open",
-            "pidfd_send_signal", "getcpu", "uretprobe", "riscv_hwprobe",
+            "pidfd_send_signal", "getcpu", "uretprobe",
             // Safe since Linux 4.8, where a traced call is filtered again;
             // ptrace(2) keeps to processes of the same user namespace.
             "ptrace", "process_vm_readv", "process_vm_writev",
@@ -192,7 +192,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         when: Arm,
         calls: &[
-            "arm_fadvise64_64", "arm_sync_file_range", "sync_file_range2", "breakpoint",
+            "arm_fadvise64_64", "sync_file_range2", "breakpoint",
             "cacheflush", "set_tls",
         ],
     },

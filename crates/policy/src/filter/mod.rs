@@ -1,6 +1,6 @@
 //! Which system calls a container may make.
 
-mod default;
+pub(crate) mod default;
 mod docker;
 
 use crate::{Arch, Host, Refusal, security::Filter};
