@@ -161,6 +161,9 @@ impl<'a> Packer<'a> {
                 };
                 let prefix = [&path[..], b"/"].concat();
                 self.directory(&child, &stat, &prefix)?;
+                if self.style == Style::Layer && tree::is_opaque(&child) {
+                    self.opaque(&prefix)?;
+                }
                 open.push(Level { names: list(&child, &path)?, dir: child, prefix });
             } else {
                 // A descriptor of its own: `level` must be free for the next.
@@ -223,18 +226,21 @@ impl<'a> Packer<'a> {
         self.header(&member)
     }
 
-    fn directory(&mut self, dir: &OwnedFd, stat: &Stat, path: &[u8]) -> Result<(), Error> {
+    /// A directory itself, as `path`, which ends with `/`.
+    pub fn directory(&mut self, dir: &OwnedFd, stat: &Stat, path: &[u8]) -> Result<(), Error> {
         let mut member = Member::new(path, stat, self.ids);
         member.kind = EntryType::Directory;
         member.xattrs = self.attributes_of(dir, path)?;
-        self.header(&member)?;
-        if self.style == Style::Layer && tree::is_opaque(dir) {
-            self.mark(&[path, WHITEOUT, b".wh..opq"].concat())?;
-        }
-        Ok(())
+        self.header(&member)
     }
 
-    fn whiteout(&mut self, path: &[u8], name: &[u8]) -> Result<(), Error> {
+    /// What a directory has in lower layers is gone.
+    pub fn opaque(&mut self, path: &[u8]) -> Result<(), Error> {
+        self.mark(&[path, WHITEOUT, b".wh..opq"].concat())
+    }
+
+    /// What lower layers have at `path`, whose last part is `name`, is gone.
+    pub fn whiteout(&mut self, path: &[u8], name: &[u8]) -> Result<(), Error> {
         let parent = &path[..path.len() - name.len()];
         self.mark(&[parent, WHITEOUT, name].concat())
     }
