@@ -188,7 +188,7 @@ impl Service<Request<Incoming>> for Answering {
                     let mut response = Response::new(Outgoing::new(content, held, busy));
                     *response.status_mut() = status;
                     *response.headers_mut() = headers;
-                    common(response.headers_mut());
+                    common(response.headers_mut(), desk.engine.options().experimental);
                     Ok(response)
                 }
                 Answer::Hijack(hijack) => {
@@ -222,19 +222,21 @@ fn panicked() -> Error {
 }
 
 /// Headers that every response carries; clients negotiate with them.
-fn common(headers: &mut HeaderMap) {
-    for (name, value) in COMMON {
-        headers.insert(*name, HeaderValue::from_static(value));
+fn common(headers: &mut HeaderMap, experimental: bool) {
+    for (name, value) in words(experimental) {
+        headers.insert(name, HeaderValue::from_static(value));
     }
 }
 
 /// Name and value, as in [`common`] and at the head of a hijacked stream.
-pub const COMMON: &[(&str, &str)] = &[
-    ("api-version", "1.51"),
-    ("docker-experimental", "false"),
-    ("ostype", "linux"),
-    ("server", concat!("Cofferdam/", env!("CARGO_PKG_VERSION"), " (linux)")),
-];
+pub fn words(experimental: bool) -> [(&'static str, &'static str); 4] {
+    [
+        ("api-version", "1.51"),
+        ("docker-experimental", if experimental { "true" } else { "false" }),
+        ("ostype", "linux"),
+        ("server", concat!("Cofferdam/", env!("CARGO_PKG_VERSION"), " (linux)")),
+    ]
+}
 
 /// Finds the handler and lets it work.
 async fn answer(desk: &Desk, request: Request<Arriving>) -> Outcome {
@@ -294,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_version_in_the_headers_is_the_newest() {
-        assert_eq!(COMMON[0].1, NEWEST.to_string());
+        assert_eq!(words(false)[0].1, NEWEST.to_string());
     }
 
     #[tokio::test]

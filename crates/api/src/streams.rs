@@ -6,7 +6,7 @@ use crate::detach::Keys;
 use crate::error::Error;
 use crate::hijack::{Hijack, Input, Program};
 use crate::pipe::{Late, produce};
-use crate::server::COMMON;
+use crate::server;
 use crate::unpack::frame;
 use crate::websocket;
 use crate::when;
@@ -52,7 +52,7 @@ pub fn head(call: &Call, raw: bool) -> String {
     } else {
         format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n")
     };
-    for (name, value) in COMMON {
+    for (name, value) in server::words(call.engine.options().experimental) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");

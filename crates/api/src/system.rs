@@ -41,6 +41,8 @@ struct Version<'a> {
     os: &'static str,
     arch: &'static str,
     kernel_version: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    experimental: bool,
     build_time: &'static str,
 }
 
@@ -75,7 +77,7 @@ pub fn version(call: &Call) -> Outcome {
         ("ApiVersion", &*newest),
         ("Arch", arch()),
         ("BuildTime", ""),
-        ("Experimental", "false"),
+        ("Experimental", if call.engine.options().experimental { "true" } else { "false" }),
         ("GitCommit", ""),
         ("GoVersion", ""),
         ("KernelVersion", &*facts.kernel),
@@ -94,6 +96,7 @@ pub fn version(call: &Call) -> Outcome {
         os: "linux",
         arch: arch(),
         kernel_version: &facts.kernel,
+        experimental: call.engine.options().experimental,
         build_time: "",
     }))
 }
@@ -233,7 +236,11 @@ pub fn info(call: &Call) -> Outcome {
     let runtime = options.runtime_binary.display().to_string();
     let registries = registries(&options.registry_mirrors, &options.insecure_registries);
     let info = info_of(&facts, registries, &runtime);
-    Ok(Answer::json(&Info { docker_root_dir: options.data_root.display().to_string(), ..info }))
+    Ok(Answer::json(&Info {
+        docker_root_dir: options.data_root.display().to_string(),
+        experimental_build: options.experimental,
+        ..info
+    }))
 }
 
 /// Networks of insecure registries, and single ones, are listed apart.

@@ -12,7 +12,7 @@
 
 use crate::call::Call;
 use crate::error::Error;
-use crate::server::COMMON;
+use crate::server;
 use crate::socket::Departure;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -61,7 +61,7 @@ pub fn head(call: &Call) -> Result<String, Error> {
          Sec-WebSocket-Accept: {}\r\n",
         accepted(key)
     );
-    for (name, value) in COMMON {
+    for (name, value) in server::words(call.engine.options().experimental) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");

@@ -66,6 +66,10 @@ pub struct Words {
     /// Set no_new_privs in every container
     #[arg(long)]
     no_new_privileges: bool,
+    /// Tell clients that what Docker calls experimental is here: its CLI asks
+    /// before it offers build --squash
+    #[arg(long)]
+    experimental: bool,
     /// File with the same words [default: /etc/cofferdam/config.json]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -96,6 +100,7 @@ struct Config {
     #[serde(alias = "storage-opts")]
     storage_opt: Vec<String>,
     no_new_privileges: bool,
+    experimental: bool,
     log_level: Option<String>,
 }
 
@@ -127,6 +132,7 @@ pub struct Settings {
     build_cache: Option<u8>,
     storage_opts: Vec<String>,
     no_new_privileges: bool,
+    experimental: bool,
 }
 
 /// Why the daemon does not know what to do.
@@ -224,6 +230,7 @@ impl Words {
             build_cache: cache_part(self.build_cache.or(file.build_cache))?,
             storage_opts: list(self.storage_opt, file.storage_opt),
             no_new_privileges: self.no_new_privileges || file.no_new_privileges,
+            experimental: self.experimental || file.experimental,
         })
     }
 }
@@ -324,6 +331,7 @@ impl Settings {
             build_cache: self.build_cache,
             storage_opts: self.storage_opts.clone(),
             no_new_privileges: self.no_new_privileges,
+            experimental: self.experimental,
         })
     }
 }

@@ -30,4 +30,7 @@ pub struct Options {
     pub storage_opts: Vec<String>,
     /// `no_new_privs` for every container.
     pub no_new_privileges: bool,
+    /// Clients are told that what Docker calls experimental is here: its CLI
+    /// hides `build --squash` elsewhere.
+    pub experimental: bool,
 }

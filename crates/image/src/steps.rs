@@ -219,6 +219,26 @@ impl<'a> Making<'a> {
         }
     }
 
+    /// One layer that comes to what `layers` do above `below`; none if that
+    /// is nothing.
+    ///
+    /// # Errors
+    /// What the host said.
+    pub fn merge(&self, below: &[Layer], layers: &[Layer]) -> Result<Option<Layer>, Error> {
+        if let [] | [_] = layers {
+            return Ok(layers.first().cloned());
+        }
+        let mut lease = self.store.content.lease();
+        let taken = self.store.content.take_packed(&mut lease, |out| {
+            snapshot::merge(&self.dirs_of(below), &self.dirs_of(layers), out).map_err(|e| match e {
+                snapshot::Error::Output(e) => Error::Input(e),
+                source => Error::Snapshot { doing: "merge layers", source },
+            })
+        });
+        self.lease().absorb(lease);
+        Ok(self.layer(taken?))
+    }
+
     fn layer(&self, taken: Taken) -> Option<Layer> {
         self.fresh.store(true, std::sync::atomic::Ordering::Relaxed);
         let empty = taken.figures.entries == 0;

@@ -60,6 +60,8 @@ struct Notes {
     /// Each state of a stage, and the one before.
     states: Vec<(Draft, Option<Digest>)>,
     scopes: Vec<Scope>,
+    /// What the stage that was asked for began with.
+    base: Option<Draft>,
     failure: Option<BuildError>,
     /// Instructions that were begun, those of bases included.
     steps: usize,
@@ -81,10 +83,6 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Built, BuildError> {
         let names = names(&wish.tags)?;
-        if wish.squash {
-            let words = "squash is only supported with experimental mode";
-            return Err(BuildError::invalid(words));
-        }
         let mut file = dockerfile::parse(&wish.dockerfile)?;
         let own = image::host();
         let target = crate::registries::platform(&wish.platform)?.unwrap_or_else(|| own.clone());
@@ -293,6 +291,10 @@ impl Job<'_> {
             self.client
                 .said(BuildSaid::Warning { text: words.replace("\", \"", " ").replace('"', "") });
         }
+        let draft = match notes.base.filter(|_| self.wish.squash) {
+            Some(base) => super::squash::squashed(&self.making, &base, &draft)?,
+            None => draft,
+        };
         self.keep(&notes.made, &notes.used, &notes.states, Some(&draft), names)?;
         for name in names {
             let name = name.familiar();
@@ -414,6 +416,13 @@ impl Job<'_> {
     /// A step's result was known.
     pub fn used(&self, key: &str) {
         self.notes().used.push(key.to_owned());
+    }
+
+    /// A stage begins.
+    pub fn begins(&self, index: usize, base: &Draft) {
+        if self.plan.last().is_some_and(|last| last.index == index) {
+            self.notes().base = Some(base.clone());
+        }
     }
 
     /// A stage has gone on from one state to the next.

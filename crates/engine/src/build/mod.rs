@@ -29,6 +29,7 @@ mod mounts;
 mod named;
 mod room;
 mod run;
+mod squash;
 mod stage;
 mod stubs;
 mod wish;

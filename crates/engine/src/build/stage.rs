@@ -111,6 +111,7 @@ fn begin<'j, 'a>(
             None => job.image(name, &planned.platform, (place, 0))?,
         },
     };
+    job.begins(planned.index, &draft);
     let source = &job.file.stages[planned.index];
     let name = source.name.clone().unwrap_or_default();
     let filtered = job.wish.no_cache_filter.iter().any(|filter| filter.eq_ignore_ascii_case(&name));
