@@ -57,6 +57,7 @@ pub fn collect(call: &Call) -> Outcome {
         wanted: u8,
         images: Vec<Listed<'a>>,
         images_deleted: Vec<Removal>,
+        build_cache: Vec<crate::build::Listed>,
         space_reclaimed: u64,
     }
     let collected = call.engine.collect(call.query.flag("dry"))?;
@@ -65,6 +66,7 @@ pub fn collect(call: &Call) -> Outcome {
         wanted: collected.wanted,
         images: collected.images.iter().map(|i| Listed::of(i, None, call.version)).collect(),
         images_deleted: collected.deleted.into_iter().map(Removal::from).collect(),
+        build_cache: collected.cached.into_iter().map(Into::into).collect(),
         space_reclaimed: collected.reclaimed,
     }))
 }

@@ -1,22 +1,30 @@
-//! Images go when the disk is full, those that were not used for longest
-//! first: by a look every few minutes and after each image that comes.
+//! Images and the build cache make way when the disk is full, what was not
+//! used for longest first: by a look every few minutes, after each image that
+//! comes and each build.
 //!
 //! An image that a container has stays, in whatever state that is, and so does
 //! one that is [pinned](Engine::pin), and one with a name that no registry is
-//! known to have.
+//! known to have. What of the cache would free nothing stays, too.
 
 use crate::{
-    Deleted, Engine, Error, ImageSummary, Nanos, error::Doing, house::House, watcher::Due,
+    CacheEntry, Deleted, Engine, Error, ImageSummary, Nanos,
+    collect_order::{Goes, order},
+    error::Doing,
+    house::House,
+    watcher::Due,
 };
 use spec::Digest;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-/// When images are collected, and how far.
+/// When images and the build cache are collected, and how far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
     /// It begins when more percent of the disk than this are taken …
@@ -44,12 +52,16 @@ pub struct Collected {
     pub images: Vec<ImageSummary>,
     /// Names and images that went.
     pub deleted: Vec<Deleted>,
+    /// Each entry of the build cache, likewise.
+    pub cached: Vec<CacheEntry>,
     /// Bytes that were freed or would be.
     pub reclaimed: u64,
 }
 
 /// How often the disk is looked at.
 const EVERY: Nanos = 300 * 1_000_000_000;
+/// How long after a build: several that end together are one look.
+const AFTER_BUILD: Nanos = 1_000_000_000;
 
 /// What is remembered between two looks.
 #[derive(Debug, Default)]
@@ -58,6 +70,8 @@ pub(crate) struct Collecting {
     alone: Mutex<()>,
     /// Images whose containers went, and when.
     used: Mutex<BTreeMap<Digest, Nanos>>,
+    /// A look is due soon, for a build has ended.
+    soon: AtomicBool,
 }
 
 /// A disk, in bytes, as an ordinary user sees it.
@@ -145,6 +159,21 @@ impl Engine {
         }
     }
 
+    /// A build has written down what it came to: there will be a look soon.
+    pub(crate) fn cache_has_grown(&self) {
+        let options = &self.0.options;
+        let wanted = options.collect.is_some() || options.build_cache.is_some();
+        if wanted && !self.0.collecting.soon.swap(true, Ordering::Relaxed) {
+            self.0.watcher.at(crate::clock::now() + AFTER_BUILD, Due::Grown);
+        }
+    }
+
+    pub(crate) fn grown_due(&self) {
+        self.0.collecting.soon.store(false, Ordering::Relaxed);
+        self.collect_if_full();
+        self.collect_build_cache();
+    }
+
     fn collect_if_full(&self) {
         let Some(marks) = self.0.options.collect else { return };
         let collected = Disk::of(&self.0.paths.data).and_then(|disk| {
@@ -152,17 +181,17 @@ impl Engine {
             full.then(|| self.collect(false)).transpose()
         });
         match collected {
-            Ok(Some(Collected { taken, wanted, images, reclaimed, .. })) => {
-                let images = images.len();
-                tracing::info!(taken, wanted, images, reclaimed, "collected images");
+            Ok(Some(Collected { taken, wanted, images, cached, reclaimed, .. })) => {
+                let (images, cached) = (images.len(), cached.len());
+                tracing::info!(taken, wanted, images, cached, reclaimed, "cleared the disk");
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "cannot collect images"),
+            Err(error) => tracing::warn!(%error, "cannot clear the disk"),
         }
     }
 
-    /// Removes images that nobody uses until the disk is as free as it is to
-    /// be, or says which it would.
+    /// Removes images that nobody uses, and of the build cache, until the disk
+    /// is as free as it is to be, or says what it would.
     ///
     /// # Errors
     /// The store cannot be read or written.
@@ -174,42 +203,101 @@ impl Engine {
         let disk = Disk::of(&house.paths.data)?;
         let mut collected =
             Collected { taken: disk.percent(), wanted: marks.down_to, ..Collected::default() };
-        let users = |id: &Digest| house.users(id);
-        let mut ids = Vec::new();
         if !dry_run {
             collected.reclaimed = house.images.drop_partials(true)?;
         }
-        let candidates = house.images.candidates(marks.young, &users)?;
-        let all: Vec<Digest> = candidates.iter().map(|c| c.image.id.clone()).collect();
-        // An image whose layers all stay with others, or with the build
-        // cache, is no help.
-        let useful = house.images.that_free(&all)?;
-        for candidate in candidates {
-            if !useful.contains(&candidate.image.id) {
-                continue;
-            }
-            let image = house.summary(candidate.image);
-            let Ok(id) = image.id.parse::<Digest>() else { continue };
-            if dry_run {
-                if collected.reclaimed >= disk.above(marks.down_to) {
-                    break;
-                }
-                ids.push(id);
-                collected.reclaimed = house.images.freed_with(&ids)?;
-                collected.images.push(image);
-                continue;
-            }
+        let goes = self.that_may_go(marks.young)?;
+        if dry_run {
+            self.would_go(goes, disk.above(marks.down_to), &mut collected)?;
+            return Ok(collected);
+        }
+        for one in goes {
             if Disk::of(&house.paths.data)?.above(marks.down_to) == 0 {
                 break;
             }
-            let gone = house.images.collect(&id, &users)?;
-            if !gone.deleted.is_empty() {
-                collected.reclaimed += gone.reclaimed;
-                collected.deleted.extend(house.deleted(gone.deleted));
-                collected.images.push(image);
-            }
+            self.let_go(one, &mut collected)?;
         }
         Ok(collected)
+    }
+
+    /// What may go and frees something when all of it goes, in order.
+    fn that_may_go(&self, young: Duration) -> Result<Vec<Goes>, Error> {
+        let images = &self.0.images;
+        let users = |id: &Digest| self.0.users(id);
+        let made: HashMap<String, Digest> =
+            images.steps()?.into_iter().map(|step| (step.key, step.id)).collect();
+        let nanos = Nanos::try_from(young.as_nanos()).unwrap_or(Nanos::MAX);
+        let before = crate::clock::now().saturating_sub(nanos);
+        let candidates = images.candidates(young, &users)?;
+        let mut goes = order(candidates, self.build_cache()?, &made, before);
+        let (mut ids, mut steps) = (Vec::new(), Vec::new());
+        for one in &goes {
+            match one {
+                Goes::Image(candidate) => ids.push(candidate.image.id.clone()),
+                Goes::Cached(entry) if entry.is_step() => steps.push(entry.id.clone()),
+                Goes::Cached(_) => {}
+            }
+        }
+        // What has no layer of its own, or leaves them all with others that
+        // stay, is no help.
+        let useful = images.that_free(&ids, &steps)?;
+        goes.retain(|one| match one {
+            Goes::Image(candidate) => useful.contains(&candidate.image.id),
+            Goes::Cached(entry) if entry.is_step() => {
+                made.get(&entry.id).is_some_and(|id| useful.contains(id))
+            }
+            Goes::Cached(entry) => entry.size > 0,
+        });
+        Ok(goes)
+    }
+
+    /// Adds to `collected` what would go until so many bytes are free.
+    fn would_go(&self, goes: Vec<Goes>, wanted: u64, to: &mut Collected) -> Result<(), Error> {
+        let (mut ids, mut steps, mut directories) = (Vec::new(), Vec::new(), 0);
+        for one in goes {
+            if to.reclaimed >= wanted {
+                break;
+            }
+            match one {
+                Goes::Image(candidate) => {
+                    ids.push(candidate.image.id.clone());
+                    to.images.push(self.0.summary(candidate.image));
+                }
+                Goes::Cached(entry) => {
+                    if entry.is_step() {
+                        steps.push(entry.id.clone());
+                    } else {
+                        directories += entry.size;
+                    }
+                    to.cached.push(entry);
+                }
+            }
+            to.reclaimed = directories + self.0.images.freed_with(&ids, &steps)?;
+        }
+        Ok(())
+    }
+
+    /// Removes one, unless it has come into use.
+    fn let_go(&self, one: Goes, collected: &mut Collected) -> Result<(), Error> {
+        let house = &self.0;
+        match one {
+            Goes::Image(candidate) => {
+                let users = |id: &Digest| house.users(id);
+                let gone = house.images.collect(&candidate.image.id, &users)?;
+                if !gone.deleted.is_empty() {
+                    collected.reclaimed += gone.reclaimed;
+                    collected.deleted.extend(house.deleted(gone.deleted));
+                    collected.images.push(house.summary(candidate.image));
+                }
+            }
+            Goes::Cached(entry) => {
+                if let Some(freed) = self.remove_cached(&entry)? {
+                    collected.reclaimed += freed;
+                    collected.cached.push(entry);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Keeps an image from being pruned and collected, or lets it.

@@ -43,6 +43,7 @@ impl Engine {
             Due::Tidy => self.tidy(),
             Due::Firewall => self.firewall_changed(),
             Due::Collect => self.collect_due(),
+            Due::Grown => self.grown_due(),
             Due::Resolver => self.resolver_heard(),
             Due::Names => self.tell_all_names(),
         }

@@ -41,6 +41,7 @@ mod cell;
 mod check;
 mod clock;
 mod collect;
+mod collect_order;
 mod container;
 mod create;
 mod devices;

@@ -34,6 +34,8 @@ pub(crate) enum Due {
     Firewall,
     /// It is time to look at the disk.
     Collect,
+    /// The same soon after a build.
+    Grown,
     /// The resolver speaks, or has ended.
     Resolver,
     /// The resolver is to be told of all containers.

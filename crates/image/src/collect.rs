@@ -78,21 +78,22 @@ impl Store {
         Ok(sorted)
     }
 
-    /// Those of the images without which more of the disk stays taken when
-    /// all the others have gone.
+    /// Those of the images, and of what these steps of the build cache came
+    /// to, without which more of the disk stays taken when all the others
+    /// have gone. Steps are given by their keys.
     ///
     /// # Errors
     /// The records cannot be read.
-    pub fn that_free(&self, ids: &[Digest]) -> Result<HashSet<Digest>, Error> {
-        self.records.that_free(ids)
+    pub fn that_free(&self, ids: &[Digest], steps: &[String]) -> Result<HashSet<Digest>, Error> {
+        self.records.that_free(ids, steps)
     }
 
-    /// Bytes that are free when all of these images have gone.
+    /// Bytes that are free when all of these images and steps have gone.
     ///
     /// # Errors
     /// The records cannot be read.
-    pub fn freed_with(&self, ids: &[Digest]) -> Result<u64, Error> {
-        self.records.freed_with(ids)
+    pub fn freed_with(&self, ids: &[Digest], steps: &[String]) -> Result<u64, Error> {
+        self.records.freed_with(ids, steps)
     }
 
     /// Removes one candidate, unless it has come into use meanwhile.

@@ -84,37 +84,54 @@ impl Records {
         })
     }
 
-    /// Bytes of the layers that nothing but these images has.
-    pub fn freed_with(&self, ids: &[Digest]) -> Result<u64, Error> {
-        let alone = self.layers_alone_of(ids)?;
+    /// Bytes of the layers that nothing but these images and steps of the
+    /// build cache has.
+    pub fn freed_with(&self, ids: &[Digest], steps: &[String]) -> Result<u64, Error> {
+        let alone = self.layers_alone_of(ids, steps)?;
         Ok(alone.values().map(|(size, _)| size).sum())
     }
 
-    /// Those of the images that have such a layer.
-    pub fn that_free(&self, ids: &[Digest]) -> Result<HashSet<Digest>, Error> {
-        let alone = self.layers_alone_of(ids)?;
+    /// Those of the images, and of what the steps came to, that have such a
+    /// layer.
+    pub fn that_free(&self, ids: &[Digest], steps: &[String]) -> Result<HashSet<Digest>, Error> {
+        let alone = self.layers_alone_of(ids, steps)?;
         Ok(alone.into_values().filter(|(size, _)| *size > 0).flat_map(|(_, ids)| ids).collect())
     }
 
-    /// Layers that nothing but these images has: bytes, and which of them. A
-    /// step of the build cache has the layers of its image, too, and stays.
+    /// Layers that nothing but these images and steps has: bytes, and which
+    /// of them. An image and a step of the same digest share their stack.
     fn layers_alone_of(
         &self,
         ids: &[Digest],
+        steps: &[String],
     ) -> Result<HashMap<String, (u64, Vec<Digest>)>, Error> {
-        let hold: HashSet<&Digest> = ids.iter().collect();
+        let images: HashSet<&Digest> = ids.iter().collect();
+        let steps: HashSet<&str> = steps.iter().map(String::as_str).collect();
         self.read("add up the layers", |c| {
+            let mut stay = HashSet::new();
+            let sql = "SELECT id FROM image_records UNION ALL SELECT id FROM image_held";
+            for id in c.prepare(sql)?.query_map([], |r| digest(r, 0))? {
+                let id = id?;
+                if !images.contains(&id) {
+                    stay.insert(id);
+                }
+            }
+            let mut known = c.prepare("SELECT key, id FROM image_steps")?;
+            let mut known = known.query([])?;
+            while let Some(r) = known.next()? {
+                if !steps.contains(r.get_ref(0)?.as_str()?) {
+                    stay.insert(digest(r, 1)?);
+                }
+            }
             let mut users: HashMap<String, (u64, Option<Vec<Digest>>)> = HashMap::new();
             let mut rows = c.prepare(
-                "SELECT id, diff_id, size, id IN (SELECT id FROM image_steps)
-                 FROM image_stacks JOIN image_layers USING (diff_id)",
+                "SELECT id, diff_id, size FROM image_stacks JOIN image_layers USING (diff_id)",
             )?;
             let mut rows = rows.query([])?;
             while let Some(r) = rows.next()? {
-                let (id, is_step) = (digest(r, 0)?, r.get::<_, bool>(3)?);
-                let size = unsigned(r, 2)?;
+                let (id, size) = (digest(r, 0)?, unsigned(r, 2)?);
                 let layer = users.entry(r.get(1)?).or_insert_with(|| (size, Some(Vec::new())));
-                if is_step || !hold.contains(&id) {
+                if stay.contains(&id) {
                     layer.1 = None;
                 } else if let Some(users) = &mut layer.1 {
                     users.push(id);

@@ -52,7 +52,11 @@ pub async fn gc(client: &Client, words: SystemGc) -> Outcome {
     let done: Value = client.post(&format!("/cofferdam/collect{asked}"), &json!({})).await?;
     if !words.dry_run {
         let space = &done["SpaceReclaimed"];
-        return reclaimed(pruned("Deleted Images", &done["ImagesDeleted"], space)?);
+        pruned("Deleted Images", &done["ImagesDeleted"], space)?;
+        let keys = |entry: &Value| entry["ID"].clone();
+        let cached: Vec<Value> =
+            done["BuildCache"].as_array().into_iter().flatten().map(keys).collect();
+        return reclaimed(pruned("Deleted build cache objects", &json!(cached), space)?);
     }
     let (taken, wanted) = (plain(&done["Taken"]), plain(&done["Wanted"]));
     show::print(&format!("{taken}% of the disk are taken; it is to come down to {wanted}%\n"))?;
@@ -67,6 +71,10 @@ pub async fn gc(client: &Client, words: SystemGc) -> Outcome {
             ("SIZE", "Size"),
         ];
         show::print(&Listing { columns: &columns, more: &[], rows }.text(None)?)?;
+    }
+    for entry in done["BuildCache"].as_array().into_iter().flatten() {
+        let size = total(entry["Size"].as_u64().unwrap_or(0));
+        show::print(&format!("build cache: {size} {}\n", plain(&entry["Description"])))?;
     }
     let bytes = done["SpaceReclaimed"].as_u64().unwrap_or(0);
     show::print(&format!("Would reclaim: {}\n", total(bytes)))?;

@@ -1,6 +1,6 @@
 //! What earlier builds came to, listed and removed.
 
-use super::{kept, mounts};
+use super::{BuildRoom, kept, mounts};
 use crate::{Engine, Error, Filters, Nanos, collect::Disk, error::Doing, usage};
 use std::{
     collections::HashSet,
@@ -9,7 +9,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Kinds of what is no step.
+/// Kinds of entries.
+const STEP: &str = "regular";
 const MOUNT: &str = "exec.cachemount";
 const CONTEXT: &str = "source.local";
 
@@ -129,7 +130,7 @@ impl Engine {
                 in_use: false,
                 id: step.key,
                 parent: step.parent,
-                kind: "regular",
+                kind: STEP,
                 description: step.what,
                 size: step.size,
                 created: step.created,
@@ -164,9 +165,8 @@ impl Engine {
         let collect = || -> Result<CachePruned, Error> {
             let part = Disk::of(&self.0.paths.data)?.part(percent);
             let mut gone = CachePruned::default();
-            let old = |entry: &CacheEntry| {
-                entry.used < before(if entry.kind == "regular" { 60 } else { 2 })
-            };
+            let old =
+                |entry: &CacheEntry| entry.used < before(if entry.is_step() { 60 } else { 2 });
             let some = CacheKeep { reserved: part.min(SMALL), ..CacheKeep::default() };
             let most = CacheKeep { most: part, ..CacheKeep::default() };
             for pruned in [
@@ -216,28 +216,13 @@ impl Engine {
             if stays {
                 continue;
             }
-            // A step or a build may have begun with it meanwhile.
-            let went = match entry.kind {
-                MOUNT => {
-                    let place = room.place()?;
-                    let went = mounts::take_away(&self.mounts().join(&entry.id), &place)?;
-                    if went {
-                        snapshot::remove(&place)?;
-                    }
-                    went
-                }
-                CONTEXT => {
-                    let dir = self.0.contexts().join(&entry.id);
-                    kept::forget(&dir, &self.0.paths.data.join("build/rooms"))?
-                }
-                _ => {
-                    steps.push(entry.id.clone());
-                    left = left.saturating_sub(entry.size);
-                    pruned.removed.push(entry.id);
-                    continue;
-                }
-            };
-            if !went {
+            if entry.is_step() {
+                steps.push(entry.id.clone());
+                left = left.saturating_sub(entry.size);
+                pruned.removed.push(entry.id);
+                continue;
+            }
+            if !self.remove_directory(&entry, &room)? {
                 continue;
             }
             pruned.reclaimed += entry.size;
@@ -246,6 +231,38 @@ impl Engine {
         }
         pruned.reclaimed += self.0.images.forget_steps(&steps)?;
         Ok(pruned)
+    }
+
+    /// Removes one entry; gives the bytes that this freed, none if a build or
+    /// a step has begun with it.
+    pub(crate) fn remove_cached(&self, entry: &CacheEntry) -> Result<Option<u64>, Error> {
+        if entry.is_step() {
+            let freed = self.0.images.forget_steps(std::slice::from_ref(&entry.id))?;
+            return Ok(Some(freed));
+        }
+        let went = self.remove_directory(entry, &self.0.room()?)?;
+        Ok(went.then_some(entry.size))
+    }
+
+    /// The same of one that is no step; says whether it went.
+    fn remove_directory(&self, entry: &CacheEntry, room: &BuildRoom) -> Result<bool, Error> {
+        if entry.kind == CONTEXT {
+            let dir = self.0.contexts().join(&entry.id);
+            return kept::forget(&dir, &self.0.paths.data.join("build/rooms"));
+        }
+        let place = room.place()?;
+        let went = mounts::take_away(&self.mounts().join(&entry.id), &place)?;
+        if went {
+            snapshot::remove(&place)?;
+        }
+        Ok(went)
+    }
+}
+
+impl CacheEntry {
+    /// Whether it is what an instruction came to, and no directory.
+    pub(crate) fn is_step(&self) -> bool {
+        self.kind == STEP
     }
 }
 

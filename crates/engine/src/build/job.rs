@@ -319,7 +319,9 @@ impl Job<'_> {
         if let Some(draft) = last {
             images.push(Kept { draft, parent: None, names });
         }
-        Ok(self.making.keep(made, used, &images)?)
+        self.making.keep(made, used, &images)?;
+        self.engine.cache_has_grown();
+        Ok(())
     }
 
     fn tell_plan(&self) {
