@@ -43,10 +43,17 @@ fn holds_or_is_refused(make: &str, filesystem: &str) {
     is_refused();
 }
 
+/// What `info` says of the disk.
+fn driver(engine: &Engine) -> String {
+    engine.says_as(Cli::Docker, &["info", "--format", "{{.DriverStatus}}"])
+}
+
 fn is_refused() {
     let script = "mkdir -p $DATA && mount -t tmpfs -o mode=700 data $DATA";
     let mut engine = Engine::prepared(script, &[]);
     promises::busybox(&engine);
+    let told = driver(&engine);
+    assert!(told.contains("[Project Quota false]") && !told.contains("Limit"), "{told}");
     for cli in BOTH {
         let create = |option: &str| {
             engine.run_as(cli, &["create", "--name", "a", "--storage-opt", option, "busybox"])
@@ -75,8 +82,8 @@ fn is_refused() {
 fn limits_hold(disk: &str, filesystem: &str) {
     let mut engine = Engine::prepared(disk, &[]);
     promises::busybox(&engine);
-    let backing = engine.says_as(Cli::Docker, &["info", "--format", "{{.DriverStatus}}"]);
-    assert!(backing.contains(filesystem), "{backing}");
+    let told = driver(&engine);
+    assert!(told.contains(filesystem) && told.contains("[Project Quota true]"), "{told}");
     let full = |ran: &Ran| {
         // As XFS and as ext4 tell it.
         let told = ["No space left on device", "Disk quota exceeded"];
@@ -116,6 +123,11 @@ fn limits_hold(disk: &str, filesystem: &str) {
         "test -e /f && exec dd if=/dev/zero of=/g bs=1048576 count=40; dd if=/dev/zero of=/f bs=1048576 count=5",
     ]);
     assert_eq!(engine.inspect("kept", "{{index .HostConfig.StorageOpt \"size\"}}"), "20m");
+    // Five of twenty MiB, and what directories and the log take.
+    let df = engine.says(&["system", "df", "-v"]);
+    let row = df.lines().find(|line| line.contains("kept")).expect("its row");
+    assert!(df.contains("OF ITS LIMIT") && row.contains(" of 20.97MB"), "{df}");
+    assert!(row.contains("5.2"), "{row}");
     assert!(engine.stop().success());
     engine.start();
     let again = engine.run(&["start", "-a", "kept"]);
@@ -125,6 +137,8 @@ fn limits_hold(disk: &str, filesystem: &str) {
     assert!(engine.stop().success());
     engine.set_arguments(&["--storage-opt", "size=20m"]);
     engine.start();
+    let told = driver(&engine);
+    assert!(told.contains("[Container Size Limit 20971520 bytes]"), "{told}");
     assert!(full(&engine.container(&[], &write("/f", 40))), "the daemon's own limit");
     assert_eq!(engine.container(&["--storage-opt", "size=0"], &write("/f", 40)).code, 0);
     assert_eq!(engine.container(&["--storage-opt", "size=60m"], &write("/f", 40)).code, 0);

@@ -1,5 +1,6 @@
 //! A container as `docker inspect` shows it.
 
+use crate::listed::SizeQuota;
 use crate::when::rfc3339;
 use engine::{Container, Health, MountPoint, Size, State};
 use serde::Serialize;
@@ -35,6 +36,8 @@ pub struct Inspected<'a> {
     size_rw: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_root_fs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_quota: Option<SizeQuota>,
     mounts: Vec<Mount<'a>>,
     config: &'a Config,
     network_settings: NetworkSettings<'a>,
@@ -186,6 +189,7 @@ impl<'a> Inspected<'a> {
             },
             size_rw: size.map(|size| size.rw),
             size_root_fs: size.map(|size| size.root),
+            size_quota: size.and_then(|size| size.quota).map(SizeQuota::from),
             mounts: container.mounts.iter().map(Mount::of).collect(),
             config: &container.config,
             network_settings: NetworkSettings::of(container),

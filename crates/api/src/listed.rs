@@ -60,12 +60,28 @@ pub struct Listed<'a> {
     size_rw: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_root_fs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_quota: Option<SizeQuota>,
     labels: &'a BTreeMap<String, String>,
     state: &'static str,
     status: String,
     host_config: ListedHost<'a>,
     network_settings: ListedNetworks<'a>,
     mounts: Vec<Mount<'a>>,
+}
+
+/// Not Docker's: what of a container's limit is taken, in bytes.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SizeQuota {
+    used: u64,
+    limit: u64,
+}
+
+impl From<engine::Quota> for SizeQuota {
+    fn from(quota: engine::Quota) -> Self {
+        Self { used: quota.used, limit: quota.limit }
+    }
 }
 
 #[derive(Serialize)]
@@ -108,6 +124,7 @@ impl<'a> Listed<'a> {
             ports: ports(container),
             size_rw: size.map(|size| size.rw),
             size_root_fs: size.map(|size| size.root),
+            size_quota: size.and_then(|size| size.quota).map(SizeQuota::from),
             labels: &container.config.labels,
             state: container.state.word(),
             status: status::text(container, now),

@@ -114,7 +114,7 @@ struct Info<'a> {
     containers_stopped: u64,
     images: u64,
     driver: &'a str,
-    driver_status: [[&'a str; 2]; 2],
+    driver_status: Vec<[String; 2]>,
     plugins: Plugins,
     memory_limit: bool,
     swap_limit: bool,
@@ -256,6 +256,19 @@ fn registries<'a>(mirrors: &'a [String], insecure: &'a [String]) -> Registries<'
     }
 }
 
+/// In Docker's words, and whether containers can be limited.
+fn driver_status(facts: &Facts) -> Vec<[String; 2]> {
+    let mut rows = vec![
+        ["Backing Filesystem".into(), facts.backing_filesystem.clone()],
+        ["Supports d_type".into(), "true".into()],
+        ["Project Quota".into(), facts.project_quota.to_string()],
+    ];
+    if let Some(bytes) = facts.container_limit {
+        rows.push(["Container Size Limit".into(), format!("{bytes} bytes")]);
+    }
+    rows
+}
+
 fn info_of<'a>(facts: &'a Facts, registries: Registries<'a>, runtime: &str) -> Info<'a> {
     Info {
         id: &facts.id,
@@ -265,10 +278,7 @@ fn info_of<'a>(facts: &'a Facts, registries: Registries<'a>, runtime: &str) -> I
         containers_stopped: facts.stopped,
         images: facts.images,
         driver: &facts.storage_driver,
-        driver_status: [
-            ["Backing Filesystem", &facts.backing_filesystem],
-            ["Supports d_type", "true"],
-        ],
+        driver_status: driver_status(facts),
         plugins: Plugins {
             volume: ["local"],
             network: ["bridge", "host", "ipvlan", "macvlan", "null", "routed"],

@@ -232,6 +232,18 @@ pub struct Size {
     pub rw: u64,
     /// With the image.
     pub root: u64,
+    /// Of what it may take, if that is limited.
+    pub quota: Option<Quota>,
+}
+
+/// What counts against a container's limit (what it wrote, its log, its
+/// anonymous volumes), as the file system counts it: in bytes of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Taken.
+    pub used: u64,
+    /// The limit.
+    pub limit: u64,
 }
 
 /// Which streams a client wants.

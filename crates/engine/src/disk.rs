@@ -6,7 +6,7 @@
 //! system cannot, a container with a limit is refused: none is made in name
 //! only.
 
-use crate::{Container, Error, Options, house::House, store::Store, store::Write};
+use crate::{Container, Error, Options, Quota, house::House, store::Store, store::Write};
 use policy::mounts::Source;
 use serde::{Deserialize, Serialize};
 use snapshot::Quotas;
@@ -65,6 +65,16 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Whether limits can be had here.
+    pub fn is_limiting(&self) -> bool {
+        self.quotas.is_some()
+    }
+
+    /// What a container may take that does not say, if that is limited.
+    pub fn default_limit(&self) -> Option<u64> {
+        self.default
+    }
+
     /// The quotas, or the refusal.
     fn quotas(&self) -> Result<&Quotas, Error> {
         self.quotas.as_ref().ok_or_else(|| {
@@ -106,6 +116,16 @@ impl House {
     pub(crate) fn limit_disk(&self, container: &Container) -> Result<(), Error> {
         let Some(share) = &container.disk else { return Ok(()) };
         Ok(self.disk.quotas()?.limit(share.project, share.bytes)?)
+    }
+
+    /// What of its limit a container has taken; none if it has none.
+    ///
+    /// # Errors
+    /// What the host said.
+    pub(crate) fn quota_of(&self, container: &Container) -> Result<Option<Quota>, Error> {
+        let Some(share) = &container.disk else { return Ok(None) };
+        let used = self.disk.quotas()?.used(share.project)?;
+        Ok(Some(Quota { used, limit: share.bytes }))
     }
 
     /// Makes what a new container will write count as its own.

@@ -29,6 +29,10 @@ pub struct Facts {
     pub storage_driver: String,
     /// `ext4`, … of the data root.
     pub backing_filesystem: String,
+    /// Its file system holds containers to their limits.
+    pub project_quota: bool,
+    /// Bytes that a container may take that does not say, if that is limited.
+    pub container_limit: Option<u64>,
     /// Containers of all states.
     pub containers: u64,
     /// Of them running.
@@ -92,6 +96,8 @@ impl Engine {
             paused: 0,
             stopped: 0,
             images: house.images.list(false).map_or(0, |images| images.len() as u64),
+            project_quota: house.disk.is_limiting(),
+            container_limit: house.disk.default_limit(),
             security_options: security_options(host),
             warnings: warnings(host),
             memory_limit: has("memory"),

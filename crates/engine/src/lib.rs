@@ -99,7 +99,7 @@ pub use build::{
 };
 pub use cell::Attaching;
 pub use collect::{Collected, Watermarks};
-pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Size, Waited};
+pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Quota, Size, Waited};
 pub use error::{Error, Kind};
 pub use events::{Event, Subscription};
 pub use exec::{Exec, ExecWish};

@@ -48,7 +48,7 @@ impl House {
             container.image.parse().map_err(|_| Error::NoImage(container.image.clone()))?;
         // An image may have been removed by force under its containers.
         let below = self.images.inspect(&image).map_or(0, |detail| detail.summary.size);
-        Ok(Size { rw, root: rw + below })
+        Ok(Size { rw, root: rw + below, quota: self.quota_of(container)? })
     }
 }
 

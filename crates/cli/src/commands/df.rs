@@ -121,6 +121,10 @@ fn verbose(df: &Value, format: Option<&str>) -> Outcome {
         ("STATUS", "Status"),
         ("NAMES", "Names"),
     ];
+    let mut container = container.to_vec();
+    if containers.iter().any(|row| row["Limit"] != "") {
+        container.insert(5, ("OF ITS LIMIT", "Limit"));
+    }
     table("Containers space usage", &container, containers)?;
     let volume = [("VOLUME NAME", "Name"), ("LINKS", "Links"), ("SIZE", "Size")];
     table("Local Volumes space usage", &volume, volumes)?;
@@ -144,7 +148,13 @@ fn of_image(image: &Value) -> Vec<Value> {
 fn of_container(container: &Value) -> Value {
     let mut container = container.clone();
     container["SizeRootFs"] = Value::Null;
-    ps::row(&container, false)
+    let mut row = ps::row(&container, false);
+    let quota = &container["SizeQuota"];
+    row["Limit"] = match (quota["Used"].as_u64(), quota["Limit"].as_u64()) {
+        (Some(used), Some(limit)) => format!("{} of {}", total(used), total(limit)).into(),
+        _ => "".into(),
+    };
+    row
 }
 
 fn of_volume(volume: &Value) -> Value {
