@@ -179,3 +179,23 @@ fn the_build_cache_keeps_to_its_part_of_the_disk() {
     engine.says(&["rmi", "tiny"]);
     engine.leaves_nothing();
 }
+
+#[test]
+fn df_counts_what_the_build_cache_alone_has() {
+    let engine = engine(100, &[]);
+    let context = Context::new(&engine, "context");
+    known(&context, "images", 5);
+    known(&context, "own", 10);
+    engine.says(&["rmi", "own"]);
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        let format = "{{.Type}} {{.TotalCount}} {{.Active}} {{.Size}} {{.Reclaimable}}";
+        let said = engine.says_as(cli, &["system", "df", "--format", format]);
+        let row = said.lines().find(|line| line.starts_with("Build Cache")).expect("a row");
+        assert!(row.starts_with("Build Cache 2 0 10.49MB 10.49MB"), "{cli:?} {row}");
+        let said = engine.says_as(cli, &["system", "df", "--verbose"]);
+        assert!(said.contains("Build cache usage: 10.49MB"), "{cli:?} {said}");
+        let rows = said.lines().filter(|line| line.contains(" regular "));
+        assert_eq!(rows.count(), 2, "{cli:?} {said}");
+    }
+    engine.leaves_nothing();
+}

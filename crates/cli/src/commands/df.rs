@@ -47,6 +47,12 @@ pub async fn df(client: &Client, words: SystemDf) -> Outcome {
     let refs = |volume: &Value| volume["UsageData"]["RefCount"].as_i64().unwrap_or(0);
     let bytes = |volume: &Value| volume["UsageData"]["Size"].as_i64().unwrap_or(0);
     let unused: Vec<Value> = volumes.iter().filter(|volume| refs(volume) <= 0).cloned().collect();
+    // What images have counts with them.
+    let cache = list("BuildCache");
+    let size = |entry: &Value| entry["Size"].as_i64().unwrap_or(0);
+    let alone: Vec<Value> = cache.iter().filter(|e| e["Shared"] != true).cloned().collect();
+    let idle: Vec<Value> = alone.iter().filter(|e| e["InUse"] != true).cloned().collect();
+    let active = cache.iter().filter(|entry| entry["InUse"] == true).count();
     let rows = vec![
         row("Images", images.len(), busy.len(), layers, layers - sum(&busy, &own)),
         row(
@@ -63,13 +69,7 @@ pub async fn df(client: &Client, words: SystemDf) -> Outcome {
             sum(&volumes, &bytes),
             sum(&unused, &bytes),
         ),
-        row(
-            "Build Cache",
-            list("BuildCache").len(),
-            0,
-            df["BuilderSize"].as_i64().unwrap_or(0),
-            df["BuilderSize"].as_i64().unwrap_or(0),
-        ),
+        row("Build Cache", cache.len(), active, sum(&alone, &size), sum(&idle, &size)),
     ];
     let columns = [
         ("TYPE", "Type"),
@@ -89,10 +89,11 @@ fn verbose(df: &Value, format: Option<&str>) -> Outcome {
     let images: Vec<Value> = list("Images").flat_map(of_image).collect();
     let containers: Vec<Value> = list("Containers").map(of_container).collect();
     let volumes: Vec<Value> = list("Volumes").map(of_volume).collect();
+    let cache: Vec<Value> = list("BuildCache").map(of_cache).collect();
     if format.is_some() {
         let shown = |rows: Vec<Value>| rows.iter().map(crate::template::shown).collect::<Value>();
         let all = json!({"Images": shown(images), "Containers": shown(containers),
-            "Volumes": shown(volumes), "BuildCache": []});
+            "Volumes": shown(volumes), "BuildCache": shown(cache)});
         show::print(&show::document(&all, format)?)?;
         return Ok(0);
     }
@@ -128,8 +129,39 @@ fn verbose(df: &Value, format: Option<&str>) -> Outcome {
     table("Containers space usage", &container, containers)?;
     let volume = [("VOLUME NAME", "Name"), ("LINKS", "Links"), ("SIZE", "Size")];
     table("Local Volumes space usage", &volume, volumes)?;
-    show::print("Build cache usage: 0B\n")?;
+    let own = |entry: &&Value| entry["Shared"] != true;
+    let bytes = list("BuildCache").filter(own).filter_map(|entry| entry["Size"].as_u64());
+    let entry = [
+        ("CACHE ID", "ID"),
+        ("CACHE TYPE", "CacheType"),
+        ("SIZE", "Size"),
+        ("CREATED", "CreatedSince"),
+        ("LAST USED", "LastUsedSince"),
+        ("USAGE", "UsageCount"),
+        ("SHARED", "Shared"),
+    ];
+    table(&format!("Build cache usage: {}", total(bytes.sum())), &entry, cache)?;
     Ok(0)
+}
+
+fn of_cache(entry: &Value) -> Value {
+    let since = |key: &str| {
+        let time = plain(&entry[key]).parse::<jiff::Timestamp>();
+        time.map(|time| show::ago(show::since(time.as_second()))).unwrap_or_default()
+    };
+    let id = plain(&entry["ID"]);
+    json!({
+        "ID": id.get(..12).unwrap_or(&id),
+        "Parent": plain(&entry["Parents"][0]),
+        "CacheType": entry["Type"],
+        "Size": total(entry["Size"].as_u64().unwrap_or(0)),
+        "CreatedSince": since("CreatedAt"),
+        "LastUsedSince": since("LastUsedAt"),
+        "UsageCount": plain(&entry["UsageCount"]),
+        "InUse": plain(&entry["InUse"]),
+        "Shared": plain(&entry["Shared"]),
+        "Description": entry["Description"],
+    })
 }
 
 /// A row for each name, with what is shared and what is not.
