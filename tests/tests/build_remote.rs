@@ -174,6 +174,53 @@ ADD --chown=7:8 git://127.0.0.1/r.git#side:sub /owned
 }
 
 #[test]
+fn a_repository_that_asks_who_comes_is_told_by_a_secret_of_the_client() {
+    let kitchen = Kitchen::new();
+    let repositories = Repositories::serve(&kitchen.engine);
+    repositories.fill(&kitchen.engine, "r.git");
+    // `x-access-token:sesame`, as the registries of sources want it.
+    let wanted = "basic eC1hY2Nlc3MtdG9rZW46c2VzYW1l";
+    let guard = format!(
+        "    def serve(self):\n        if self.headers.get('Authorization') != '{wanted}':\n            \
+         self.send_response(401); self.end_headers(); return"
+    );
+    let guarded = BACKEND.replacen("    def serve(self):", &guard, 1);
+    let mut command = kitchen.engine.host().command("python3");
+    let child = command.args(["-c", &guarded]).arg(&repositories.dir).stdout(Stdio::piped());
+    let mut backend = Serving::of(child.stderr(Stdio::null()).spawn().expect("python3 starts"));
+    let port = backend.port();
+    let web = format!("http://127.0.0.1:{port}/r.git");
+    let secret = |name: &str, text: &str| {
+        let path = kitchen.engine.scratch().join("secret");
+        fs::write(&path, text).expect("scratch");
+        format!("id={name},src={}", path.display())
+    };
+    let refused = remote(&kitchen, &web, &[]);
+    assert!(refused.code != 0 && !refused.err.contains("sesame"), "{refused:?}");
+    let wrong = remote(&kitchen, &web, &["--secret", &secret("GIT_AUTH_TOKEN", "closed")]);
+    assert!(wrong.code != 0 && !wrong.err.contains("closed"), "{wrong:?}");
+    let of_host = format!("GIT_AUTH_TOKEN.127.0.0.1:{port}");
+    for (name, text) in
+        [("GIT_AUTH_TOKEN", "sesame\n"), (of_host.as_str(), "sesame"), ("GIT_AUTH_HEADER", wanted)]
+    {
+        kitchen.engine.run(&["rmi", "-f", "made"]);
+        let told = remote(&kitchen, &web, &["--secret", &secret(name, text)]);
+        assert_eq!(told.code, 0, "{name}: {told:?}");
+        assert_eq!(kitchen.holds("made", "/was"), "three", "{name}");
+    }
+    let add = format!("FROM busybox\nADD {web} /r\nRUN cat /r/f > /was\n");
+    assert_ne!(kitchen.build(&add, &[]).code, 0);
+    kitchen.builds(&add, &["-t", "added", "--secret", &secret("GIT_AUTH_TOKEN", "sesame")]);
+    assert_eq!(kitchen.holds("added", "/was"), "three");
+    let lines = secret("GIT_AUTH_HEADER", "a\nEvil: b");
+    let evil = remote(&kitchen, &web, &["--secret", &lines]);
+    assert!(evil.code != 0 && evil.err.contains("more than one line"), "{evil:?}");
+    drop(repositories);
+    backend.stop();
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
 fn a_hostile_repository_starts_no_program_and_reads_no_file_of_the_host() {
     let kitchen = Kitchen::new();
     let repositories = Repositories::serve(&kitchen.engine);

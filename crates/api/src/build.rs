@@ -63,7 +63,10 @@ fn build_in(
             None
         }
         "client-session" => return Err(Error::not_carried("a context by session on this door")),
-        remote => room.fetch(remote, &stop).map_err(failed)?,
+        remote => {
+            let secret = |id: &str| Ok(secrets.get(id).cloned());
+            room.fetch(remote, &secret, &stop).map_err(failed)?
+        }
     };
     let name = match query.text("dockerfile") {
         "" => "Dockerfile",

@@ -139,6 +139,19 @@ fn displayed(text: &str) -> String {
     }
 }
 
+/// What a client keeps by a name, if it has it.
+pub async fn secret(session: &Session, id: &str) -> Result<Option<Vec<u8>>, Status> {
+    if !session.answers(SECRET) {
+        return Ok(None);
+    }
+    let request = GetSecretRequest { id: id.into() };
+    match session.channel.unary(SECRET, &request).await {
+        Ok(GetSecretResponse { data }) => Ok(Some(data)),
+        Err(status) if status.code == Code::NotFound as i32 => Ok(None),
+        Err(status) => Err(status),
+    }
+}
+
 /// Who a client is to a registry. Waits: for a thread.
 pub fn credentials(session: &Session, handle: &Handle, registry: &str) -> Credentials {
     if !session.answers(CREDENTIALS) {
@@ -228,15 +241,7 @@ impl BuildClient for Client {
     }
 
     fn secret(&self, id: &str) -> Result<Option<Vec<u8>>, String> {
-        if !self.session.answers(SECRET) {
-            return Ok(None);
-        }
-        let request = GetSecretRequest { id: id.into() };
-        match self.ask(self.session.channel.unary(SECRET, &request)) {
-            Ok(GetSecretResponse { data }) => Ok(Some(data)),
-            Err(status) if status.code == Code::NotFound as i32 => Ok(None),
-            Err(status) => Err(status.message),
-        }
+        self.ask(secret(&self.session, id)).map_err(|status| status.message)
     }
 
     fn ssh(&self, id: &str) -> Result<Option<StdStream>, String> {

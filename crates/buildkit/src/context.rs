@@ -203,7 +203,11 @@ impl Gatherer<'_> {
         }
         let (remote, cancel) = (remote.to_owned(), self.cancel.clone());
         let fetched = tokio::task::spawn_blocking(move || {
-            let text = room.fetch(&remote, &|| cancel.is_cancelled())?;
+            let secret = |id: &str| {
+                let asked = handle.block_on(crate::client::secret(&session, id));
+                asked.map_err(|status| status.message)
+            };
+            let text = room.fetch(&remote, &secret, &|| cancel.is_cancelled())?;
             Ok((room, text))
         });
         let fault = |_| Status::new(Code::Internal, "fetching the context met a fault");

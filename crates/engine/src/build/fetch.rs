@@ -3,8 +3,10 @@
 use super::{
     error::BuildError,
     job::{Job, Stopped},
+    wish::SecretOf,
 };
 use crate::{Error, error::Doing};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use dockerfile::Add;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -74,9 +76,10 @@ pub(super) fn clone(job: &Job<'_>, source: &str, add: &Add) -> Result<PathBuf, S
     let place = job.room.place()?;
     let (bare, reference, subdir) = taken_apart(source);
     let stop = || job.goes_on().is_err();
-    repository(bare, reference, &place, &stop)?;
+    let git = Git { secret: &|id| job.client.secret(id), stop: &stop };
+    git.repository(bare, reference, &place)?;
     if let Some(commit) = &add.checksum {
-        let head = git(&["-C", &place.to_string_lossy(), "rev-parse", "HEAD"], &stop)?;
+        let head = git.run(&["-C", &place.to_string_lossy(), "rev-parse", "HEAD"], None)?;
         if commit.len() < 7 || !head.trim().starts_with(commit.as_str()) {
             let words =
                 format!("expected checksum {commit} of {source}, and it is {}", head.trim());
@@ -104,76 +107,126 @@ pub(super) fn taken_apart(source: &str) -> (&str, &str, &str) {
     (bare, reference, subdir)
 }
 
-/// Clones a repository into a directory that is not there yet.
-pub(super) fn repository(
-    address: &str,
-    reference: &str,
-    into: &std::path::Path,
-    stop: &dyn Fn() -> bool,
-) -> Result<(), BuildError> {
-    if address.starts_with('-') || reference.starts_with('-') {
-        return Err(BuildError::invalid(format!("{address}#{reference} is no git repository")));
-    }
-    let into = into.to_string_lossy().into_owned();
-    let git_in = |words: &[&str]| git(&[&["-C", &into], words].concat(), stop);
-    git(&["init", "--quiet", &into], stop)?;
-    let wanted = if reference.is_empty() { "HEAD" } else { reference };
-    let whole = git_in(&["fetch", "--quiet", "--depth", "1", "--", address, wanted])
-        // A server of plain files gives nothing less than all of a branch.
-        .or_else(|first| git_in(&["fetch", "--quiet", "--", address, wanted]).map_err(|_| first));
-    match whole {
-        Ok(_) => git_in(&["checkout", "--quiet", "--detach", "FETCH_HEAD"])?,
-        // A commit that no name stands for is in one of all branches.
-        Err(first) => {
-            let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-            git_in(&["fetch", "--quiet", "--update-head-ok", "--", address, all[0], all[1]])
-                .and_then(|_| git_in(&["checkout", "--quiet", "--detach", wanted, "--"]))
-                .map_err(|_| first)?
-        }
-    };
-    git_in(&["submodule", "update", "--quiet", "--init", "--recursive", "--depth", "1"]).map(drop)
+/// The host's git, for one build.
+pub(super) struct Git<'a> {
+    /// Who the client is to a repository, if it says so.
+    pub secret: SecretOf<'a>,
+    /// Whether the build has been called off.
+    pub stop: &'a dyn Fn() -> bool,
 }
 
-/// Runs the host's git, which asks nobody and runs nothing of a repository's;
-/// what it says. It and what it starts end when `stop` says so.
-fn git(words: &[&str], stop: &dyn Fn() -> bool) -> Result<String, BuildError> {
-    let proxies = std::env::vars_os().filter(|(name, _)| {
-        let name = name.to_string_lossy().to_ascii_lowercase();
-        matches!(&*name, "http_proxy" | "https_proxy" | "all_proxy" | "no_proxy")
-    });
-    let mut command = Command::new("git");
-    command
-        .args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.file.allow=never"])
-        .args(["-c", "protocol.ext.allow=never", "-c", "core.symlinks=true"])
-        .args(words)
-        .env_clear()
-        .envs(proxies)
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("HOME", "/nonexistent");
-    let ran = match run(&mut command, stop) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(BuildError::invalid(
-                "this source is a git repository, and there is no git program on the engine's host",
-            ));
+impl Git<'_> {
+    /// Clones a repository into a directory that is not there yet.
+    pub fn repository(
+        &self,
+        address: &str,
+        reference: &str,
+        into: &std::path::Path,
+    ) -> Result<(), BuildError> {
+        if address.starts_with('-') || reference.starts_with('-') {
+            return Err(BuildError::invalid(format!("{address}#{reference} is no git repository")));
         }
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            return Err(BuildError::cancelled());
-        }
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            let words = format!("git {} was still not done after {LONGEST:?}", words.join(" "));
-            return Err(BuildError::invalid(words));
-        }
-        ran => ran.doing("run", "git")?,
-    };
-    if !ran.status.success() {
-        let said = String::from_utf8_lossy(&ran.stderr);
-        let said = said.trim().replace('\n', "; ");
-        return Err(BuildError::invalid(format!("git {} failed: {said}", words.join(" "))));
+        let header = self.authorization(address)?;
+        let header = header.as_deref().map(|header| (address, header));
+        let into = into.to_string_lossy().into_owned();
+        let git_in = |words: &[&str]| self.run(&[&["-C", &into], words].concat(), header);
+        self.run(&["init", "--quiet", &into], None)?;
+        let wanted = if reference.is_empty() { "HEAD" } else { reference };
+        let whole = git_in(&["fetch", "--quiet", "--depth", "1", "--", address, wanted])
+            // A server of plain files gives nothing less than all of a branch.
+            .or_else(|first| {
+                git_in(&["fetch", "--quiet", "--", address, wanted]).map_err(|_| first)
+            });
+        match whole {
+            Ok(_) => git_in(&["checkout", "--quiet", "--detach", "FETCH_HEAD"])?,
+            // A commit that no name stands for is in one of all branches.
+            Err(first) => {
+                let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+                git_in(&["fetch", "--quiet", "--update-head-ok", "--", address, all[0], all[1]])
+                    .and_then(|_| git_in(&["checkout", "--quiet", "--detach", wanted, "--"]))
+                    .map_err(|_| first)?
+            }
+        };
+        let submodules =
+            ["submodule", "update", "--quiet", "--init", "--recursive", "--depth", "1"];
+        git_in(&submodules).map(drop)
     }
-    Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+
+    /// Who the client is to a repository: its secret `GIT_AUTH_HEADER` or
+    /// `GIT_AUTH_TOKEN`, with the server's name behind a dot or without.
+    fn authorization(&self, address: &str) -> Result<Option<String>, BuildError> {
+        let Some((_, rest)) = address.split_once("://").filter(|_| is_address(address)) else {
+            return Ok(None);
+        };
+        let host = rest.split('/').next().unwrap_or_default();
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        for of_host in [format!(".{host}"), String::new()] {
+            for name in ["GIT_AUTH_HEADER", "GIT_AUTH_TOKEN"] {
+                let found = (self.secret)(&format!("{name}{of_host}"));
+                let Some(secret) = found.map_err(BuildError::invalid)? else { continue };
+                let text = String::from_utf8_lossy(&secret).trim().to_owned();
+                if text.contains(['\n', '\r', '\0']) {
+                    let words = format!("the secret {name}{of_host} has more than one line");
+                    return Err(BuildError::invalid(words));
+                }
+                return Ok(Some(match name {
+                    "GIT_AUTH_HEADER" => text,
+                    _ => format!("basic {}", BASE64.encode(format!("x-access-token:{text}"))),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs git, which asks nobody and runs nothing of a repository's; what it
+    /// says. It and what it starts end when the build is called off. A header
+    /// is shown to the servers of an address alone.
+    fn run(&self, words: &[&str], header: Option<(&str, &str)>) -> Result<String, BuildError> {
+        let proxies = std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_string_lossy().to_ascii_lowercase();
+            matches!(&*name, "http_proxy" | "https_proxy" | "all_proxy" | "no_proxy")
+        });
+        let mut command = Command::new("git");
+        command
+            .args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.file.allow=never"])
+            .args(["-c", "protocol.ext.allow=never", "-c", "core.symlinks=true"])
+            .args(words)
+            .env_clear()
+            .envs(proxies)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("HOME", "/nonexistent");
+        if let Some((address, header)) = header {
+            // Words of a command line are anybody's to read.
+            command
+                .env("GIT_CONFIG_COUNT", "1")
+                .env("GIT_CONFIG_KEY_0", format!("http.{address}.extraHeader"))
+                .env("GIT_CONFIG_VALUE_0", format!("Authorization: {header}"));
+        }
+        let ran = match run(&mut command, self.stop) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(BuildError::invalid(
+                    "this source is a git repository, and there is no git program on the engine's host",
+                ));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                return Err(BuildError::cancelled());
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let words = format!("git {} was still not done after {LONGEST:?}", words.join(" "));
+                return Err(BuildError::invalid(words));
+            }
+            ran => ran.doing("run", "git")?,
+        };
+        if !ran.status.success() {
+            let said = String::from_utf8_lossy(&ran.stderr);
+            let said = said.trim().replace('\n', "; ");
+            return Err(BuildError::invalid(format!("git {} failed: {said}", words.join(" "))));
+        }
+        Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
+    }
 }
 
 /// Runs a program to its end, or kills it and what it has started:

@@ -15,6 +15,7 @@
 use super::{
     error::BuildError,
     kept::{self, Kept},
+    wish::SecretOf,
 };
 use crate::{Engine, Error, error::Doing, house::House};
 use rustix::fs::{Mode, OFlags};
@@ -175,19 +176,21 @@ impl BuildRoom {
     }
 
     /// Fetches a context: a git repository, an archive, or a Dockerfile
-    /// alone, whose text is then given.
+    /// alone, whose text is then given. `secret` gives what the client keeps
+    /// by a name, for who is asked who it is.
     ///
     /// # Errors
     /// It is not to be had, or hostile.
     pub fn fetch(
         &self,
         remote: &str,
+        secret: SecretOf<'_>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<String>, BuildError> {
         let place = self.place()?;
         if super::fetch::is_repository(remote) {
             let (bare, reference, subdir) = super::fetch::taken_apart(remote);
-            super::fetch::repository(bare, reference, &place, stop)?;
+            super::fetch::Git { secret, stop }.repository(bare, reference, &place)?;
             let tree = super::job::tree(&place)?;
             let found = tree.find(subdir)?;
             let to = super::job::tree(&self.context())?;

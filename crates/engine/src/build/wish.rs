@@ -75,6 +75,9 @@ pub struct BuildWish {
     pub manner: BuildManner,
 }
 
+/// What a client keeps by a name, if it has it; or why that cannot be had.
+pub type SecretOf<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>, String>;
+
 /// What only the client has. Called by the builder's threads; may block.
 pub trait BuildClient: Send + Sync {
     /// Something happened: for each stage in its order.
