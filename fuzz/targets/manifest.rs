@@ -2,7 +2,9 @@
 //! again it is read as the same.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+mod json;
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use spec::image::{Document, media};
 
 /// What it may be announced as; chosen by the first byte.
@@ -26,4 +28,9 @@ fuzz_target!(|bytes: &[u8]| {
     let again = again.expect("it is plain data");
     let read = Document::parse(&again, announced).expect("what is written is read");
     assert_eq!(read, document);
+});
+
+// The first byte is none of the text.
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    json::other(data, size, max_size, seed, 1)
 });
