@@ -113,6 +113,10 @@ async fn solve(
             Err(no_definitions())
         };
     }
+    if request.options.contains_key("requestid") {
+        let result = asked_about(desk, build_, &asked, &request).await?;
+        return Ok(BridgeSolveResponse { result: Some(result) });
+    }
     let id = build(desk, build_, &asked, &request.frontend, &request.options).await?;
     let reference = Some(Ref { id: build_.keep(&id) });
     let result = BuildResult { reference, ..BuildResult::default() };
@@ -127,6 +131,30 @@ pub fn no_definitions() -> Status {
     )
 }
 
+/// Answers a question about the Dockerfile: nothing is built.
+async fn asked_about(
+    desk: &Arc<Desk>,
+    build: &Build,
+    asked: &SolveRequest,
+    request: &BridgeSolveRequest,
+) -> Result<BuildResult, Status> {
+    is_dockerfile(&request.frontend)?;
+    let options = Options::read(asked, &request.options)?;
+    let session = desk.sessions.get(&asked.session).await?;
+    let told = (&build.journal, &build.cancel);
+    let (text, file) = context::definition(desk, &session, told, &options).await?;
+    let metadata = options.request.map(|request| request.answer(&text, &file));
+    Ok(BuildResult { metadata: metadata.unwrap_or_default(), ..BuildResult::default() })
+}
+
+fn is_dockerfile(frontend: &str) -> Result<(), Status> {
+    if frontend == "dockerfile.v0" {
+        return Ok(());
+    }
+    let words = format!("frontend {frontend} is not carried: only dockerfile.v0 is");
+    Err(Status::new(Code::Unimplemented, words))
+}
+
 /// Builds; gives the image's id.
 pub async fn build(
     desk: &Arc<Desk>,
@@ -135,11 +163,12 @@ pub async fn build(
     frontend: &str,
     attrs: &HashMap<String, String>,
 ) -> Result<String, Status> {
-    if frontend != "dockerfile.v0" {
-        let words = format!("frontend {frontend} is not carried: only dockerfile.v0 is");
+    is_dockerfile(frontend)?;
+    let options = Options::read(asked, attrs)?;
+    if options.request.is_some() {
+        let words = "questions about a Dockerfile are answered to who builds through the bridge";
         return Err(Status::new(Code::Unimplemented, words));
     }
-    let options = Options::read(asked, attrs)?;
     let session = desk.sessions.get(&asked.session).await?;
     // Dropped with its call, the build is called off.
     let call_off = CallOff(Some(Arc::clone(build)));

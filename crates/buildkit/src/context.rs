@@ -1,6 +1,7 @@
 //! What a build needs of its client before it begins: the Dockerfile, the
 //! ignore file, the context, and contexts of other names.
 
+use crate::check::Checks;
 use crate::control::blocking;
 use crate::desk::Desk;
 use crate::grpc::{Code, Status};
@@ -109,36 +110,34 @@ impl Source {
 pub async fn gather(
     desk: &Arc<Desk>,
     session: &Session,
-    (journal, cancel): (&Arc<Journal>, &Cancel),
+    told: (&Arc<Journal>, &Cancel),
     options: &Options,
 ) -> Result<Gathered, Status> {
     let mut wish = options.wish.clone();
-    let gatherer = Gatherer { desk, session, journal, cancel, options };
-    let room = match options.remote {
-        None => gatherer.room_of(&options.context_key).await?,
-        Some(_) => room(&desk.engine).await?,
-    };
-    let remote = gatherer.remote(room).await?;
-    let (room, text, ignored) = gatherer.definition(remote).await?;
+    let gatherer = Gatherer::new(desk, session, told, options);
+    let (room, text, ignored) = gatherer.defined().await?;
     wish.dockerfile = text;
-    let source =
-        |lines| Source { filename: options.filename.clone(), text: wish.dockerfile.clone(), lines };
-    let file = dockerfile::parse(&wish.dockerfile).map_err(|error| {
-        let lines: Vec<Lines> = error.lines.into_iter().collect();
-        source(lines.clone()).failure(&error.to_string(), lines.first().map(|lines| lines.first))
-    })?;
-    if let Some(wanted) = &file.directives.syntax {
-        syntax(wanted)?;
-    }
-    for warning in &file.warnings {
-        journal.warn(DEFINITION, warning, source(Vec::new()).info());
-    }
+    let file = gatherer.parsed(&wish.dockerfile)?;
+    gatherer.warn(&wish.dockerfile, &file)?;
     if options.remote.is_none() {
         gatherer.context(&room, &file, ignored).await?;
     }
     wish.context = Some(room.context());
     let others = gatherer.others(&mut wish).await?;
     Ok(Gathered { wish, room, _others: others, filename: options.filename.clone(), file })
+}
+
+/// Fetches the Dockerfile alone: its text, and what it says.
+pub async fn definition(
+    desk: &Arc<Desk>,
+    session: &Session,
+    told: (&Arc<Journal>, &Cancel),
+    options: &Options,
+) -> Result<(String, Dockerfile), Status> {
+    let gatherer = Gatherer::new(desk, session, told, options);
+    let (_room, text, _) = gatherer.defined().await?;
+    let file = gatherer.parsed(&text)?;
+    Ok((text, file))
 }
 
 async fn room(engine: &Engine) -> Result<BuildRoom, Status> {
@@ -161,7 +160,56 @@ struct Gatherer<'a> {
     options: &'a Options,
 }
 
-impl Gatherer<'_> {
+impl<'a> Gatherer<'a> {
+    fn new(
+        desk: &'a Arc<Desk>,
+        session: &'a Session,
+        (journal, cancel): (&'a Arc<Journal>, &'a Cancel),
+        options: &'a Options,
+    ) -> Self {
+        Self { desk, session, journal, cancel, options }
+    }
+
+    /// The room of the context, the Dockerfile's text, and its own ignore
+    /// file if it has one.
+    async fn defined(&self) -> Result<(BuildRoom, String, Option<String>), Status> {
+        let room = match self.options.remote {
+            None => self.room_of(&self.options.context_key).await?,
+            Some(_) => room(&self.desk.engine).await?,
+        };
+        let remote = self.remote(room).await?;
+        self.definition(remote).await
+    }
+
+    fn source(&self, text: &str, lines: Vec<Lines>) -> Source {
+        Source { filename: self.options.filename.clone(), text: text.to_owned(), lines }
+    }
+
+    fn parsed(&self, text: &str) -> Result<Dockerfile, Status> {
+        let file = dockerfile::parse(text).map_err(|error| {
+            let lines: Vec<Lines> = error.lines.into_iter().collect();
+            let first = lines.first().map(|lines| lines.first);
+            self.source(text, lines).failure(&error.to_string(), first)
+        })?;
+        if let Some(wanted) = &file.directives.syntax {
+            syntax(wanted)?;
+        }
+        Ok(file)
+    }
+
+    /// Says what the author should know, unless that was not to be said; it
+    /// may be the end.
+    fn warn(&self, text: &str, file: &Dockerfile) -> Result<(), Status> {
+        let said = self.options.check.as_deref().or(file.directives.check.as_deref());
+        let wrong = |words| Status::new(Code::InvalidArgument, words);
+        let checks = Checks::parse(said.unwrap_or_default()).map_err(wrong)?;
+        let shown = checks.shown(&file.warnings);
+        for warning in &shown {
+            self.journal.warn(DEFINITION, warning, self.source(text, Vec::new()).info());
+        }
+        checks.ends(&shown).map_or(Ok(()), |words| Err(Status::new(Code::Unknown, words)))
+    }
+
     /// The session of one of the client's directories.
     async fn session_of(&self, key: &str) -> Result<Session, Status> {
         match self.options.sessions.get(key) {
@@ -202,6 +250,7 @@ impl Gatherer<'_> {
             return Ok((self.upload(room, path).await?, None));
         }
         let (remote, cancel) = (remote.to_owned(), self.cancel.clone());
+        let (session, handle) = (self.session.clone(), tokio::runtime::Handle::current());
         let fetched = tokio::task::spawn_blocking(move || {
             let secret = |id: &str| {
                 let asked = handle.block_on(crate::client::secret(&session, id));

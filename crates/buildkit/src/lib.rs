@@ -18,6 +18,7 @@
 //! client; the building is a blocking call.
 
 mod bridge;
+mod check;
 mod client;
 mod context;
 mod control;
@@ -29,6 +30,7 @@ mod journal;
 mod options;
 mod proto;
 mod receive;
+mod requests;
 mod send;
 mod session;
 mod wants;

@@ -5,6 +5,7 @@
 
 use crate::grpc::{Code, Status};
 use crate::proto::SolveRequest;
+use crate::requests::Request;
 use serde::Deserialize;
 use spec::docker::Ulimit;
 use std::collections::HashMap;
@@ -24,6 +25,10 @@ pub struct Options {
     pub contexts: Vec<(String, String)>,
     /// Sessions of directories that are not this one's, by the directory.
     pub sessions: HashMap<String, String>,
+    /// What is asked about the Dockerfile, if it is not to be built.
+    pub request: Option<Request>,
+    /// What is said of its warnings in place of its own `# check=`.
+    pub check: Option<String>,
     /// What the engine is asked, files apart.
     pub wish: engine::BuildWish,
 }
@@ -117,10 +122,7 @@ impl Options {
                 let refs = value.split(',').filter(|name| !name.is_empty());
                 wish.cache_from.extend(refs.map(Into::into));
             }
-            "requestid" => {
-                let words = format!("unsupported request {value}: this engine only builds");
-                return Err(Status::new(Code::Unimplemented, words));
-            }
+            "requestid" => self.request = Some(Request::parse(value)?),
             "multi-platform" | "cmdline" | "frontend.caps" | "hostname" => {}
             "source" => return syntax(value),
             _ => return self.prefixed(name, value),
@@ -132,6 +134,10 @@ impl Options {
         if let Some(name) = name.strip_prefix("build-arg:") {
             if name == "BUILDKIT_SYNTAX" {
                 return syntax(value);
+            }
+            if name == "BUILDKIT_DOCKERFILE_CHECK" {
+                self.check = Some(value.into());
+                return Ok(());
             }
             self.wish.args.insert(name.into(), value.into());
         } else if let Some(name) = name.strip_prefix("label:") {

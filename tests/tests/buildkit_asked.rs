@@ -1,0 +1,67 @@
+//! BUILD: what is asked of BuildKit's door beside a build: which targets there
+//! are, which warnings count.
+
+use promises::{Cli, Ran, finish, kitchen::Kitchen};
+use serde_json::Value;
+use std::process::Stdio;
+
+/// Asks about a Dockerfile instead of building it, as `--call` does.
+fn asks(kitchen: &Kitchen, dockerfile: &str, what: &str) -> Ran {
+    kitchen.file("Dockerfile", dockerfile);
+    let context = kitchen.context.display().to_string();
+    let print = format!("--print={what}");
+    let words = ["buildx", "build", "--progress=plain", &print, &context];
+    let mut command = kitchen.engine.command(Cli::Docker, &words);
+    // Of clients before 0.17, who hide the word otherwise.
+    command.env("BUILDX_EXPERIMENTAL", "1").stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(command.spawn().expect("docker starts"), "an answer")
+}
+
+#[test]
+fn targets_are_told_and_nothing_is_built() {
+    let kitchen = Kitchen::new();
+    let dockerfile = "# tools has the tools\nFROM busybox AS tools\nRUN false\n\
+                      FROM --platform=$BUILDPLATFORM tools AS out\nFROM out\n";
+    let told = asks(&kitchen, dockerfile, "targets,format=json");
+    assert_eq!(told.code, 0, "{told:?}");
+    let json: Value = serde_json::from_str(&told.out).expect("json");
+    let field = |at: usize, name: &str| json["targets"][at][name].clone();
+    assert_eq!((field(0, "name"), field(0, "base")), ("tools".into(), "busybox".into()));
+    assert_eq!(field(0, "description"), "has the tools");
+    assert_eq!(field(1, "platform"), "$BUILDPLATFORM");
+    assert_eq!((field(2, "name"), field(2, "default")), (Value::Null, true.into()));
+    let table = asks(&kitchen, dockerfile, "targets");
+    assert!(table.out.contains("has the tools"), "{table:?}");
+    let known = asks(&kitchen, dockerfile, "subrequests.describe");
+    assert!(known.code == 0 && known.out.contains("targets"), "{known:?}");
+    for what in ["outline", "lint", "foo"] {
+        let refused = asks(&kitchen, dockerfile, what);
+        assert!(refused.code != 0 && refused.err.contains("is not carried"), "{refused:?}");
+    }
+    let wrong = asks(&kitchen, "FROM busybox\nFOO\n", "targets");
+    assert!(wrong.code != 0 && wrong.err.contains("unknown instruction: FOO"), "{wrong:?}");
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
+fn warnings_are_shown_passed_over_or_the_end() {
+    let kitchen = Kitchen::new();
+    let text = |check: &str| format!("{check}FROM busybox as x\nENV a b\n");
+    let rules = ["FromAsCasing", "LegacyKeyValueFormat"];
+    let shown = |said: &str| rules.map(|rule| said.contains(rule));
+    assert_eq!(shown(&kitchen.builds(&text(""), &[])), [true, true]);
+    let one = kitchen.builds(&text("# check=skip=FromAsCasing\n"), &[]);
+    assert_eq!(shown(&one), [false, true]);
+    assert_eq!(shown(&kitchen.builds(&text("# check=skip=all;error=true\n"), &[])), [false; 2]);
+    let ends = kitchen.fails(&text("# check=error=true\n"), &[]);
+    let words = "lint violation found for rules: FromAsCasing, LegacyKeyValueFormat";
+    assert!(ends.contains(words), "{ends}");
+    let wrong = kitchen.fails(&text("# check=foo=1\n"), &[]);
+    assert!(wrong.contains("invalid check option \"foo\""), "{wrong}");
+    // The client's word outranks the author's.
+    let said = "BUILDKIT_DOCKERFILE_CHECK=skip=FromAsCasing";
+    let other = kitchen.builds(&text("# check=error=true\n"), &["--build-arg", said]);
+    assert_eq!(shown(&other), [false, true]);
+    kitchen.engine.leaves_nothing();
+}
