@@ -1,9 +1,9 @@
 //! BUILD: what is asked of BuildKit's door beside a build: which targets there
-//! are, which warnings count.
+//! are, which warnings count, several results at once, hosts.
 
 use promises::{Cli, Ran, finish, kitchen::Kitchen};
 use serde_json::Value;
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
 /// Asks about a Dockerfile instead of building it, as `--call` does.
 fn asks(kitchen: &Kitchen, dockerfile: &str, what: &str) -> Ran {
@@ -63,5 +63,36 @@ fn warnings_are_shown_passed_over_or_the_end() {
     let said = "BUILDKIT_DOCKERFILE_CHECK=skip=FromAsCasing";
     let other = kitchen.builds(&text("# check=error=true\n"), &["--build-arg", said]);
     assert_eq!(shown(&other), [false, true]);
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
+fn one_build_has_several_results() {
+    let kitchen = Kitchen::new();
+    let (dir, tar) = (kitchen.out("dir"), kitchen.out("result.tar"));
+    let outputs = [
+        "--output",
+        &format!("type=local,dest={dir}"),
+        "--output",
+        &format!("type=tar,dest={tar}"),
+        "--output",
+        "type=image,name=several",
+    ];
+    kitchen.file("f", "content\n");
+    kitchen.builds("FROM scratch\nCOPY f /f\nCMD [\"x\"]\n", &outputs);
+    assert_eq!(fs::read_to_string(format!("{dir}/f")).expect("written"), "content\n");
+    assert_eq!(kitchen.engine.host().says(&format!("tar -xOf {tar} f")), "content");
+    kitchen.engine.says(&["image", "inspect", "several"]);
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
+fn the_gateway_of_the_host_has_an_address_for_steps() {
+    let kitchen = Kitchen::new();
+    let dockerfile = "FROM busybox\nRUN grep -w gw /etc/hosts > /gw; cat /gw\n";
+    kitchen.builds(dockerfile, &["-t", "made", "--add-host", "gw:host-gateway"]);
+    let format = "{{(index .IPAM.Config 0).Gateway}}";
+    let gateway = kitchen.engine.says(&["network", "inspect", "--format", format, "bridge"]);
+    assert!(kitchen.holds("made", "/gw").starts_with(&gateway), "{gateway}");
     kitchen.engine.leaves_nothing();
 }

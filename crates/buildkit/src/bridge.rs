@@ -11,7 +11,7 @@ use crate::proto::{
     BridgeSolveRequest, BridgeSolveResponse, BuildResult, Cap, Empty, PongResponse, Ref,
     ReturnRequest, SolveRequest,
 };
-use engine::BuildClient;
+use engine::{BuildClient, Engine};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -30,12 +30,17 @@ const FRONTEND: [&str; 10] = [
 ];
 /// What of low-level definitions is understood: none is built, but an empty
 /// list would mean all that was known when lists were invented.
-const DEFINITIONS: [&str; 3] = ["platform", "constraints", "meta.description"];
+/// Several results of one build are no matter of definitions, but are asked
+/// for here.
+const DEFINITIONS: [&str; 4] = ["platform", "constraints", "meta.description", "exporter.multiple"];
 
 /// Answers a call, or gives it back.
 pub async fn answer(desk: Arc<Desk>, mut call: Call, method: &str) -> Result<(), Call> {
     match method {
-        "Ping" => call.unary(async { Ok(pong()) }).await,
+        "Ping" => {
+            let pong = pong(&desk.engine);
+            call.unary(async { Ok(pong) }).await;
+        }
         "Solve" => {
             let build = build_of(&desk, &call).await;
             match call.incoming.only::<BridgeSolveRequest>().await {
@@ -70,13 +75,13 @@ async fn build_of(desk: &Desk, call: &Call) -> Result<Arc<Build>, Status> {
     desk.build(call.header("buildkit-controlapi-buildid").ok_or_else(missing)?).await
 }
 
-fn pong() -> PongResponse {
+fn pong(engine: &Engine) -> PongResponse {
     let caps =
         |ids: &[&str]| ids.iter().map(|id| Cap { id: (*id).to_owned(), enabled: true }).collect();
     PongResponse {
         frontend_caps: caps(&FRONTEND),
         llb_caps: caps(&DEFINITIONS),
-        workers: vec![worker()],
+        workers: vec![worker(engine)],
     }
 }
 

@@ -12,7 +12,7 @@ use crate::proto::{
     UsageRecord, Version, WorkerRecord,
 };
 use crate::session::Introduction;
-use engine::{CacheEntry, CacheKeep};
+use engine::{CacheEntry, CacheKeep, Engine};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -28,7 +28,8 @@ pub async fn answer(desk: Arc<Desk>, mut call: Call, method: &str) -> Result<(),
             call.unary(async { Ok(InfoResponse { version: Some(version()) }) }).await;
         }
         "ListWorkers" => {
-            call.unary(async move { Ok(ListWorkersResponse { record: vec![worker()] }) }).await;
+            let record = vec![worker(&desk.engine)];
+            call.unary(async move { Ok(ListWorkersResponse { record }) }).await;
         }
         "Solve" => match call.incoming.only::<SolveRequest>().await {
             Ok(request) => call.unary(solve(desk, request)).await,
@@ -39,6 +40,11 @@ pub async fn answer(desk: Arc<Desk>, mut call: Call, method: &str) -> Result<(),
             Ok(request) => follow(&desk, call, &request.reference).await,
             Err(status) => refuse(&mut call, &status),
         },
+        "ListenBuildHistory" | "UpdateBuildHistory" => {
+            let words = "a history of builds is not kept by this engine: \
+                         what a build says is all there is of it";
+            refuse(&mut call, &Status::new(Code::Unimplemented, words));
+        }
         "DiskUsage" => match call.incoming.only::<Empty>().await {
             Ok(_) => call.unary(disk_usage(desk)).await,
             Err(status) => refuse(&mut call, &status),
@@ -96,10 +102,16 @@ fn refuse(call: &mut Call, status: &Status) {
 }
 
 /// The one worker: this engine.
-pub fn worker() -> WorkerRecord {
+pub fn worker(engine: &Engine) -> WorkerRecord {
+    let label = |name: &str| format!("org.mobyproject.buildkit.worker.moby{name}");
+    let mut labels = HashMap::from([(label(""), "true".into())]);
+    // Clients put it into the steps' files themselves.
+    if let Some(gateway) = engine.host_gateway() {
+        labels.insert(label(".host-gateway-ip"), gateway.to_string());
+    }
     WorkerRecord {
         id: "cofferdam".into(),
-        labels: HashMap::from([("org.mobyproject.buildkit.worker.moby".into(), "true".into())]),
+        labels,
         platforms: vec![Platform {
             architecture: architecture().into(),
             os: "linux".into(),

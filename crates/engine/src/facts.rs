@@ -71,6 +71,11 @@ impl Engine {
         &self.0.options
     }
 
+    /// What `host-gateway` means to containers, if it means anything.
+    pub fn host_gateway(&self) -> Option<std::net::IpAddr> {
+        self.0.networks.gateway()
+    }
+
     /// What there is to say, now.
     pub fn facts(&self) -> Facts {
         let house = &self.0;
@@ -91,13 +96,13 @@ impl Engine {
             },
             storage_driver: "overlay2".into(),
             backing_filesystem: machine.backing_filesystem.clone(),
+            project_quota: house.disk.is_limiting(),
+            container_limit: house.disk.default_limit(),
             containers: 0,
             running: 0,
             paused: 0,
             stopped: 0,
             images: house.images.list(false).map_or(0, |images| images.len() as u64),
-            project_quota: house.disk.is_limiting(),
-            container_limit: house.disk.default_limit(),
             security_options: security_options(host),
             warnings: warnings(host),
             memory_limit: has("memory"),
