@@ -1,5 +1,5 @@
 //! BUILD: what is asked of BuildKit's door beside a build: which targets there
-//! are, which warnings count, several results at once, hosts.
+//! are, which warnings count, several results at once, times, hosts.
 
 use promises::{Cli, Ran, finish, kitchen::Kitchen};
 use serde_json::Value;
@@ -87,6 +87,29 @@ fn one_build_has_several_results() {
 }
 
 #[test]
+fn an_image_has_the_time_that_its_client_says() {
+    let kitchen = Kitchen::new();
+    let dockerfile = "FROM busybox\nENV a=b\nRUN echo x > /x\n";
+    let before = kitchen.engine.says(&["history", "-q", "busybox"]).lines().count();
+    // What is known from a build of now has the time all the same.
+    kitchen.builds(dockerfile, &[]);
+    let epoch = ["-t", "made", "--build-arg", "SOURCE_DATE_EPOCH=1000"];
+    let said = kitchen.builds(dockerfile, &epoch);
+    assert!(!said.contains("not consumed"), "{said}");
+    assert_eq!(kitchen.engine.inspect("made", "{{.Created}}"), "1970-01-01T00:16:40Z");
+    let format = ["history", "--human=false", "--format", "{{.CreatedAt}}", "made"];
+    let times = kitchen.engine.says_as(Cli::Docker, &format);
+    let old = times.lines().filter(|time| time.starts_with("1970-01-01T00:16:40")).count();
+    assert_eq!((old, times.lines().count()), (2, 2 + before), "the base keeps its own: {times}");
+    let id = kitchen.engine.inspect("made", "{{.Id}}");
+    kitchen.builds(dockerfile, &epoch);
+    assert_eq!(kitchen.engine.inspect("made", "{{.Id}}"), id, "made again it is the same");
+    let wrong = kitchen.fails(dockerfile, &["--build-arg", "SOURCE_DATE_EPOCH=soon"]);
+    assert!(wrong.contains("invalid SOURCE_DATE_EPOCH: soon"), "{wrong}");
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
 fn the_gateway_of_the_host_has_an_address_for_steps() {
     let kitchen = Kitchen::new();
     let dockerfile = "FROM busybox\nRUN grep -w gw /etc/hosts > /gw; cat /gw\n";
@@ -94,5 +117,14 @@ fn the_gateway_of_the_host_has_an_address_for_steps() {
     let format = "{{(index .IPAM.Config 0).Gateway}}";
     let gateway = kitchen.engine.says(&["network", "inspect", "--format", format, "bridge"]);
     assert!(kitchen.holds("made", "/gw").starts_with(&gateway), "{gateway}");
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
+fn a_checksum_that_is_none_is_refused_before_anything_is_fetched() {
+    let kitchen = Kitchen::new();
+    let dockerfile = "FROM scratch\nADD --checksum=sha256:0000 http://127.0.0.1:9/x /x\n";
+    let refused = kitchen.fails(dockerfile, &[]);
+    assert!(refused.contains("invalid checksum \"sha256:0000\""), "{refused}");
     kitchen.engine.leaves_nothing();
 }

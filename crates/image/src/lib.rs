@@ -48,7 +48,7 @@ pub use collect::Candidate;
 pub use error::{Error, Kind};
 pub use ingest::{Arrived, Ingest};
 pub use load::Loaded;
-pub use make::{Commit, Import, host, time as timestamp};
+pub use make::{Commit, Import, host, time as timestamp, time_of as timestamp_of};
 pub use partial::Partial;
 pub use record::{Deleted, Detail, HistoryItem, Pruned, Summary};
 pub use records::Blob;

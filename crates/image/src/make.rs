@@ -246,6 +246,11 @@ pub fn time() -> String {
     jiff::Timestamp::now().to_string()
 }
 
+/// The same of so many seconds after 1970, if the calendar has it.
+pub fn time_of(seconds: i64) -> Option<String> {
+    jiff::Timestamp::from_second(seconds).ok().map(|time| time.to_string())
+}
+
 /// The root of a program that needs nothing but itself: the same bytes for
 /// the same program, always.
 fn root_of(program: &[u8]) -> Vec<u8> {

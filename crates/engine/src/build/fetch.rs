@@ -48,15 +48,17 @@ pub(super) fn download(
     address: &str,
     checksum: Option<&str>,
 ) -> Result<(String, PathBuf), Stopped> {
+    let read = |text: &str| {
+        let words = || format!("invalid checksum {text:?}: sha256:… is wanted");
+        text.parse::<spec::Digest>().map_err(|_| BuildError::invalid(words()))
+    };
+    let checksum = checksum.map(read).transpose()?;
     let place = job.room.place()?;
     let mut file = fs::File::create_new(&place).doing("create", &place)?;
     let stop = || job.goes_on().is_err();
     let name = registry::download(address, &mut file, &stop).map_err(Error::from)?;
     drop(file);
     if let Some(wanted) = checksum {
-        let wanted: spec::Digest = wanted.parse().map_err(|_| {
-            BuildError::invalid(format!("invalid checksum {wanted:?}: sha256:… is wanted"))
-        })?;
         let file = fs::File::open(&place).doing("open", &place)?;
         let found = image::digest(file).doing("read", &place)?;
         if found != wanted {

@@ -286,13 +286,14 @@ impl Job<'_> {
             return Err(BuildError::invalid("No image was generated. Is your Dockerfile empty?"));
         }
         let unused = build::unused(&self.globals, &notes.scopes);
-        if !unused.is_empty() {
+        if classic && !unused.is_empty() {
             let words = format!("[Warning] One or more build-args {unused:?} were not consumed");
             self.client
                 .said(BuildSaid::Warning { text: words.replace("\", \"", " ").replace('"', "") });
         }
-        let draft = match notes.base.filter(|_| self.wish.squash) {
-            Some(base) => super::squash::squashed(&self.making, &base, &draft)?,
+        let draft = match notes.base {
+            Some(base) if self.wish.squash => super::squash::squashed(&self.making, &base, &draft)?,
+            Some(base) => self.dated(&base, draft)?,
             None => draft,
         };
         self.keep(&notes.made, &notes.used, &notes.states, Some(&draft), names)?;
@@ -302,6 +303,24 @@ impl Job<'_> {
             self.client.said(BuildSaid::Tagged { name });
         }
         Ok(Built { id: draft.id.to_string() })
+    }
+
+    /// The same image of another time, if the client says which
+    /// (`SOURCE_DATE_EPOCH`): one that is made again is then the same.
+    fn dated(&self, base: &Draft, draft: Draft) -> Result<Draft, BuildError> {
+        let said = self.wish.args.get("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty());
+        let Some(text) = said.filter(|_| self.wish.manner == BuildManner::BuildKit) else {
+            return Ok(draft);
+        };
+        let time = text.parse().ok().and_then(image::timestamp_of);
+        let wrong = || format!("invalid SOURCE_DATE_EPOCH: {text}: seconds since 1970 are wanted");
+        let time = Some(time.ok_or_else(|| BuildError::invalid(wrong()))?);
+        let Draft { mut config, layers, .. } = draft;
+        for entry in config.history.iter_mut().skip(base.config.history.len()) {
+            entry.created.clone_from(&time);
+        }
+        config.created = time;
+        Ok(self.making.draft(config, layers)?)
     }
 
     fn keep(

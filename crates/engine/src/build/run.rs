@@ -52,7 +52,13 @@ impl Stage<'_, '_> {
     pub(super) fn run(&mut self, run: &Run, mounts: &[Mount]) -> Result<(), Stopped> {
         let wish = self.job.wish;
         if run.security == Security::Insecure && !wish.allow_insecure {
-            let words = "granting entitlement security.insecure is not allowed by build daemon configuration: take --security=insecure out";
+            let way = match wish.manner {
+                BuildManner::BuildKit => "say --allow security.insecure",
+                BuildManner::Classic => "take --security=insecure out",
+            };
+            let words = format!(
+                "granting entitlement security.insecure is not allowed by build daemon configuration: {way}"
+            );
             return Err(BuildError::invalid(words).into());
         }
         if run.network == Network::Host && !wish.allow_host_network {
