@@ -4,6 +4,7 @@ use promises::{
     Cli, Engine,
     web::{address, reaches, serve},
 };
+use std::{collections::BTreeSet, sync::Mutex};
 
 #[test]
 fn net1_a_routed_network_is_made_and_used_like_a_bridge() {
@@ -90,4 +91,57 @@ fn net3_a_container_cannot_pass_for_another_on_a_line() {
     engine.host().says("nft flush chain inet cofferdam-coffer0 line4");
     speak();
     assert_eq!(heard(), before + 4, "it bites");
+}
+
+#[test]
+fn net1_two_thousand_containers_stand_on_one_network() {
+    const ALL: usize = 2000;
+    let engine = Engine::new();
+    let create = ["network", "create", "--driver", "routed", "--ipv6", "--subnet", "10.5.0.0/20"];
+    engine.says(&[&create[..], &["lines"]].concat());
+    // One server, however many the machine has: each costs the resolver three descriptors.
+    let options = ["--network", "lines", "--dns", "192.0.2.53"];
+    let names: Vec<String> = (0..ALL).map(|n| format!("c{n}")).collect();
+    let (first, last) = (&*names[0], &*names[ALL - 1]);
+    serve(&engine, first, &options);
+    in_chunks(&names[1..ALL - 1], 1, |name| {
+        let words =
+            [&["run", "-d", "--name", &name[0]], &options[..], &["busybox", "sleep", "999"]];
+        engine.says(&words.concat());
+    });
+    serve(&engine, last, &options);
+    assert_eq!(engine.says(&["ps", "--quiet"]).lines().count(), ALL);
+    let format = "{{range .Containers}}{{.IPv4Address}} {{.IPv6Address}} {{end}}";
+    let said = engine.says(&["network", "inspect", "-f", format, "lines"]);
+    let addresses: BTreeSet<&str> = said.split_whitespace().collect();
+    assert_eq!(addresses.len(), 2 * ALL, "each has two of its own");
+    for (from, to) in [(last, first), (first, last), ("c1000", last), ("c1998", first)] {
+        let six = engine.inspect(to, "{{.NetworkSettings.Networks.lines.GlobalIPv6Address}}");
+        for way in [to.to_owned(), address(&engine, to, "lines"), format!("[{six}]")] {
+            assert!(reaches(&engine, from, &way), "{from} to {to} by {way}");
+        }
+        let ran = engine.run(&["exec", from, "ping", "-c1", "-W3", "10.5.0.1"]);
+        assert_eq!(ran.code, 0, "the gateway: {ran:?}");
+        let url = format!("http://{}/", address(&engine, to, "lines"));
+        assert_eq!(engine.host().says(&format!("curl -s -m 3 {url}")), "hello");
+    }
+    in_chunks(&names, 50, |some| {
+        let words = ["rm", "-f"].into_iter().chain(some.iter().map(String::as_str));
+        engine.says(&words.collect::<Vec<_>>());
+    });
+    engine.says(&["network", "rm", "lines"]);
+    engine.leaves_nothing();
+}
+
+/// Does it with all of them, some in one call, by four threads.
+fn in_chunks(all: &[String], some: usize, what: impl Fn(&[String]) + Sync) {
+    let next = Mutex::new(all.chunks(some));
+    let work = || {
+        loop {
+            let chunk = next.lock().expect("nobody panics with it").next();
+            let Some(chunk) = chunk else { return };
+            what(chunk);
+        }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
 }
