@@ -234,7 +234,7 @@ impl Networks {
             all.push(Arc::new(net));
         }
         let all = all.into_iter().map(|net| (net.network.name.clone(), net)).collect();
-        let lookout = network::Lookout::new()?;
+        let lookout = realm.lookout()?;
         let (making, stuck) = (Mutex::default(), Mutex::default());
         Ok(Self { realm, lookout, all: RwLock::new(all), default, making, stuck })
     }

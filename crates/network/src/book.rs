@@ -320,6 +320,11 @@ impl Book {
         }
     }
 
+    /// The number of the socket by which it is kept.
+    pub(crate) fn number(&self) -> io::Result<u32> {
+        self.socket.number()
+    }
+
     /// Everyone in the book.
     pub(crate) fn owners(&self) -> Vec<Owner> {
         self.entries.keys().cloned().collect()

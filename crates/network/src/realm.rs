@@ -1,7 +1,7 @@
 //! Everything that one daemon owns in the host's network namespace.
 
 use crate::{
-    Bridge, BridgeConfig, Endpoint, Error, Known, PortWish, Published,
+    Bridge, BridgeConfig, Endpoint, Error, Known, Lookout, PortWish, Published,
     book::{Book, Owner},
     bridge,
     error::Doing,
@@ -166,6 +166,14 @@ impl Realm {
     /// What the kernel said.
     pub fn stands(&self) -> Result<bool, Error> {
         self.book().stands()
+    }
+
+    /// An ear for what others change of the host's nftables.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn lookout(&self) -> Result<Lookout, Error> {
+        Lookout::new(self.book().number().doing("ask the number of a socket to", "nftables")?)
     }
 
     /// Puts the tables back as they were, after somebody else emptied the

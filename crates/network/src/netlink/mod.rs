@@ -14,8 +14,8 @@ pub(crate) mod link;
 pub(crate) use attributes::{Attributes, attributes};
 
 use rustix::net::{
-    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send,
-    socket_with, sockopt,
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, getsockname, netlink,
+    recv, send, socket_with, sockopt,
 };
 use std::{
     io,
@@ -136,6 +136,12 @@ impl Socket {
         sockopt::set_socket_send_buffer_size_force(&self.fd, ROOM)?;
         sockopt::set_socket_recv_buffer_size_force(&self.fd, ROOM)?;
         Ok(())
+    }
+
+    /// The socket's own number, which what it sends bears; known once it has
+    /// sent anything.
+    pub(crate) fn number(&self) -> io::Result<u32> {
+        Ok(netlink::SocketAddrNetlink::try_from(getsockname(&self.fd)?)?.pid())
     }
 
     /// The number of an interface in this socket's network namespace.
