@@ -71,7 +71,8 @@ pub fn run(words: &[&str]) -> Result<()> {
     let binaries = if let Some(binaries) = &wish.binaries {
         binaries.clone()
     } else {
-        command(&mut cargo(&["build", "--locked", "--release", "--package", "floor", "--quiet"]))?;
+        let beside = ["--package", "floor", "--package", "promises"];
+        command(cargo(&["build", "--locked", "--release", "--quiet"]).args(beside))?;
         build("release")?
     };
     let scratch = Scratch::new()?;
@@ -119,9 +120,8 @@ fn engines(
     if wish.wants("crowd") {
         crowd::print(&all, verdicts)?;
     }
-    if wish.wants("network") {
-        network::print(&all, host, scratch, binaries, verdicts)?;
-    }
+    let wants = |part: &str| wish.wants(part);
+    network::print(wants, &all, (host, peers), scratch, binaries, verdicts)?;
     if wish.wants("images") {
         images::print(&all, (host, peers), scratch, verdicts)?;
     }

@@ -8,10 +8,14 @@
 //!
 //!     floor prepare DIR GROUP PROGRAM    make the layers and the bridge, once
 //!     floor start DIR GROUP              one container, from nothing to its end
+//!     floor wire                         make another bridge, once
+//!     floor attach PID, floor detach     one more interface, and its end
 
+mod attach;
 mod group;
 mod link;
 mod root;
+mod wire;
 
 use rustix::{
     fs::{Mode, OFlags},
@@ -36,8 +40,12 @@ fn main() -> ExitCode {
             .and_then(|()| group::prepare(group))
             .and_then(|()| link::bridge()),
         ["start", dir, group] => start(Path::new(dir), group),
+        ["wire"] => attach::prepare(),
+        ["attach", pid] => attach::attach(pid),
+        ["detach"] => attach::detach(),
         _ => {
-            let usage = "usage: floor prepare DIR GROUP PROGRAM | floor start DIR GROUP";
+            let usage = "usage: floor prepare DIR GROUP PROGRAM | floor start DIR GROUP | \
+                         floor wire | floor attach PID | floor detach";
             Err(io::Error::other(usage))
         }
     };

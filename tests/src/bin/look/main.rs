@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         ["sink", port] => said(streams::sink(port)),
         ["blast", to, seconds] => said(streams::blast(to, seconds)),
         ["rally", to, seconds] => said(streams::rally(to, seconds)),
+        ["call", to, seconds] => said(streams::call(to, seconds)),
         ["say", to] => said(streams::say_lines(to)),
         ["say", to, text] => said(streams::say(to, text)),
         _ => ExitCode::from(2),

@@ -1,5 +1,6 @@
 //! Who sends back what it is sent, and who speaks to it.
 
+use rustix::net::sockopt::set_socket_linger;
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -97,6 +98,24 @@ pub fn rally(to: &str, seconds: &str) -> io::Result<()> {
     let (mut stream, length) = connect(to, seconds)?;
     let (begun, mut times) = (Instant::now(), 0_u32);
     while begun.elapsed() < length {
+        stream.write_all(b"x")?;
+        stream.read_exact(&mut [0])?;
+        times += 1;
+    }
+    println!("{:.1}", f64::from(times) / begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The same with a connection for each byte.
+pub fn call(to: &str, seconds: &str) -> io::Result<()> {
+    let to: SocketAddr = to.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let seconds: u64 = seconds.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let (begun, mut times) = (Instant::now(), 0_u32);
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+        // Closed at once: else its port would rest for a minute.
+        set_socket_linger(&stream, Some(Duration::ZERO))?;
+        stream.set_nodelay(true)?;
         stream.write_all(b"x")?;
         stream.read_exact(&mut [0])?;
         times += 1;
