@@ -335,6 +335,8 @@ impl Networks {
             .collect();
         for cell in house.roster.all() {
             for network in cell.now().plugs.keys() {
+        // What has the name of one that has no interface is not ours to sweep.
+        let bridges = bridges.filter(|(_, plan)| plan.bridge.has_interface());
                 let members = names.get(network.as_str()).and_then(|name| known.get_mut(*name));
                 members.map(|members| members.insert(cell.id.clone()));
             }

@@ -53,7 +53,7 @@ impl Bridge {
     /// One that was made and does not come to be is taken away again.
     pub(crate) fn ensure(realm: &Arc<Realm>, config: BridgeConfig) -> Result<Self, Error> {
         check(&config)?;
-        let new = realm.route().index(&config.name).is_err();
+        let new = config.has_interface() && realm.route().index(&config.name).is_err();
         let name = config.name.clone();
         Self::set_up(Arc::clone(realm), config).inspect_err(|_| {
             if new {
@@ -174,10 +174,14 @@ impl Bridge {
             let mut route = self.realm.route();
             let made = beside::connect(&mut route, self.index, netns, endpoint, &self.config);
             drop(route);
-            let done = made.and_then(|()| inside::set_up(netns, endpoint, &self.config, self.mac));
+            let done = made.and_then(|()| {
+                inside::set_up(netns, endpoint, &self.config, self.mac).inspect_err(|_| {
+                    // What failed is what the caller must hear of. One that
+                    // could not be made may be there, and is the container's.
+                    let _ = inside::remove(netns, &endpoint.ifname);
+                })
+            });
             let Err(error) = done else { return Ok(()) };
-            // What failed is what the caller must hear of.
-            let _ = inside::remove(netns, &endpoint.ifname);
             if !beside::is_taken(&error) || tries == beside::TRIES {
                 return Err(beside::explain(error, &self.config));
             }
@@ -403,6 +407,9 @@ impl Bridge {
     /// # Errors
     /// What the kernel said.
     pub fn sweep(&self, known: impl FnOnce() -> BTreeSet<Id>) -> Result<Vec<String>, Error> {
+        if !self.config.has_interface() {
+            return Ok(Vec::new());
+        }
         let (ports, owners) = (self.ports()?, self.realm.book().owners());
         let known = known();
         for port in ports {
@@ -431,10 +438,15 @@ impl Bridge {
     }
 
     /// Removes the network; interfaces still plugged in are removed with it.
+    /// Of one beside an interface of the host's there is nothing: what its name
+    /// leads to, and what is at its parent, is others'.
     ///
     /// # Errors
     /// What the kernel said.
     pub fn remove(&self) -> Result<(), Error> {
+        if !self.config.has_interface() {
+            return Ok(());
+        }
         self.sweep(BTreeSet::new)?;
         delete(&mut self.realm.route(), &self.config.name)?;
         self.realm.book().strike(&Owner::Network(self.config.name.clone()))?;

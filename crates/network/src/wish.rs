@@ -180,6 +180,12 @@ impl BridgeConfig {
         }
     }
 
+    /// Is there an interface of its own, under its [name](Self::name)? Beside
+    /// an interface of the host's there is not.
+    pub fn has_interface(&self) -> bool {
+        self.beside.as_ref().is_none_or(|beside| beside.parent.is_empty())
+    }
+
     /// The host's own IPv4 address on it, and its length.
     pub fn host4(&self) -> Option<Ipv4Net> {
         let none = self.inhibit4

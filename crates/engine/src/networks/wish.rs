@@ -124,9 +124,9 @@ pub(super) fn plan(
         }
     }
     let name = match wish.options.get(key::NAME).filter(|name| !name.is_empty()) {
+        // What stands for a parent that is not said; there is no bridge to name.
+        _ if driver == Driver::Beside => format!("dm-{}", &id[..12]),
         Some(name) => own_name(name, &id, taken)?,
-        // What stands for a parent that is not said.
-        None if driver == Driver::Beside => format!("dm-{}", &id[..12]),
         None => format!("br-{}", &id[..12]),
     };
     let [asked4, asked6] = asked;
@@ -483,6 +483,14 @@ mod tests {
         assert_eq!(plan.bridge.subnet4.expect("IPv4").to_string(), "172.20.0.1/16");
         assert_eq!(network.pools, [NetworkPool::chosen(net("172.20.0.1/16"))]);
         assert!(network.ipv4 && !network.ipv6 && plan.bridge.icc && plan.bridge.masquerade);
+    }
+
+    #[test]
+    fn a_network_beside_an_interface_has_no_bridge_that_could_be_named() {
+        for kind in ["macvlan", "ipvlan"] {
+            let wish = NetworkWish { driver: kind.into(), ..option(key::NAME, "wg0") };
+            assert_eq!(decide(wish).expect("fine").1.bridge.name, "dm-0123456789ab", "{kind}");
+        }
     }
 
     #[test]
