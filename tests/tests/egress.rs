@@ -143,6 +143,10 @@ fn net_what_is_no_policy_is_refused_and_leaves_nothing() {
     refused(&["--label", &label("allow=10.0.0.1/8")], "goes beyond its prefix");
     refused(&["--label", &label("allow=169.254.169.254")], "the word metadata");
     refused(&["--network", "host", "--label", &label("deny")], "a network of the container's own");
+    engine.host().says("mkdir -p /run/netns && ip netns add theirs");
+    let joined = ["--network", "ns:/run/netns/theirs", "--label", &label("deny")];
+    refused(&joined, "a network of the container's own");
+    engine.host().says("ip netns del theirs");
     let twice = ["run", "--rm", "--egress", "deny", "--label", &label("deny"), "busybox", "true"];
     let ran = engine.run(&twice);
     assert!(ran.code == 125 && ran.err.contains("said twice"), "{ran:?}");
@@ -156,6 +160,29 @@ fn net_what_is_no_policy_is_refused_and_leaves_nothing() {
     let ran = engine.run(&["network", "update", "--egress", "deny", "bridge"]);
     assert!(ran.code == 1 && ran.err.contains("default network"), "{ran:?}");
     assert_eq!(engine.says(&["ps", "-aq"]), "");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn net_a_policy_is_not_asked_for_with_an_address_of_the_link() {
+    let engine = Engine::new();
+    engine.says(&["network", "create", "--ipv6", "six"]);
+    let place = ["--network", "six", "--link-local-ip", "fe80::77"];
+    let label = "cofferdam.egress=deny";
+    let words = [&["run", "--rm"], &place[..], &["--label", label, "busybox", "true"]].concat();
+    let ran = engine.run_as(Cli::Docker, &words);
+    assert!(ran.code == 125 && ran.err.contains("the link-local address fe80::77"), "{ran:?}");
+    idle(&engine, Cli::Docker, &[&place[..], &["--name", "linked"]].concat());
+    idle(&engine, Cli::Docker, &["--name", "fenced", "--label", label]);
+    for words in [
+        &["update", "--egress", "deny", "linked"][..],
+        &["network", "connect", "--link-local-ip", "fe80::78", "six", "fenced"],
+    ] {
+        let ran = engine.run(words);
+        assert!(ran.code == 1 && ran.err.contains("the link-local address"), "{words:?}: {ran:?}");
+    }
+    engine.says(&["rm", "-f", "linked", "fenced"]);
+    engine.says(&["network", "rm", "six"]);
     engine.leaves_nothing();
 }
 

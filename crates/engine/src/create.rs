@@ -150,6 +150,7 @@ impl House {
             networks::found(path)?;
         }
         let mut endpoints = self.networks.asked(&body.networking_config, &mode)?;
+        crate::egress::may_be_at(endpoints.values(), &crate::egress::policy(&host)?)?;
         match self.networks.first(&mode) {
             Some(first) if first == "bridge" => self.settle_links(&mut host)?,
             // There a link is a name that the resolver knows.

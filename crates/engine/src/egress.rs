@@ -15,12 +15,12 @@ use crate::{
     cell::Cell,
     container::Plugs,
     house::House,
-    networks::{Net, netns},
+    networks::{self, Mode, Net, netns},
     store::Write,
 };
 use network::{Driver, Egress, Proto};
 use resolver::wire::{Fence, Named, Upstream};
-use spec::docker::{Config, HostConfig};
+use spec::docker::{Config, EndpointSettings, HostConfig};
 use std::{net::IpAddr, os::fd::AsFd as _, sync::Arc};
 
 /// The label of a container, and the option of a network.
@@ -45,15 +45,17 @@ pub(crate) fn take(host: &mut HostConfig, asked: &Config) -> Result<(), Error> {
 }
 
 fn check(host: &HostConfig) -> Result<(), Error> {
-    let policy = policy(host)?;
-    let mode = host.network_mode.as_str();
-    if (mode == "host" || mode.starts_with("container:")) && !policy.is_default() {
-        return Err(Error::Invalid(format!(
+    if policy(host)?.is_default() {
+        return Ok(());
+    }
+    let mode = &host.network_mode;
+    match Mode::parse(mode)? {
+        Mode::Network(_) | Mode::None => Ok(()),
+        Mode::Host | Mode::Container(_) | Mode::Namespace(_) => Err(Error::Invalid(format!(
             "an egress policy needs a network of the container's own: with --network {mode} there \
              is none"
-        )));
+        ))),
     }
-    Ok(())
 }
 
 /// A container's own policy.
@@ -103,6 +105,32 @@ pub(crate) fn may_be_on(net: &Net, policy: &Egress) -> Result<(), Error> {
          leave one of the two out",
         net.network.name
     )))
+}
+
+/// May a container with this policy have these addresses beside its own? It is
+/// found by addresses that nobody else has; those of a link need not be such.
+///
+/// # Errors
+/// It would not be held to it.
+pub(crate) fn may_have(link_local: &[IpAddr], policy: &Egress) -> Result<(), Error> {
+    let Some(address) = link_local.first().filter(|_| policy.fenced) else { return Ok(()) };
+    Err(Error::Invalid(format!(
+        "an egress policy cannot be held to with the link-local address {address}: leave one of \
+         the two out"
+    )))
+}
+
+/// The same of all places that it asks for.
+///
+/// # Errors
+/// As [`may_have`].
+pub(crate) fn may_be_at<'a>(
+    places: impl IntoIterator<Item = &'a EndpointSettings>,
+    policy: &Egress,
+) -> Result<(), Error> {
+    // Those that are none are refused by who reads them for what they are.
+    let asked = |settings| networks::link_local(settings).unwrap_or_default();
+    places.into_iter().try_for_each(|settings| may_have(&asked(settings), policy))
 }
 
 /// Does a policy let a container ask these servers itself? Then it may ask
@@ -254,7 +282,9 @@ pub(crate) fn may_change(container: &Container, words: &[String]) -> Result<Egre
     let mut host = container.host.clone();
     host.egress = Some(words.to_vec());
     check(&host)?;
-    policy(&host)
+    let policy = policy(&host)?;
+    may_be_at(container.endpoints.values(), &policy)?;
+    Ok(policy)
 }
 
 impl Net {
@@ -294,12 +324,19 @@ mod tests {
 
     #[test]
     fn a_policy_needs_a_network_to_be_held_to() {
-        for mode in ["host", "container:0123"] {
+        for mode in ["host", "container:0123", "ns:/run/netns/x"] {
             let mut host = HostConfig { network_mode: mode.into(), ..HostConfig::default() };
             assert!(take(&mut host, &asked(Some("deny"))).is_err(), "{mode}");
             let mut host = HostConfig { network_mode: mode.into(), ..HostConfig::default() };
             take(&mut host, &asked(None)).expect("nothing asked");
         }
+    }
+
+    #[test]
+    fn a_policy_is_not_held_to_under_an_address_of_the_link() {
+        let (deny, address) = (Egress::read(["deny"]).expect("valid"), [[169, 254, 1, 7].into()]);
+        assert!(may_have(&address, &deny).is_err());
+        assert!(may_have(&[], &deny).is_ok() && may_have(&address, &Egress::default()).is_ok());
     }
 
     #[test]

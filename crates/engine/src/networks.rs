@@ -27,7 +27,7 @@ mod wish;
 pub(crate) use live::{found, netns};
 pub(crate) use net::{Net, Plan};
 pub(crate) use place::{give_ports, shown_ports};
-pub(crate) use said::mac;
+pub(crate) use said::{link_local, mac};
 pub use wish::{NetworkPool, NetworkWish};
 
 use crate::{

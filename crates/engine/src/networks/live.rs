@@ -11,8 +11,8 @@ use super::{
     said::{alone, check, shared, wished},
 };
 use crate::{
-    Container, Engine, Error, Kind, State, cell::Cell, container::Plugs, error::Doing, files,
-    house::House, ports, undo::Undo, verbs::not_running,
+    Container, Engine, Error, Kind, State, cell::Cell, container::Plugs, egress, error::Doing,
+    files, house::House, ports, undo::Undo, verbs::not_running,
 };
 use network::{Endpoint, Published};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -58,6 +58,7 @@ impl Engine {
             return Err(alone());
         }
         check(&net, &asked).map_err(Error::Invalid)?;
+        egress::may_be_at([&asked], &egress::policy(&container.host)?)?;
         let mut next = Container::clone(&container);
         match asked.mac_address.as_str() {
             "" => next.macs.remove(name),

@@ -428,6 +428,7 @@ impl Net {
         crate::egress::may_be_on(self, &egress)?;
         let leased = self.lease(&container.id, wanted(settings)?)?;
         let derived = || leased.v4.map(addresses::mac4).or(leased.v6.map(addresses::mac6));
+        crate::egress::may_have(&link_local, &egress)?;
         Ok(Endpoint {
             id: crate::random::id(),
             container: container.id.clone(),

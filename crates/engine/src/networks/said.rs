@@ -78,7 +78,7 @@ pub(super) fn check(net: &Net, settings: &EndpointSettings) -> Result<(), String
 ///
 /// # Errors
 /// Those that are none.
-pub(super) fn link_local(settings: &EndpointSettings) -> Result<Vec<IpAddr>, Vec<String>> {
+pub(crate) fn link_local(settings: &EndpointSettings) -> Result<Vec<IpAddr>, Vec<String>> {
     let is = |address: &IpAddr| match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),

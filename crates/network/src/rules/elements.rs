@@ -183,7 +183,8 @@ pub(super) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
         elements.push(Element::of(&FROM6, key(&address.octets())));
     }
     let own = endpoint.mac.link_local();
-    elements.extend(endpoint.link_local.iter().filter(|a| **a != own).map(|a| match a {
+    let more = endpoint.link_local.iter().filter(|a| **a != own && !endpoint.egress.fenced);
+    elements.extend(more.map(|a| match a {
         IpAddr::V4(a) => Element::of(&FROM4, key(&a.octets())),
         IpAddr::V6(a) => Element::of(&FROM6, key(&a.octets())),
     }));
