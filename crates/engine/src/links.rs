@@ -177,13 +177,11 @@ impl Engine {
                     let Some(alias) = link.strip_prefix(&start) else { continue };
                     let one = Linked { alias: alias.to_owned(), container: Arc::clone(&target) };
                     let path = &now.hosts_path;
-                    let told = std::fs::read_to_string(path).map(|text| {
+                    let told = files::read(path).and_then(|text| {
                         let text = files::without_names(&text, &one.names());
-                        files::with_place(&text, &one.names(), &one.addresses())
+                        let text = files::with_place(&text, &one.names(), &one.addresses());
+                        files::write(path, &text)
                     });
-                    let told = told.map_err(|error| error.to_string());
-                    let told = told
-                        .and_then(|text| files::write(path, &text).map_err(|e| e.to_string()));
                     if let Err(error) = told {
                         tracing::warn!(id = %now.id, %error, "cannot tell it of what it is linked to");
                     }
