@@ -49,6 +49,30 @@ fn net2_macvlan_containers_are_neighbours_of_what_is_at_the_parents_end() {
 }
 
 #[test]
+fn net2_a_container_is_taken_over_whatever_became_of_its_network() {
+    let mut engine = Engine::new();
+    let neighbour = engine.host().neighbour();
+    engine.says(&[&MACVLAN[..], &["parent=uplink", "--gateway", "192.0.2.2", "lan"]].concat());
+    start(&engine, "a", "lan", "192.0.2.10");
+    let option = "com.docker.network.bridge.name=ours0";
+    engine.says(&["network", "create", "-o", option, "mine"]);
+    engine.says(&["run", "-d", "--name", "b", "--network", "mine", "busybox", "sleep", "999"]);
+    engine.kill_daemon();
+    engine.host().says("ip link del uplink; ip link del ours0; ip link add ours0 type veth");
+    engine.start();
+    for name in ["a", "b"] {
+        engine.says(&["stop", "-t", "0", name]);
+        assert_eq!(engine.inspect(name, "{{.State.Status}}"), "exited", "{name}");
+    }
+    engine.host().says("ip link del ours0");
+    engine.says(&["start", "b"]);
+    engine.says(&["rm", "-f", "a", "b"]);
+    engine.says(&["network", "rm", "lan", "mine"]);
+    drop(neighbour);
+    engine.leaves_nothing();
+}
+
+#[test]
 fn net2_a_macvlan_mode_says_who_is_heard() {
     let engine = Engine::new();
     let neighbour = engine.host().neighbour();

@@ -26,6 +26,8 @@ use std::{
 
 /// The kernel takes this long at most to take an interface away, as a rule.
 const SOON: Nanos = 1_000_000_000;
+/// Until what stood in a network's way is looked for again.
+const LATER: Nanos = 60 * SOON;
 /// How long a daemon that ends waits for what is being done.
 const LAST_WORK: Duration = Duration::from_secs(10);
 /// Of a container whose monitor died: its program is killed with it.
@@ -157,10 +159,13 @@ impl Engine {
         }
     }
 
-    fn tidy(&self) {
+    pub(crate) fn tidy(&self) {
         self.0.tidying.store(false, Ordering::Relaxed);
         if let Err(error) = self.0.networks.tidy(&self.0) {
             tracing::warn!(%error, "cannot tidy the network");
+        }
+        if self.0.networks.is_unsure() && !self.0.tidying.swap(true, Ordering::Relaxed) {
+            self.0.watcher.at(crate::clock::now() + LATER, Due::Tidy);
         }
     }
 

@@ -38,8 +38,9 @@ use crate::{
 };
 use network::{BridgeConfig, Known, addresses};
 use serde::{Deserialize, Serialize};
+use spec::Id;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     os::fd::{AsFd as _, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -168,6 +169,8 @@ pub(crate) struct Networks {
     /// Places, with their networks' names, of containers that have ended but
     /// could not be unplugged: nobody else is given their addresses.
     stuck: Mutex<Vec<(String, network::Endpoint)>>,
+    /// Containers of an earlier daemon's whose places could not be seen to.
+    unsure: Mutex<BTreeSet<Id>>,
 }
 
 /// A network as it is recorded.
@@ -235,8 +238,8 @@ impl Networks {
         }
         let all = all.into_iter().map(|net| (net.network.name.clone(), net)).collect();
         let lookout = realm.lookout()?;
-        let (making, stuck) = (Mutex::default(), Mutex::default());
-        Ok(Self { realm, lookout, all: RwLock::new(all), default, making, stuck })
+        let (making, stuck, unsure) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { realm, lookout, all: RwLock::new(all), default, making, stuck, unsure })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Net>>> {
@@ -320,6 +323,10 @@ impl Networks {
     /// # Errors
     /// What the kernel said.
     pub fn tidy(&self, house: &House) -> Result<(), Error> {
+        let unsure = std::mem::take(&mut *self.unsure.lock().expect("no holder panics"));
+        for cell in unsure.iter().filter_map(|id| house.roster.get(id)) {
+            self.take_over(&cell.id, &cell.now().plugs);
+        }
         self.sweep(house)?;
         Ok(self.realm.tidy()?)
     }
@@ -328,6 +335,8 @@ impl Networks {
     fn known(&self, house: &House) -> Known {
         let bridges = self.all();
         let bridges = bridges.iter().filter_map(|net| Some((net, net.plan()?)));
+        // What has the name of one that has no interface is not ours to sweep.
+        let bridges = bridges.filter(|(_, plan)| plan.bridge.has_interface());
         let mut known: Known =
             bridges.clone().map(|(_, plan)| (plan.bridge.name.clone(), [].into())).collect();
         let names: BTreeMap<&str, &str> = bridges
@@ -335,8 +344,6 @@ impl Networks {
             .collect();
         for cell in house.roster.all() {
             for network in cell.now().plugs.keys() {
-        // What has the name of one that has no interface is not ours to sweep.
-        let bridges = bridges.filter(|(_, plan)| plan.bridge.has_interface());
                 let members = names.get(network.as_str()).and_then(|name| known.get_mut(*name));
                 members.map(|members| members.insert(cell.id.clone()));
             }
@@ -363,12 +370,31 @@ impl Networks {
     }
 
     /// Has what an earlier daemon plugged in be as it should, whatever has
-    /// become of the host's firewall since.
+    /// become of the host's firewall since. Beside an interface of the host's,
+    /// which may be gone, there is nothing to see to.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// What the kernel said of the first that could not be; all others are.
     pub fn restore(&self, plugs: &Plugs) -> Result<(), Error> {
-        plugs.iter().try_for_each(|(name, plug)| Ok(self.bridge_of(name)?.restore(plug)?))
+        let restored = plugs
+            .iter()
+            .filter(|(name, _)| !self.is_beside(name))
+            .map(|(name, plug)| Ok(self.bridge_of(name)?.restore(plug)?));
+        restored.fold(Ok(()), Result::and)
+    }
+
+    /// The same for a container that lives: what cannot be is tried again,
+    /// each time that there is [tidied](Self::tidy) up.
+    pub fn take_over(&self, id: &Id, plugs: &Plugs) {
+        if let Err(error) = self.restore(plugs) {
+            tracing::error!(%id, %error, "what it may on its networks cannot be seen to yet");
+            self.unsure.lock().expect("no holder panics").insert(id.clone());
+        }
+    }
+
+    /// Is there a container of which that is so?
+    pub fn is_unsure(&self) -> bool {
+        !self.unsure.lock().expect("no holder panics").is_empty()
     }
 
     /// Has the kernel all that upholds what may go out of these places?

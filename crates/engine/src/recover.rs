@@ -57,6 +57,9 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
         engine.sweep();
         engine.0.sweep_volumes();
         engine.firewall_changed();
+        if house.networks.is_unsure() {
+            engine.tidy();
+        }
         engine.find_resolver();
         engine.dawn();
         engine.disk_has_changed();
@@ -133,7 +136,7 @@ impl Engine {
             Err(rustix::io::Errno::SRCH) => None,
             opened => Some(Arc::new(opened.doing("watch init in", &dir)?)),
         };
-        house.networks.restore(&cell.now().plugs)?;
+        house.networks.take_over(&cell.id, &cell.now().plugs);
         let frozen = house.group(&cell.now()).and_then(|group| group.frozen()).unwrap_or(false);
         // Without a process in its record it was let go by a daemon that died
         // before it could say so.

@@ -304,6 +304,8 @@ impl Networks {
         match self.named(name) {
             // What was in it went with it.
             None => Ok(()),
+            // Nothing on the host speaks of it, and its parent may be gone.
+            Some(_) if self.is_beside(name) => Ok(()),
             Some(net) => Ok(net.bridge()?.unplug(container)?),
         }
     }
@@ -426,9 +428,9 @@ impl Net {
         let options = options::read(settings).map_err(|words| Error::Invalid(words.join("; ")))?;
         let egress = crate::egress::policy(&container.host)?;
         crate::egress::may_be_on(self, &egress)?;
+        crate::egress::may_have(&link_local, &egress)?;
         let leased = self.lease(&container.id, wanted(settings)?)?;
         let derived = || leased.v4.map(addresses::mac4).or(leased.v6.map(addresses::mac6));
-        crate::egress::may_have(&link_local, &egress)?;
         Ok(Endpoint {
             id: crate::random::id(),
             container: container.id.clone(),
