@@ -14,6 +14,7 @@ mod host;
 mod image;
 pub mod kitchen;
 pub mod left;
+pub mod programs;
 mod registry;
 pub mod systemd;
 pub mod web;

@@ -5,7 +5,7 @@
 //! `tests/programs/calls.c`. What goes through is compared with what went
 //! through in a container of Docker 28.5.2, asked by the same program.
 
-use promises::Engine;
+use promises::{Engine, programs::compile};
 use std::collections::BTreeMap;
 
 /// Numbers that Docker lets through by default.
@@ -79,13 +79,7 @@ fn through<'a>(answers: &'a Answers, way: &str) -> &'a str {
 #[test]
 fn sec1_every_system_call_is_answered_as_by_docker() {
     let engine = Engine::new();
-    let tar = std::env::var("COFFERDAM_DEBIAN").expect("run `cargo xtask test`, which makes it");
-    engine.says(&["import", &tar, "debian"]);
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/programs:/programs:ro");
-    let compile = "tcc -o /root/calls /programs/calls.c";
-    engine.says(&["run", "--name", "c", "-v", source, "debian", "sh", "-c", compile]);
-    engine.says(&["commit", "c", "calls"]);
-    engine.says(&["rm", "c"]);
+    compile(&engine, "calls");
     // Without a filter all go through but two, which no filter sees: it is
     // the filter that is asked, and nothing else that would say no.
     let open = answers(&engine, &["--security-opt", "seccomp=unconfined"]);
