@@ -103,10 +103,12 @@ fn hijack(call: &Call, how: &How) -> Result<Hijack, Error> {
         "" => Keys::default(),
         keys => Keys::parse(keys)?,
     };
-    // Clients may leave out the second of the two.
-    let raw = how.tty || wish.tty;
+    // The session's terminal may be asked for in either request; how its
+    // output is written is for the second alone to say.
+    let (raw, terminal) = (how.tty, how.tty || wish.tty);
     // A terminal has no half-close: its program reads on when a client leaves.
-    let input = wish.attach_stdin.then(|| Input { close: !raw, keys: raw.then_some(keys) });
+    let input =
+        wish.attach_stdin.then(|| Input { close: !terminal, keys: terminal.then_some(keys) });
     let (engine, id) = (call.engine.clone(), exec.id.clone());
     let ended: Ended = Box::new(move |exit| engine.exec_ended(&id, exit.as_ref()));
     let (engine, id, tty) = (call.engine.clone(), exec.id.clone(), how.tty);

@@ -1,0 +1,54 @@
+//! What client libraries rely on beside the CLIs. Each promise is one that a
+//! library's own tests found broken here and whole with dockerd 28.5.
+
+use promises::Engine;
+use serde_json::{Value, json};
+
+/// Asks the API as a library does; the status, and the bytes as text.
+fn ask(engine: &Engine, method: &str, path: &str, body: &Value) -> (u16, String) {
+    let with = if body.is_null() {
+        String::new()
+    } else {
+        format!("-H 'Content-Type: application/json' -d '{body}'")
+    };
+    sent(engine, &format!("-X {method} {with}"), path)
+}
+
+/// The same in curl's own words.
+fn sent(engine: &Engine, how: &str, path: &str) -> (u16, String) {
+    let socket = engine.socket();
+    let curl = format!(
+        "curl -sS -g -w '\\n%{{http_code}}' {how} --unix-socket {} 'http://x{path}'",
+        socket.display()
+    );
+    let said = engine.host().says(&curl);
+    let (body, status) = said.rsplit_once('\n').expect("a status");
+    (status.parse().expect("a number"), body.trim_end().to_owned())
+}
+
+/// Asks what must be done, and reads the answer.
+fn done(engine: &Engine, method: &str, path: &str, body: &Value) -> Value {
+    let (status, text) = ask(engine, method, path, body);
+    assert!((200..300).contains(&status), "{method} {path}: {status} {text}");
+    if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
+}
+
+#[test]
+fn the_second_request_of_an_exec_says_how_its_output_is_written() {
+    let engine = Engine::new();
+    engine.says(&["run", "-d", "--name", "c", "busybox", "sleep", "1000"]);
+    for (tty, expected) in [(true, "68 69 0d 0a"), (false, "01 00 00 00 00 00 00 04 68 69 0d 0a")] {
+        let wish = json!({"Cmd": ["echo", "hi"], "AttachStdout": true, "Tty": true});
+        let made = done(&engine, "POST", "/containers/c/exec", &wish);
+        let id = made["Id"].as_str().expect("an id");
+        let socket = engine.socket();
+        let bytes = engine.host().says(&format!(
+            "curl -sS -H 'Content-Type: application/json' -d '{{\"Tty\":{tty}}}' --unix-socket {} \
+             http://x/exec/{id}/start | od -An -v -tx1",
+            socket.display()
+        ));
+        let bytes = bytes.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(bytes, expected, "Tty: {tty}");
+    }
+    engine.leaves_nothing();
+}
