@@ -1,7 +1,7 @@
 //! What client libraries rely on beside the CLIs. Each promise is one that a
 //! library's own tests found broken here and whole with dockerd 28.5.
 
-use promises::Engine;
+use promises::{Engine, Registry, Wants};
 use serde_json::{Value, json};
 
 /// Asks the API as a library does; the status, and the bytes as text.
@@ -50,5 +50,44 @@ fn the_second_request_of_an_exec_says_how_its_output_is_written() {
         let bytes = bytes.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(bytes, expected, "Tty: {tty}");
     }
+    engine.leaves_nothing();
+}
+
+#[test]
+fn a_failed_load_and_push_are_told_in_their_streams() {
+    let engine = Engine::new();
+    let (status, text) = sent(&engine, "-X POST --data-binary abc", "/images/load");
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("\"errorDetail\":{\"message\":"), "{text}");
+    let (status, text) = ask(&engine, "POST", "/images/none/push?tag=v1", &Value::Null);
+    assert_eq!(status, 200, "{text}");
+    let mut lines = text.lines();
+    let first = lines.next().expect("a line");
+    assert!(first.contains("The push refers to repository [docker.io/library/none]"), "{text}");
+    let last = lines.next().expect("a second");
+    assert!(last.contains("An image does not exist locally with the tag: none"), "{text}");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn a_header_of_credentials_that_makes_no_sense_is_as_none() {
+    let engine = Engine::new();
+    let registry = Registry::start(&engine, "127.0.0.1", 5000, Wants::Nothing);
+    let name = registry.name("b");
+    engine.says(&["tag", "busybox", &format!("{name}:v1")]);
+    let (status, text) =
+        sent(&engine, "-X POST -H 'X-Registry-Auth: no?!'", &format!("/images/{name}/push?tag=v1"));
+    assert!(status == 200 && text.contains("digest: sha256:"), "{status} {text}");
+    drop(registry);
+    engine.leaves_nothing();
+}
+
+#[test]
+fn a_word_that_is_no_platform_is_the_clients_mistake() {
+    let engine = Engine::new();
+    let query = "/images/create?fromImage=127.0.0.1:1/x&tag=y&platform=foo";
+    let (status, text) = ask(&engine, "POST", query, &Value::Null);
+    assert_eq!(status, 400, "{text}");
+    assert!(text.contains("unknown operating system or architecture: invalid argument"), "{text}");
     engine.leaves_nothing();
 }

@@ -59,10 +59,15 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// What the client knows for the registry.
-fn credentials(call: &Call) -> Result<Credentials, Error> {
+/// What the client knows for the registry. A header that cannot be read is as
+/// none: some clients send words of their own, which Docker passes over, and
+/// a registry that wants somebody still says no.
+fn credentials(call: &Call) -> Credentials {
     let header = call.headers.get("X-Registry-Auth").map_or(&b""[..], |value| value.as_bytes());
-    Credentials::from_header(&String::from_utf8_lossy(header)).map_err(Error::bad)
+    Credentials::from_header(&String::from_utf8_lossy(header)).unwrap_or_else(|why| {
+        tracing::warn!(why, "asking the registry as nobody");
+        Credentials::default()
+    })
 }
 
 /// 401 would make the Docker CLI ask for a name and a password, and wait; its
@@ -81,7 +86,7 @@ pub async fn pull(call: Call) -> Outcome {
         image: query.text("fromImage").to_owned(),
         tag: query.text("tag").to_owned(),
         platform: query.text("platform").to_owned(),
-        credentials: credentials(&call)?,
+        credentials: credentials(&call),
     };
     produce(JSON, Late::Json, move |out| {
         // A client that leaves ends it.
@@ -93,7 +98,7 @@ pub async fn pull(call: Call) -> Outcome {
 
 /// `POST /images/{name}/push`.
 pub async fn push(call: Call) -> Outcome {
-    let known = credentials(&call)?;
+    let known = credentials(&call);
     produce(JSON, Late::Json, move |out| {
         let tag = call.query.text("tag");
         let mut listen = |said: Said| out.say(&Progress::of(&said));
@@ -130,7 +135,7 @@ pub fn look_up(call: &Call) -> Outcome {
         digest: &'a str,
         size: u64,
     }
-    let found = call.engine.look_up(call.name(), &credentials(call)?)?;
+    let found = call.engine.look_up(call.name(), &credentials(call))?;
     Ok(Answer::json(&Body {
         descriptor: Descriptor {
             media_type: &found.media_type,
@@ -144,7 +149,7 @@ pub fn look_up(call: &Call) -> Outcome {
 /// `GET /cofferdam/manifest/{name}`: the document itself. Ours alone: the
 /// Docker CLI asks registries itself.
 pub fn manifest(call: &Call) -> Outcome {
-    let found = call.engine.look_up(call.name(), &credentials(call)?)?;
+    let found = call.engine.look_up(call.name(), &credentials(call))?;
     Ok(Answer::of(StatusCode::OK, JSON, Content::Whole(found.bytes.into())))
 }
 
@@ -152,7 +157,7 @@ pub fn manifest(call: &Call) -> Outcome {
 /// as an OCI index. Ours alone: Docker's API has nothing of the kind.
 pub fn referrers(call: &Call) -> Outcome {
     let kind = call.query.text("artifactType");
-    Ok(Answer::json(&call.engine.referrers(call.name(), kind, &credentials(call)?)?))
+    Ok(Answer::json(&call.engine.referrers(call.name(), kind, &credentials(call))?))
 }
 
 /// `GET /images/search`.
@@ -175,7 +180,7 @@ pub fn search(call: &Call) -> Outcome {
     let stars = stars.map_err(|_| Error::bad("invalid filter 'stars'"))?;
     let official = filters.boolean("is-official")?;
     let automated = filters.boolean("is-automated")?;
-    let hits = call.engine.search(query.text("term"), limit, &credentials(call)?)?;
+    let hits = call.engine.search(query.text("term"), limit, &credentials(call))?;
     let rows = hits.iter().filter(|hit| {
         stars.is_none_or(|stars| hit.star_count >= stars)
             && official.is_none_or(|official| hit.is_official == official)

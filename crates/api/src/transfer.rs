@@ -62,6 +62,8 @@ pub async fn root(call: Call) -> Outcome {
 pub async fn load(mut call: Call) -> Outcome {
     let mut input = Inlet::of(call.upload()?);
     produce(JSON, Late::Json, move |out| {
+        // Clients look for a failure in the stream, as Docker tells of it.
+        out.begin();
         let mut gone = None;
         let result = call.engine.load(&mut input, &mut |line| {
             if gone.is_none() {

@@ -40,7 +40,34 @@ impl PullWish {
     }
 }
 
-/// `os[/architecture[/variant]]`, in the spellings that people use.
+/// What a single word can say of a platform: Go's `GOOS` and `GOARCH`, of which
+/// the platforms of images are made.
+const SYSTEMS: [&str; 17] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
+];
+const ARCHITECTURES: [&str; 17] = [
+    "386", "amd64", "arm", "arm64", "armbe", "loong64", "mips", "mips64", "mips64le", "mipsle",
+    "ppc64", "ppc64le", "riscv", "riscv64", "s390x", "sparc64", "wasm",
+];
+
+/// `os[/architecture[/variant]]` or an architecture alone, in the spellings
+/// that people use.
 pub(crate) fn platform(text: &str) -> Result<Option<Platform>, Error> {
     if text.is_empty() {
         return Ok(None);
@@ -55,15 +82,29 @@ pub(crate) fn platform(text: &str) -> Result<Option<Platform>, Error> {
         )));
     }
     let host = image::host();
-    let mut parts = parts.into_iter();
-    let os = parts.next().unwrap_or_default();
-    let architecture = parts.next().unwrap_or(host.architecture);
-    let architecture = match architecture.as_str() {
-        "x86_64" | "x86-64" => "amd64".to_owned(),
-        "aarch64" => "arm64".to_owned(),
-        _ => architecture,
+    let (os, architecture) = match parts.as_slice() {
+        [one] if SYSTEMS.contains(&one.as_str()) => (one.clone(), host.architecture),
+        [one] if ARCHITECTURES.contains(&common_name(one)) => (host.os, one.clone()),
+        [_] => {
+            return Err(Error::Invalid(format!(
+                "{text:?}: unknown operating system or architecture: invalid argument"
+            )));
+        }
+        [os, architecture, ..] => (os.clone(), architecture.clone()),
+        [] => return Ok(None),
     };
-    Ok(Some(Platform { os, architecture, variant: parts.next(), ..Platform::default() }))
+    let architecture = common_name(&architecture).to_owned();
+    Ok(Some(Platform { os, architecture, variant: parts.get(2).cloned(), ..Platform::default() }))
+}
+
+/// The one spelling of an architecture that has several.
+fn common_name(architecture: &str) -> &str {
+    match architecture {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        "i386" => "386",
+        other => other,
+    }
 }
 
 /// How to speak to registries, by the words that the daemon was given.
@@ -142,6 +183,11 @@ impl Engine {
         tagged.retain(|(name, _)| wanted.tag().is_none_or(|tag| name.tag() == Some(tag)));
         if tagged.is_empty() {
             let name = wanted.familiar();
+            // Clients look for the failure of a push in what it says.
+            let repository = wanted.repository();
+            let gone = |error: io::Error| Error::below(Kind::Host, &error);
+            listen(Said::plain(format!("The push refers to repository [{repository}]")))
+                .map_err(gone)?;
             return Err(Error::Below {
                 kind: Kind::NotFound,
                 message: format!("An image does not exist locally with the tag: {name}"),
@@ -248,7 +294,9 @@ mod tests {
         assert_eq!(read("Linux/x86_64").architecture, "amd64");
         assert_eq!(read("linux").architecture, image::host().architecture);
         assert_eq!(read("linux/arm/v6").variant.as_deref(), Some("v6"));
-        for text in ["linux/", "linux/arm/v6/x", "linux/a b"] {
+        let alone = read("aarch64");
+        assert_eq!((alone.os, alone.architecture), (image::host().os, "arm64".into()));
+        for text in ["linux/", "linux/arm/v6/x", "linux/a b", "foo", "linux64"] {
             assert!(platform(text).is_err(), "{text}");
         }
     }
