@@ -1,7 +1,7 @@
 //! What client libraries rely on beside the CLIs. Each promise is one that a
 //! library's own tests found broken here and whole with dockerd 28.5.
 
-use promises::{Engine, Registry, Wants};
+use promises::{Cli, Engine, Registry, Wants};
 use serde_json::{Value, json};
 
 /// Asks the API as a library does; the status, and the bytes as text.
@@ -89,5 +89,45 @@ fn a_word_that_is_no_platform_is_the_clients_mistake() {
     let (status, text) = ask(&engine, "POST", query, &Value::Null);
     assert_eq!(status, 400, "{text}");
     assert!(text.contains("unknown operating system or architecture: invalid argument"), "{text}");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn files_go_into_a_volume_before_the_first_start() {
+    let engine = Engine::new();
+    let host = engine.scratch().join("file");
+    std::fs::write(&host, "of the host").expect("scratch");
+    let bind = format!("{}:/deep/er/file", host.display());
+    engine.says(&[
+        "create",
+        "--name",
+        "c",
+        "-v",
+        "/vol/new",
+        "-v",
+        &bind,
+        "busybox",
+        "cat",
+        "/vol/new/f",
+    ]);
+    std::fs::write(engine.scratch().join("f"), "carried").expect("scratch");
+    let from = engine.scratch().join("f").display().to_string();
+    engine.says_as(Cli::Docker, &["cp", &from, "c:/vol/new/f"]);
+    let out = engine.scratch().join("out").display().to_string();
+    engine.says_as(Cli::Docker, &["cp", "c:/deep/er/file", &out]);
+    assert_eq!(std::fs::read_to_string(&out).expect("copied"), "of the host");
+    assert_eq!(engine.says(&["start", "-a", "c"]), "carried");
+    let owner = engine.says(&[
+        "run",
+        "--rm",
+        "--volumes-from",
+        "c",
+        "busybox",
+        "stat",
+        "-c",
+        "%u:%a",
+        "/vol/new",
+    ]);
+    assert_eq!(owner, "0:755");
     engine.leaves_nothing();
 }

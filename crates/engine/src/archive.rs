@@ -193,7 +193,7 @@ impl House {
     }
 
     /// Puts a volume or bind mount into a detached root. A mount point that
-    /// does not exist yet hides nothing, and is left out.
+    /// does not exist yet is made; one that cannot be is left out.
     fn add_mount(
         container: &Container,
         root: &OwnedFd,
@@ -206,8 +206,21 @@ impl House {
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let relative = point.destination.trim_start_matches('/');
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let target = match openat2(root, relative, flags, Mode::empty(), inside) {
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(()),
+        let open = || openat2(root, relative, flags, Mode::empty(), inside);
+        let target = match open() {
+            Err(rustix::io::Errno::NOTDIR) => return Ok(()),
+            Err(rustix::io::Errno::NOENT) => {
+                // Made now rather than by the first start.
+                let is_dir = std::fs::metadata(&point.path).doing("look at", &point.path)?.is_dir();
+                let ids = container.ids();
+                let guise = Guise::of(ids)?;
+                let made = snapshot::make_point(root.as_fd(), relative, ids, is_dir)?;
+                drop(guise);
+                if !made {
+                    return Ok(());
+                }
+                open().doing("open", &point.destination)?
+            }
             opened => opened.doing("open", &point.destination)?,
         };
         let cloned = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;

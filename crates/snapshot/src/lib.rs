@@ -55,5 +55,5 @@ pub use quota::{Quotas, size};
 pub use reader::{BUFFER, Reader};
 pub use recipe::{Recipe, repack};
 pub use root::{Root, measure, mount_read_only, remove};
-pub use transfer::{PathStat, PutOptions, export, get, put, stat};
+pub use transfer::{PathStat, PutOptions, export, get, make_point, put, stat};
 pub use unpack::{ROOT as LAYER_ROOT, Unpacked, unpack};

@@ -8,7 +8,7 @@ use crate::{
     Error, IdRange, Limits,
     error::Doing,
     pack::{Packer, Style},
-    place::Place,
+    place::{Name, Place},
     reader::{BUFFER, Reader},
     recipe::Recipe,
     tree,
@@ -19,7 +19,7 @@ use rustix::{
     io::Errno,
 };
 use std::{
-    io::{BufReader, Read, Write},
+    io::{BufReader, ErrorKind, Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
@@ -145,6 +145,40 @@ pub fn put(
     let mut from = BufReader::with_capacity(BUFFER, from);
     let reader = Reader::new(&mut from, Limits::default(), Recipe::none());
     Unpack::new(reader, place, rules).run().map(drop)
+}
+
+/// Makes a directory, or an empty file, and what is missing above it, for
+/// something to be mounted there. Links are followed inside the root. False
+/// where something is in the way: a file, or a link that leads nowhere.
+///
+/// # Errors
+/// A path that climbs, or what the host said.
+pub fn make_point(
+    root: BorrowedFd<'_>,
+    path: &str,
+    ids: IdRange,
+    is_dir: bool,
+) -> Result<bool, Error> {
+    match made(root, path, ids, is_dir) {
+        Err(Error::WrongKind(_)) => Ok(false),
+        Err(Error::Host { source, .. }) if source.kind() == ErrorKind::AlreadyExists => Ok(false),
+        made => made.map(|()| true),
+    }
+}
+
+fn made(root: BorrowedFd<'_>, path: &str, ids: IdRange, is_dir: bool) -> Result<(), Error> {
+    let name = Name::parse(path.as_bytes())
+        .map_err(|reason| Error::Refused { entry: path.to_owned(), reason: reason.to_owned() })?;
+    let own = tree::open_dir_at(root, b".").doing("open", "the root")?;
+    let owner = (ids.outside(0).unwrap_or(0), ids.outside(0).unwrap_or(0));
+    let mut place = Place::container(own, "", owner);
+    if is_dir {
+        return place.dir(&name.whole(), true).map(drop);
+    }
+    let parent = place.dir(&name.dir, true)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o644);
+    fs::openat(&*parent, &name.last[..], flags, mode).doing("make", path).map(drop)
 }
 
 /// Writes the whole root as a tar.
