@@ -131,3 +131,20 @@ fn files_go_into_a_volume_before_the_first_start() {
     assert_eq!(owner, "0:755");
     engine.leaves_nothing();
 }
+
+#[test]
+fn a_link_can_be_taken_away() {
+    let engine = Engine::new();
+    engine.says(&["run", "-d", "--name", "db", "busybox", "sleep", "1000"]);
+    engine.says(&["run", "-d", "--name", "web", "--link", "db:store", "busybox", "sleep", "1000"]);
+    let hosts = || engine.says(&["exec", "web", "cat", "/etc/hosts"]);
+    assert!(hosts().contains("store"), "{}", hosts());
+    let refused = |link: &str| engine.run_as(Cli::Docker, &["rm", "--link", link]).err;
+    assert!(refused("web/none").contains("No such container: web/none"));
+    assert!(refused("web").contains("cannot remove the default link name"));
+    engine.says_as(Cli::Docker, &["rm", "--link", "web/store"]);
+    assert!(!hosts().contains("store"), "{}", hosts());
+    assert_eq!(engine.inspect("web", "{{.HostConfig.Links}} {{.State.Running}}"), "[] true");
+    assert!(refused("/web/store").contains("No such container: web/store"));
+    engine.leaves_nothing();
+}

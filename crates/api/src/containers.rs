@@ -223,7 +223,8 @@ pub fn size_of_terminal(call: &Call) -> Result<(u16, u16), Error> {
 pub fn remove(call: &Call) -> Outcome {
     let query = &call.query;
     if query.flag("link") {
-        return Err(Error::not_carried("removing a link between containers"));
+        call.engine.remove_link(call.name())?;
+        return Ok(Answer::done());
     }
     call.engine.remove(call.name(), query.flag("force"), query.flag("v"))?;
     Ok(Answer::done())

@@ -92,13 +92,14 @@ static ROUTES: &[Route] = &[
     post("/containers/{id}/resize", Calls(containers::resize)),
     post("/containers/{id}/wait", Streams(|call| Box::pin(streams::wait(call)))),
     post("/containers/{id}/attach", Streams(|call| Box::pin(streams::attach(call)))),
-    delete("/containers/{id}", Calls(containers::remove)),
     head("/containers/{id}/archive", Calls(archive::stat)),
     get("/containers/{id}/archive", Streams(|call| Box::pin(archive::get(call)))),
     put("/containers/{id}/archive", Streams(|call| Box::pin(archive::put(call)))),
     get("/containers/{id}/checkpoints", Calls(refused::checkpoints)),
     post("/containers/{id}/checkpoints", Calls(refused::checkpoints)),
     delete("/containers/{id}/checkpoints/{checkpoint}", Calls(refused::checkpoints)),
+    // A link is named CONTAINER/ALIAS.
+    delete("/containers/{id...}", Calls(containers::remove)),
     post("/commit", Calls(images::commit)),
     // Other programs in containers.
     post("/containers/{id}/exec", Calls(exec::create)),

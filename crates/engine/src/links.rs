@@ -159,6 +159,44 @@ impl Engine {
         Arc::new(shown)
     }
 
+    /// Removes a link of the default bridge, named `CONTAINER/ALIAS`. What a
+    /// running container has in its variables stays.
+    ///
+    /// # Errors
+    /// No such container or link; a name without an alias.
+    pub fn remove_link(&self, link: &str) -> Result<(), Error> {
+        let name = link.trim_start_matches('/');
+        let Some((owner, alias)) = name.split_once('/') else {
+            self.0.find(name)?;
+            let words = "Conflict, cannot remove the default link name of the container";
+            return Err(Error::Conflict(words.into()));
+        };
+        let missing = || Error::NoContainer(name.to_owned());
+        let cell = self.0.find(owner).map_err(|_| missing())?;
+        let _own = cell.own();
+        let before = cell.now();
+        let is_it = |text: &String| parse(text).is_ok_and(|(_, of)| of == alias);
+        let gone =
+            before.host.links.iter().flatten().find(|text| is_it(text)).ok_or_else(missing)?;
+        let changed = cell.change(|container| {
+            if let Some(links) = &mut container.host.links {
+                links.retain(|text| !is_it(text));
+            }
+            container.host.links = container.host.links.take().filter(|links| !links.is_empty());
+        });
+        if let Err(error) = self.0.record(&changed, cell.slot) {
+            cell.change(|container| container.host.links.clone_from(&before.host.links));
+            return Err(error);
+        }
+        let other = parse(gone).and_then(|(id, _)| self.0.find(id));
+        if let (Ok(other), Some(_)) = (other, changed.state.pid()) {
+            let one = Linked { alias: alias.to_owned(), container: other.now() };
+            let text = files::read(&changed.hosts_path)?;
+            files::write(&changed.hosts_path, &files::without_names(&text, &one.names()))?;
+        }
+        Ok(())
+    }
+
     /// Has those that run and are linked to a container know where it is now.
     pub(crate) fn tell_linked(&self, cell: &Cell) {
         let target = cell.now();
