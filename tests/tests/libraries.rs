@@ -1,7 +1,7 @@
 //! What client libraries rely on beside the CLIs. Each promise is one that a
 //! library's own tests found broken here and whole with dockerd 28.5.
 
-use promises::{Cli, Engine, Registry, Wants};
+use promises::{Cli, Engine, Registry, Wants, kitchen::Context};
 use serde_json::{Value, json};
 
 /// Asks the API as a library does; the status, and the bytes as text.
@@ -146,5 +146,19 @@ fn a_link_can_be_taken_away() {
     assert!(!hosts().contains("store"), "{}", hosts());
     assert_eq!(engine.inspect("web", "{{.HostConfig.Links}} {{.State.Running}}"), "[] true");
     assert!(refused("/web/store").contains("No such container: web/store"));
+    engine.leaves_nothing();
+}
+
+#[test]
+fn every_image_that_is_listed_is_counted() {
+    let engine = Engine::new();
+    let context = Context::new(&engine, "c");
+    context.dockerfile("FROM busybox\nRUN true\nENV A=1\n");
+    context.builds(Cli::Docker, &["-t", "made"]);
+    let listed = done(&engine, "GET", "/images/json?all=1", &Value::Null);
+    let listed = listed.as_array().expect("a list").len();
+    let info = done(&engine, "GET", "/info", &Value::Null);
+    assert!(listed > 2, "a step between is listed: {listed}");
+    assert_eq!(info["Images"], listed);
     engine.leaves_nothing();
 }

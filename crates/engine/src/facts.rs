@@ -102,7 +102,7 @@ impl Engine {
             running: 0,
             paused: 0,
             stopped: 0,
-            images: house.images.list(false).map_or(0, |images| images.len() as u64),
+            images: house.images.list(true).map_or(0, |images| images.len() as u64),
             security_options: security_options(host),
             warnings: warnings(host),
             memory_limit: has("memory"),
