@@ -162,3 +162,17 @@ fn every_image_that_is_listed_is_counted() {
     assert_eq!(info["Images"], listed);
     engine.leaves_nothing();
 }
+
+#[test]
+fn a_build_that_names_its_lenders_takes_from_nothing_else() {
+    let engine = Engine::new();
+    let context = Context::new(&engine, "c");
+    context.dockerfile("FROM busybox\nENV A=1\nRUN echo $A > /a\nRUN [\"/bin/touch\", \"/b\"]\n");
+    context.builds(Cli::Docker, &["-t", "lender"]);
+    let lent =
+        |words: &[&str]| context.builds(Cli::Docker, words).matches("---> Using cache").count();
+    assert_eq!(lent(&["--cache-from", "lender"]), 3);
+    assert_eq!(lent(&["--cache-from", "none"]), 0);
+    assert_eq!(lent(&[]), 3, "and without such words from all that is there");
+    engine.leaves_nothing();
+}

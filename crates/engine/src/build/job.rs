@@ -69,6 +69,20 @@ struct Notes {
     configurations: usize,
 }
 
+impl Job<'_> {
+    /// Whether what is known from before may be taken for a step. Docker's
+    /// classic builder, told of images that lend their steps, takes only what
+    /// those were made of.
+    pub fn may_take(&self, draft: &Draft) -> bool {
+        let told = self.wish.manner == BuildManner::Classic && !self.wish.cache_from.is_empty();
+        !told
+            || self.lenders.iter().any(|lender| {
+                lender.layers.starts_with(&draft.layers)
+                    && lender.config.history.starts_with(&draft.config.history)
+            })
+    }
+}
+
 impl Engine {
     /// Builds an image.
     ///

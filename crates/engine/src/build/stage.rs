@@ -292,7 +292,7 @@ impl Stage<'_, '_> {
         if self.fresh {
             return Ok(None);
         }
-        Ok(self.job.making.recall(key)?)
+        Ok(self.job.making.recall(key)?.filter(|draft| self.job.may_take(draft)))
     }
 
     /// Goes on to what a key stands for: known from before, or made now. The
