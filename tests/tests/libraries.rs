@@ -176,3 +176,31 @@ fn a_build_that_names_its_lenders_takes_from_nothing_else() {
     assert_eq!(lent(&[]), 3, "and without such words from all that is there");
     engine.leaves_nothing();
 }
+
+#[test]
+fn what_concerns_no_driver_of_an_endpoint_is_kept_and_shown() {
+    let engine = Engine::new();
+    let pools = json!({"Config": [{"Subnet": "2001:db8:9::/64"}]});
+    done(&engine, "POST", "/networks/create", &json!({"Name": "n", "IPAM": pools}));
+    let endpoint = json!({
+        "DriverOpts": {"com.example.setting": "on"},
+        "IPAMConfig": {"IPv6Address": "2001:db8:9::d"},
+    });
+    let mut wish = json!({
+        "Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "n"},
+        "NetworkingConfig": {"EndpointsConfig": {"n": endpoint}},
+    });
+    done(&engine, "POST", "/containers/create?name=one", &wish);
+    done(&engine, "POST", "/containers/one/start", &Value::Null);
+    let shown = done(&engine, "GET", "/containers/one/json", &Value::Null);
+    let place = &shown["NetworkSettings"]["Networks"]["n"];
+    assert_eq!(place["DriverOpts"], endpoint["DriverOpts"]);
+    assert_eq!(place["IPAMConfig"]["IPv6Address"], "2001:db8:9::d");
+    assert_eq!(place["GlobalIPv6Address"], "", "the network speaks no IPv6");
+    // What would do something, and is not carried, is refused still.
+    let options = json!({"com.docker.network.endpoint.other": "1"});
+    wish["NetworkingConfig"]["EndpointsConfig"]["n"]["DriverOpts"] = options;
+    let (status, text) = ask(&engine, "POST", "/containers/create", &wish);
+    assert!(status == 400 && text.contains("is not carried"), "{status} {text}");
+    engine.leaves_nothing();
+}

@@ -8,6 +8,8 @@ use spec::docker::EndpointSettings;
 mod key {
     pub(super) const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
     pub(super) const IFNAME: &str = "com.docker.network.endpoint.ifname";
+    /// What all options of Docker's own drivers begin with.
+    pub(super) const DOCKERS: &str = "com.docker.network.";
 }
 
 /// An endpoint's options, read.
@@ -42,7 +44,12 @@ pub(super) fn read(settings: &EndpointSettings) -> Result<EndpointOptions, Vec<S
                     }
                 }
             }
-            key => wrong.push(format!("the endpoint option {key:?} is not carried: leave it out")),
+            key if key.starts_with(key::DOCKERS) => {
+                wrong.push(format!("the endpoint option {key:?} is not carried: leave it out"));
+            }
+            // Somebody's note on the endpoint, for no driver that is here:
+            // kept and shown, as Docker does.
+            _ => {}
         }
     }
     if wrong.is_empty() { Ok(read) } else { Err(wrong) }
@@ -113,6 +120,13 @@ mod tests {
         for name in ["", "lo", "a/b", "..", "sixteencharacter", "a b"] {
             assert!(options(key::IFNAME, name).is_err(), "{name}");
         }
-        assert!(options("foo", "bar").is_err());
+        assert!(options("com.docker.network.endpoint.foo", "bar").is_err());
+    }
+
+    #[test]
+    fn a_note_that_is_for_no_driver_is_no_fault() {
+        for key in ["key", "com.example.setting", "com.docker.networks"] {
+            assert_eq!(options(key, "bar"), Ok(EndpointOptions::default()), "{key}");
+        }
     }
 }

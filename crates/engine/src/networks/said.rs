@@ -1,6 +1,6 @@
 //! What a client says of a container's place on one network.
 
-use super::{Net, net::Wanted, options, wish::listed};
+use super::{Net, NetworkPool, net::Wanted, options, wish::listed};
 use crate::{Container, Error};
 use ipnet::IpNet;
 use network::{Driver, Mac};
@@ -116,6 +116,15 @@ fn check_address(net: &Net, text: &str, v4: bool) -> Result<(), String> {
         let six = six.filter(|_| plan.asked6).map(IpNet::from);
         if v4 { four } else { six }
     });
+    let within = |pool: &NetworkPool| {
+        pool.subnet.parse::<IpNet>().is_ok_and(|subnet| subnet.contains(&address))
+    };
+    // Of a family that the network was given a subnet of and does not speak:
+    // kept and shown, and nobody has it.
+    let silent = if v4 { !net.network.ipv4 } else { !net.network.ipv6 };
+    if silent && net.network.pools.iter().any(within) {
+        return Ok(());
+    }
     let Some(subnet) = asked else {
         let words = "user specified IP address is supported only when connecting to networks with \
                      user configured subnets";
