@@ -1,7 +1,10 @@
 //! What client libraries rely on beside the CLIs. Each promise is one that a
 //! library's own tests found broken here and whole with dockerd 28.5.
 
-use promises::{Cli, Engine, Registry, Wants, kitchen::Context};
+use promises::{
+    Cli, Engine, Registry, Wants,
+    kitchen::{Context, id},
+};
 use serde_json::{Value, json};
 
 /// Asks the API as a library does; the status, and the bytes as text.
@@ -202,5 +205,32 @@ fn what_concerns_no_driver_of_an_endpoint_is_kept_and_shown() {
     wish["NetworkingConfig"]["EndpointsConfig"]["n"]["DriverOpts"] = options;
     let (status, text) = ask(&engine, "POST", "/containers/create", &wish);
     assert!(status == 400 && text.contains("is not carried"), "{status} {text}");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn odd_ways_of_asking_are_answered_as_dockers() {
+    let engine = Engine::new();
+    let of = |method: &str, path: &str| ask(&engine, method, path, &Value::Null);
+    assert_eq!(of("OPTIONS", "/v1.51/anything"), (200, String::new()));
+    assert_eq!(of("GET", "/networks/").0, 200);
+    assert_eq!(of("GET", "/containers/json?filters=null"), (200, "[]".into()));
+    let (status, text) = of("GET", "/networks/bridge?scope=swarm");
+    assert!(status == 404 && text.contains("network bridge not found"), "{status} {text}");
+    let (status, text) = of("GET", "/containers/none/attach/ws");
+    assert!(status == 404 && text.contains("No such container: none"), "{status} {text}");
+    let (status, text) = of("DELETE", "/containers/none/x");
+    assert!(status == 404 && text.contains("No such container: none/x"), "{status} {text}");
+    for (wish, words) in [
+        (json!({"Env": ["=x"]}), "invalid environment variable: =x"),
+        (json!({"HostConfig": {"ExtraHosts": ["x"]}}), "bad format for add-host"),
+        (json!({"HostConfig": {"Annotations": {"": "x"}}}), "invalid Annotations"),
+    ] {
+        let mut wish = wish;
+        wish["Image"] = "busybox".into();
+        let (status, text) = ask(&engine, "POST", "/containers/create", &wish);
+        assert!(status == 400 && text.contains(words), "{status} {text}");
+    }
+    assert!(!id(&engine, "busybox").is_empty(), "and it lives");
     engine.leaves_nothing();
 }

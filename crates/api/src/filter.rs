@@ -26,7 +26,7 @@ impl Filters {
     /// # Errors
     /// 400 for text that is no filter and for a key not among `known`.
     pub fn parse(text: &str, known: &[&str]) -> Result<Self, Error> {
-        if text.is_empty() {
+        if matches!(text.trim(), "" | "null") {
             return Ok(Self::default());
         }
         let spelling = serde_json::from_str(text).map_err(|_| Error::bad("invalid filter"))?;

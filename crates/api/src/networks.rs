@@ -153,6 +153,10 @@ pub fn list(call: &Call) -> Outcome {
 
 /// `GET /networks/{id}`.
 pub fn inspect(call: &Call) -> Outcome {
+    // All networks here are this machine's; who looks among others finds none.
+    if !matches!(call.query.text("scope"), "" | "local") {
+        return Err(Error::missing(format!("network {} not found", call.name())));
+    }
     Ok(Answer::json(&Listed::of(&call.engine.network(call.name())?)))
 }
 

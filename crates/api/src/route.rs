@@ -137,6 +137,7 @@ static ROUTES: &[Route] = &[
     delete("/volumes/{name}", Calls(volumes::remove)),
     // Networks.
     get("/networks", Calls(networks::list)),
+    get("/networks/", Calls(networks::list)),
     get("/networks/{id}", Calls(networks::inspect)),
     post("/networks/create", Calls(networks::create)),
     post("/networks/prune", Calls(networks::prune)),

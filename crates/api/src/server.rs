@@ -27,7 +27,7 @@ use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -243,6 +243,10 @@ async fn answer(desk: &Desk, request: Request<Arriving>) -> Outcome {
     let (parts, incoming) = request.into_parts();
     let path = target::path(&decode(parts.uri.path(), false));
     let (version, path) = versioned(&path)?;
+    if parts.method == Method::OPTIONS {
+        // What browsers ask first; Docker answers so whatever the path.
+        return Ok(Answer::status(StatusCode::OK));
+    }
     let (handler, params) =
         route::find(&parts.method, path).ok_or_else(|| Error::missing("page not found"))?;
     let mut call = Call {

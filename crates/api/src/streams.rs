@@ -66,6 +66,9 @@ pub async fn attach(call: Call) -> Outcome {
 
 /// `GET /containers/{id}/attach/ws`: the same in frames.
 pub async fn attach_framed(call: Call) -> Outcome {
+    // Who is wanted comes before how: one that is not there is missing to
+    // any client.
+    call.engine.container(call.name())?;
     let head = websocket::head(&call)?;
     attached(call, Some(head)).await
 }

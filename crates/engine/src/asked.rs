@@ -1,8 +1,9 @@
 //! What a client may ask of a new container and nobody would notice until
 //! much later: refused when it is asked, never dropped in silence.
 
-use crate::{Error, signals};
+use crate::{Error, files, signals};
 use spec::docker::{Config, Healthcheck, HostConfig};
+use std::net::Ipv4Addr;
 
 /// Names of the one runtime there is: ours, and what clients of Docker call
 /// theirs.
@@ -28,6 +29,13 @@ pub(crate) fn check(config: &Config, host: &HostConfig) -> Result<(), Error> {
         let asked = &host.isolation;
         return invalid(format!("invalid isolation ({asked}): linux only supports 'default'"));
     }
+    // No more than words yet: which gateway it is shows when it starts.
+    let extra = host.extra_hosts.as_deref().unwrap_or_default();
+    files::hosts("", extra, &[], Some(Ipv4Addr::UNSPECIFIED.into()))?;
+    if host.annotations.iter().flatten().any(|(key, _)| key.is_empty()) {
+        let words = "invalid Annotations: the empty string is not permitted as an annotation key";
+        return invalid(words.into());
+    }
     let length = crate::health::length(config);
     if length > LONGEST {
         return invalid(format!(
@@ -36,6 +44,17 @@ pub(crate) fn check(config: &Config, host: &HostConfig) -> Result<(), Error> {
         ));
     }
     config.healthcheck.as_ref().map_or(Ok(()), health)
+}
+
+/// Variables that a client asks for: each has a name.
+///
+/// # Errors
+/// The first that has none.
+pub(crate) fn variables(env: &[String]) -> Result<(), Error> {
+    match env.iter().find(|variable| variable.is_empty() || variable.starts_with('=')) {
+        Some(variable) => Err(Error::Invalid(format!("invalid environment variable: {variable}"))),
+        None => Ok(()),
+    }
 }
 
 fn health(check: &Healthcheck) -> Result<(), Error> {
@@ -85,6 +104,26 @@ mod tests {
         assert_eq!(runtime, "unknown or invalid runtime name: runsc");
         let isolation = words(|_, host| host.isolation = "hyperv".into());
         assert!(isolation.contains("(hyperv)"), "{isolation}");
+    }
+
+    #[test]
+    fn an_address_for_a_name_is_read_when_it_is_asked_for() {
+        let words = |entry: &str| words(|_, host| host.extra_hosts = Some(vec![entry.into()]));
+        assert_eq!(words("bogus"), "bad format for add-host: \"bogus\"");
+        assert_eq!(words("a:b"), "invalid IP address in add-host: \"b\"");
+        assert_eq!((words("a:192.0.2.1"), words("a:host-gateway")), Default::default());
+    }
+
+    #[test]
+    fn what_is_noted_and_what_is_set_has_a_name() {
+        let noted = words(|_, host| {
+            host.annotations = Some([(String::new(), "x".to_owned())].into());
+        });
+        assert!(noted.starts_with("invalid Annotations: the empty string"), "{noted}");
+        let env = |variable: &str| variables(&[variable.to_owned()]).map_err(|e| e.to_string());
+        assert_eq!(env("=x"), Err("invalid environment variable: =x".into()));
+        assert!(env("").is_err());
+        assert_eq!((env("A"), env("A=")), (Ok(()), Ok(())));
     }
 
     #[test]

@@ -136,6 +136,7 @@ impl House {
         body: CreateBody,
     ) -> Result<Container, Error> {
         let mut host = body.host_config;
+        crate::asked::variables(&body.config.env)?;
         self.complete(&mut host, &mut config, id)?;
         crate::egress::take(&mut host, &body.config)?;
         let mut words = Vec::new();
