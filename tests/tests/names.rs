@@ -116,6 +116,28 @@ fn net_names_of_containers_resolve_for_both_clis() {
 }
 
 #[test]
+fn net_who_serves_at_a_port_is_found_by_name() {
+    let engine = Engine::new();
+    engine.says(&["network", "create", "front"]);
+    idle(&engine, "app", &["--network", "front"]);
+    let options = ["--network", "front", "--network-alias", "www", "-p", "8080:80"];
+    idle(&engine, "web", &[&options[..], &["--expose", "9000-9009/udp"]].concat());
+    let web = address(&engine, "web", "front");
+    let serves = |name| ask(&engine, "app", "udp", name, "SRV");
+    for name in ["_80._tcp.web", "_http._tcp.web", "_http._tcp.www.front"] {
+        assert_eq!(serves(name), format!("0 {web} web.front:80"), "{name}");
+    }
+    assert_eq!(serves("_9009._udp.web"), format!("0 {web} web.front:9009"));
+    assert_eq!(ask(&engine, "app", "tcp", "_80._tcp.web", "SRV"), serves("_80._tcp.web"));
+    for name in ["_8080._tcp.web", "_80._udp.web", "_80._tcp.app"] {
+        assert_eq!(serves(name), "0", "{name}: nothing there");
+    }
+    engine.says(&["rm", "-f", "web", "app"]);
+    engine.says(&["network", "rm", "front"]);
+    engine.leaves_nothing();
+}
+
+#[test]
 fn net_names_hold_on_their_network_and_follow_live_changes() {
     let engine = Engine::new();
     engine.says(&["network", "create", "front"]);

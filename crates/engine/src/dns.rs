@@ -15,6 +15,7 @@ use crate::{
     house::House,
     networks::netns,
     resolv::{self, Resolv, Roads},
+    services,
     watcher::Due,
 };
 use resolver::{
@@ -94,7 +95,8 @@ impl House {
         roads.policies = self.policies(container);
         let upstream = read.upstream(roads)?;
         let fences = self.fences(container, &upstream);
-        Ok(Some(Seat { container: container.id.clone(), places, upstream, fences }))
+        let services = services::of(container)?;
+        Ok(Some(Seat { container: container.id.clone(), places, upstream, fences, services }))
     }
 
     /// Tells the resolver of a container that runs, or is about to: as it is

@@ -76,6 +76,7 @@ mod registries;
 mod resolv;
 mod restart;
 mod roster;
+mod services;
 mod signals;
 mod start;
 mod state;

@@ -2,20 +2,22 @@
 //!
 //! What is answered, with which code and for how long, is Docker's. Source:
 //! `libnetwork/resolver.go` of moby (`serveDNS`, `handleIPQuery`,
-//! `handlePTRQuery`, `handleMXQuery`).
+//! `handlePTRQuery`, `handleMXQuery`). Docker's finds services (`SRV`) of a
+//! swarm alone; here a container's exposed and published ports are found,
+//! [by number or name](services).
 
 use crate::{
     dice::Dice,
     fence,
     packet::{self, LARGE, SMALL},
-    table::{Number, Table, Wanted},
+    table::{Number, Serving, Table, Wanted},
     wire::{Fence, Upstream},
 };
 use hickory_proto::{
     op::{Edns, Message, OpCode, ResponseCode},
     rr::{
         DNSClass, Name, RData, Record, RecordType,
-        rdata::{A, AAAA, PTR},
+        rdata::{A, AAAA, PTR, SRV},
     },
 };
 use std::{
@@ -84,6 +86,12 @@ pub(crate) fn answer(
     if let Some(records) = known {
         return Ok(Answer::Say(said(&message, records, limit)));
     }
+    if internet
+        && kind == RecordType::SRV
+        && let Some(found) = services(asker, question.name(), dice)?
+    {
+        return Ok(Answer::Say(said(&message, found, limit)));
+    }
     let of_addresses = matches!(kind, RecordType::A | RecordType::AAAA);
     if asker.upstream.servers.is_empty() {
         return Ok(Answer::Say(packet::failure(query, ResponseCode::ServFail)));
@@ -95,7 +103,7 @@ pub(crate) fn answer(
     }
     if of_addresses && asker.upstream.ndots && question.name().num_labels() < 2 {
         // The asker is to come again with a search domain.
-        return Ok(Answer::Say(said(&message, Vec::new(), limit)));
+        return Ok(Answer::Say(said(&message, Known::default(), limit)));
     }
     Ok(Answer::Ask(Asked { limit, cached_under: cached_under(&message) }))
 }
@@ -126,13 +134,21 @@ fn cached_under(query: &Message) -> Option<u8> {
     })
 }
 
+/// What is known here of a question.
+#[derive(Default)]
+struct Known {
+    answers: Vec<Record>,
+    /// What the asker would ask next.
+    beside: Vec<Record>,
+}
+
 /// Records for what is known here; none if it is not.
 fn local(
     asker: &Asker<'_>,
     name: &Name,
     kind: RecordType,
     dice: &mut Dice,
-) -> io::Result<Option<Vec<Record>>> {
+) -> io::Result<Option<Known>> {
     let wanted = match kind {
         RecordType::A => Wanted::V4,
         RecordType::AAAA => Wanted::V6,
@@ -140,9 +156,12 @@ fn local(
             // An empty answer sends who delivers mail to the address.
             let known =
                 text(name).and_then(|text| asker.table.find(asker.number, &text, Wanted::V4));
-            return Ok(known.map(|_| Vec::new()));
+            return Ok(known.map(|_| Known::default()));
         }
-        RecordType::PTR => return Ok(reverse(asker, name).map(|record| vec![record])),
+        RecordType::PTR => {
+            let known = |record| Known { answers: vec![record], ..Known::default() };
+            return Ok(reverse(asker, name).map(known));
+        }
         _ => return Ok(None),
     };
     let Some(text) = text(name) else { return Ok(None) };
@@ -150,14 +169,50 @@ fn local(
         return Ok(None);
     };
     dice.shuffle(&mut addresses)?;
-    let record = |address| {
-        let data = match address {
-            IpAddr::V4(v4) => RData::A(A(v4)),
-            IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
-        };
-        Record::from_rdata(name.clone(), TTL, data)
+    let answers = addresses.into_iter().map(|address| of_address(name, address)).collect();
+    Ok(Some(Known { answers, ..Known::default() }))
+}
+
+fn of_address(name: &Name, address: IpAddr) -> Record {
+    let data = match address {
+        IpAddr::V4(v4) => RData::A(A(v4)),
+        IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
     };
-    Ok(Some(addresses.into_iter().map(record).collect()))
+    Record::from_rdata(name.clone(), TTL, data)
+}
+
+/// `_PORT._PROTO.CONTAINER`: who of that name serves at the port, and beside
+/// it their addresses; none if there is no such name.
+///
+/// Source: RFC 2782.
+fn services(asker: &Asker<'_>, name: &Name, dice: &mut Dice) -> io::Result<Option<Known>> {
+    let Some(text) = text(name).map(|text| text.to_ascii_lowercase()) else { return Ok(None) };
+    let mut parts = text.splitn(3, '.');
+    let mut label = || parts.next()?.strip_prefix('_');
+    let (Some(service), Some(proto)) = (label(), label()) else { return Ok(None) };
+    let Some(mut serving) =
+        parts.next().and_then(|host| asker.table.serving(asker.number, host, proto, service))
+    else {
+        return Ok(None);
+    };
+    dice.shuffle(&mut serving)?;
+    let mut known = Known::default();
+    for Serving { name: own, port, addr4, addr6 } in serving {
+        let Some(target) = spelt(&own) else { continue };
+        let data = RData::SRV(SRV::new(0, 0, port, target.clone()));
+        known.answers.push(Record::from_rdata(name.clone(), TTL, data));
+        let addresses = addr4.map(IpAddr::V4).into_iter().chain(addr6.map(IpAddr::V6));
+        known.beside.extend(addresses.map(|address| of_address(&target, address)));
+    }
+    Ok(Some(known))
+}
+
+/// A name as it goes over the wire. A label may hold anything but more than
+/// 63 bytes.
+fn spelt(host: &str) -> Option<Name> {
+    let mut name = Name::from_labels(host.split('.').map(str::as_bytes)).ok()?;
+    name.set_fqdn(true);
+    Some(name)
 }
 
 /// A name as people write it, without a final dot; none if it holds what no
@@ -179,10 +234,7 @@ pub(crate) fn text(name: &Name) -> Option<String> {
 fn reverse(asker: &Asker<'_>, name: &Name) -> Option<Record> {
     let address = address_of(&text(name)?)?;
     let host = asker.table.reverse(asker.number, address)?;
-    // A label may hold anything but more than 63 bytes.
-    let mut target = Name::from_labels(host.split('.').map(str::as_bytes)).ok()?;
-    target.set_fqdn(true);
-    Some(Record::from_rdata(name.clone(), TTL, RData::PTR(PTR(target))))
+    Some(Record::from_rdata(name.clone(), TTL, RData::PTR(PTR(spelt(&host)?))))
 }
 
 /// The address of a name below `in-addr.arpa` or `ip6.arpa`.
@@ -206,12 +258,13 @@ fn address_of(name: &str) -> Option<IpAddr> {
 }
 
 /// An answer of ours, as much of it as fits.
-fn said(query: &Message, records: Vec<Record>, limit: usize) -> Vec<u8> {
+fn said(query: &Message, known: Known, limit: usize) -> Vec<u8> {
     let mut message = Message::response(query.id, OpCode::Query);
     message.metadata.recursion_desired = query.recursion_desired;
     message.metadata.recursion_available = true;
     message.add_queries(query.queries.iter().cloned());
-    message.insert_answers(records);
+    message.insert_answers(known.answers);
+    message.insert_additionals(known.beside);
     if query.edns.is_some() {
         let mut edns = Edns::new();
         edns.set_max_payload(OURS);
@@ -225,6 +278,11 @@ fn said(query: &Message, records: Vec<Record>, limit: usize) -> Vec<u8> {
         let too_many = bytes.len().saturating_sub(limit);
         if too_many == 0 || message.answers.is_empty() {
             return packet::fit(bytes, limit);
+        }
+        // What nobody asked for goes first, and is not missed.
+        if !message.additionals.is_empty() {
+            message.additionals.clear();
+            continue;
         }
         // No record of ours but a lone one is longer than 30 bytes: what is
         // taken away each time is never too much.

@@ -3,7 +3,7 @@
 //! The order in which a name is looked up is Docker's. Source: `ResolveName`
 //! in `libnetwork/sandbox.go` and `libnetwork/network.go` of moby.
 
-use crate::wire::{Place, Seat};
+use crate::wire::{Place, Seat, Service};
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -19,6 +19,8 @@ const LONGEST: usize = 255;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     seats: HashMap<Number, Vec<Place>>,
+    /// Of those that have any.
+    services: HashMap<Number, Vec<Service>>,
     networks: HashMap<String, Network>,
 }
 
@@ -34,6 +36,16 @@ struct Entry {
     seat: Number,
     addr4: Option<Ipv4Addr>,
     addr6: Option<Ipv6Addr>,
+}
+
+/// A container that serves at a port.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Serving {
+    /// `NAME.NETWORK`, or what it was asked by if it has no name of its own.
+    pub name: String,
+    pub port: u16,
+    pub addr4: Option<Ipv4Addr>,
+    pub addr6: Option<Ipv6Addr>,
 }
 
 /// Which addresses are asked for.
@@ -62,10 +74,14 @@ impl Table {
             }
         }
         self.seats.insert(number, seat.places.clone());
+        if !seat.services.is_empty() {
+            self.services.insert(number, seat.services.clone());
+        }
     }
 
     /// Strikes a container out.
     pub fn leave(&mut self, number: Number) {
+        self.services.remove(&number);
         for place in self.seats.remove(&number).unwrap_or_default() {
             let Some(network) = self.networks.get_mut(&place.network) else { continue };
             for name in &place.names {
@@ -97,7 +113,71 @@ impl Table {
     /// For `a.b.c`: `a.b.c` on any network, `a.b` on network `c`, `a` on
     /// network `b.c`; of each first as a link.
     pub fn find(&self, asker: Number, name: &str, wanted: Wanted) -> Option<Vec<IpAddr>> {
-        let places = self.seats.get(&asker)?;
+        let mut known = None;
+        self.search(asker, name, |_, list| {
+            let of_kind = |entry: &Entry| match wanted {
+                Wanted::V4 => entry.addr4.map(IpAddr::V4),
+                Wanted::V6 => entry.addr6.map(IpAddr::V6),
+            };
+            let addresses: Vec<IpAddr> = list.iter().filter_map(of_kind).collect();
+            let found = !addresses.is_empty();
+            if found || known.is_none() {
+                known = Some(addresses);
+            }
+            found
+        });
+        known
+    }
+
+    /// Who of those that are called so serves at a port, by its number or what
+    /// it is called: none if the name is not known, an empty list if nobody
+    /// does.
+    pub fn serving(
+        &self,
+        asker: Number,
+        name: &str,
+        proto: &str,
+        service: &str,
+    ) -> Option<Vec<Serving>> {
+        let at = |seat| {
+            let mut all = self.services.get(&seat)?.iter().filter(|one| one.proto == proto);
+            all.find_map(|one| one.port(service))
+        };
+        let mut known = None;
+        self.search(asker, name, |place, list| {
+            let one = |entry: &Entry| {
+                let own = self.name_on(entry.seat, &place.network);
+                let own = own.map(|own| format!("{own}.{}", place.network_name));
+                let name = own.unwrap_or_else(|| name.to_owned());
+                let Entry { addr4, addr6, .. } = *entry;
+                Some(Serving { name, port: at(entry.seat)?, addr4, addr6 })
+            };
+            let serving: Vec<Serving> = list.iter().filter_map(one).collect();
+            let found = !serving.is_empty();
+            if found || known.is_none() {
+                known = Some(serving);
+            }
+            found
+        });
+        known
+    }
+
+    /// What a container is called first on a network.
+    fn name_on(&self, seat: Number, network: &str) -> Option<&str> {
+        let mut places = self.seats.get(&seat)?.iter();
+        let place = places.find(|place| place.network == network)?;
+        place.names.first().map(String::as_str)
+    }
+
+    /// Goes through the lists that a name may mean to who asks, with the place
+    /// by which it reaches them, until one is `enough`.
+    fn search<'a>(
+        &'a self,
+        asker: Number,
+        name: &str,
+        mut enough: impl FnMut(&'a Place, &'a [Entry]) -> bool,
+    ) {
+        let Some(places) = self.seats.get(&asker) else { return };
         let name = name.to_ascii_lowercase();
         let mut dots = name.rmatch_indices('.').map(|(at, _)| at);
         let mut split = Some((name.as_str(), None));
@@ -105,22 +185,28 @@ impl Table {
             let on_it =
                 |place: &&Place| on.is_none_or(|on| place.network_name.eq_ignore_ascii_case(on));
             for links in [true, false] {
-                let found = places.iter().filter(on_it).filter_map(|place| {
+                let mut some = false;
+                for place in places.iter().filter(on_it) {
                     let link = place.links.iter().find(|(word, _)| word.eq_ignore_ascii_case(host));
-                    match (link, links) {
+                    let list = match (link, links) {
                         (Some((_, target)), true) => self.on(place, &target.to_ascii_lowercase()),
                         // What it calls another by, it calls nobody else.
                         (Some(_), false) | (None, true) => None,
                         (None, false) => self.on(place, host),
+                    };
+                    if let Some(list) = list {
+                        some = true;
+                        if enough(place, list) {
+                            return;
+                        }
                     }
-                });
-                if let Some(addresses) = first_of(found, wanted) {
-                    return Some(addresses);
+                }
+                if some {
+                    return;
                 }
             }
             split = dots.next().map(|at| (&name[..at], Some(&name[at + 1..])));
         }
-        None
     }
 
     fn on(&self, place: &Place, name: &str) -> Option<&[Entry]> {
@@ -134,23 +220,6 @@ impl Table {
             names.first().map(|(_, name)| format!("{name}.{}", place.network_name))
         })
     }
-}
-
-/// The addresses of the first list that has any of the kind.
-fn first_of<'a>(lists: impl Iterator<Item = &'a [Entry]>, wanted: Wanted) -> Option<Vec<IpAddr>> {
-    let mut known = None;
-    for list in lists {
-        let of_kind = |entry: &Entry| match wanted {
-            Wanted::V4 => entry.addr4.map(IpAddr::V4),
-            Wanted::V6 => entry.addr6.map(IpAddr::V6),
-        };
-        let addresses: Vec<IpAddr> = list.iter().filter_map(of_kind).collect();
-        if !addresses.is_empty() {
-            return Some(addresses);
-        }
-        known = Some(addresses);
-    }
-    known
 }
 
 fn addresses(place: &Place) -> impl Iterator<Item = IpAddr> + use<> {
@@ -180,6 +249,7 @@ pub(crate) mod tests {
             places,
             upstream: Upstream::default(),
             fences: Vec::new(),
+            services: Vec::new(),
         }
     }
 
@@ -240,6 +310,38 @@ pub(crate) mod tests {
         assert_eq!(v4(&table, 1, "friend"), Some(vec![2]));
         assert_eq!(v4(&table, 1, "app").map(|mut a| (a.sort_unstable(), a).1), Some(vec![1, 2]));
         assert_eq!(v4(&table, 2, "friend"), None);
+    }
+
+    #[test]
+    fn who_serves_at_a_port_is_found_by_number_and_name() {
+        let mut table = three();
+        let service = |first, last, proto: &str, names: &[&str]| Service {
+            first,
+            last,
+            proto: proto.into(),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let services = vec![service(80, 80, "tcp", &["http"]), service(8000, 8009, "tcp", &[])];
+        let places = vec![place("front", 2, &["app", "all"]), place("back", 12, &["app"])];
+        table.seat(2, &Seat { services, ..seat(2, places) });
+        let find = |name, proto, port| {
+            let found = table.serving(1, name, proto, port)?;
+            let said = |one: Serving| format!("{} {} {:?}", one.name, one.port, one.addr4);
+            Some(found.into_iter().map(said).collect::<Vec<_>>())
+        };
+        let app = Some(vec!["app.front 80 Some(10.0.0.2)".to_owned()]);
+        assert_eq!(find("app", "tcp", "80"), app);
+        assert_eq!(find("APP.front", "tcp", "http"), app);
+        assert_eq!(find("all", "tcp", "80"), app, "who shares the name does not serve there");
+        let run = Some(vec!["app.front 8009 Some(10.0.0.2)".to_owned()]);
+        assert_eq!(find("app", "tcp", "8009"), run);
+        for (proto, word) in [("udp", "80"), ("tcp", "8010"), ("tcp", "+80"), ("tcp", "https")] {
+            assert_eq!(find("app", proto, word), Some(Vec::new()), "{proto} {word}");
+        }
+        assert_eq!(find("web", "tcp", "80"), Some(Vec::new()));
+        assert_eq!(find("db", "tcp", "80"), None, "on a network that web is not on");
+        table.leave(2);
+        assert!(table.services.is_empty());
     }
 
     #[test]

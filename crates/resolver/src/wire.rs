@@ -9,7 +9,7 @@ use spec::Id;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Of these messages.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Longest message, in bytes.
 pub const MAX_PACKET: usize = 1 << 20;
@@ -73,6 +73,35 @@ pub struct Seat {
     pub upstream: Upstream,
     /// What its policies say of names; see [`Fence`].
     pub fences: Vec<Fence>,
+    /// Ports at which others may find it serving.
+    pub services: Vec<Service>,
+}
+
+/// Ports that a container exposes or publishes: a run of them without names,
+/// or one that has some.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its own, not the host's.
+    pub first: u16,
+    /// At least `first`.
+    pub last: u16,
+    /// Lower case: `tcp`, `udp`, `sctp`.
+    pub proto: String,
+    /// What `first` is called beside its number; lower case.
+    pub names: Vec<String>,
+}
+
+impl Service {
+    /// The port that a word means, if it is one of these.
+    #[must_use]
+    pub fn port(&self, word: &str) -> Option<u16> {
+        if self.names.iter().any(|name| name == word) {
+            return Some(self.first);
+        }
+        let digits = word.bytes().all(|b| b.is_ascii_digit());
+        let port = word.parse().ok().filter(|_| digits)?;
+        (self.first..=self.last).contains(&port).then_some(port)
+    }
 }
 
 /// A policy of what may go out, as far as it speaks of names.

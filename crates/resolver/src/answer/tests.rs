@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     packet::tests::query,
     table::tests::{place, seat},
-    wire::Server,
+    wire::{Seat, Server, Service},
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, str::FromStr};
@@ -12,7 +12,9 @@ fn table() -> Table {
     let mut web = place("front", 1, &["web", "all"]);
     web.addr6 = Some("fd00::1".parse().expect("an address"));
     table.seat(1, &seat(1, vec![web]));
-    table.seat(2, &seat(2, vec![place("front", 2, &["app", "all"])]));
+    let http = Service { first: 80, last: 80, proto: "tcp".into(), names: vec!["http".into()] };
+    let app = seat(2, vec![place("front", 2, &["app", "all"])]);
+    table.seat(2, &Seat { services: vec![http], ..app });
     table
 }
 
@@ -81,6 +83,25 @@ fn an_address_is_answered_with_a_name() {
     for foreign in ["9.0.0.10.in-addr.arpa", "0.0.10.in-addr.arpa", "x.ip6.arpa", "web"] {
         let answer = ask(&outside(), &query(9, foreign, 12));
         assert!(matches!(answer, Answer::Ask(_)), "{foreign}");
+    }
+}
+
+#[test]
+fn who_serves_at_a_port_is_answered_with_its_address_beside() {
+    const SRV: u16 = 33;
+    for name in ["_80._tcp.app", "_HTTP._tcp.APP", "_http._tcp.app.front", "_80._tcp.all"] {
+        let message = told(name, SRV);
+        let [record] = &message.answers[..] else { panic!("{name}: {message:?}") };
+        let RData::SRV(srv) = &record.data else { panic!("{record:?}") };
+        assert_eq!((srv.port, srv.target.to_ascii().as_str()), (80, "app.front."), "{name}");
+        let beside: Vec<String> = message.additionals.iter().map(ToString::to_string).collect();
+        assert_eq!(beside, ["app.front. 600 IN A 10.0.0.2"], "{name}");
+    }
+    for known in ["_443._tcp.app", "_80._udp.app", "_80._tcp.web"] {
+        assert!(told(known, SRV).answers.is_empty(), "{known}");
+    }
+    for other in ["_80._tcp.example.org", "_ldap._tcp", "app", "80.tcp.app"] {
+        assert!(matches!(ask(&outside(), &query(9, other, SRV)), Answer::Ask(_)), "{other}");
     }
 }
 

@@ -195,6 +195,7 @@ pub fn seat(container: &Container, names: &[&str], servers: &[&str]) -> Seat {
         }],
         upstream: Upstream { servers: servers.iter().map(server).collect(), ndots: false },
         fences: Vec::new(),
+        services: Vec::new(),
     }
 }
 

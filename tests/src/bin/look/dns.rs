@@ -26,6 +26,7 @@ pub fn ask(way: &str, name: &str, kind: &str) -> io::Result<()> {
         "PTR" => 12,
         "TXT" => 16,
         "AAAA" => 28,
+        "SRV" => 33,
         other => other.parse().map_err(|_| io::ErrorKind::InvalidInput)?,
     };
     let query = query(name, kind);
@@ -229,9 +230,11 @@ fn read_name(bytes: &[u8], mut at: usize) -> String {
     }
 }
 
-/// The data of an answer's records, in their order.
+/// The data of an answer's records, in their order; what of it stands beside
+/// the answer comes last.
 fn records(bytes: &[u8]) -> Vec<String> {
-    let count = u16::from_be_bytes([bytes[6], bytes[7]]);
+    let count = |at| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    let count = count(6) + count(8) + count(10);
     let mut at = skip_name(bytes, 12) + 4;
     let mut found = Vec::new();
     for _ in 0..count {
@@ -247,6 +250,11 @@ fn records(bytes: &[u8]) -> Vec<String> {
                 IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(data).expect("sixteen"))).to_string()
             }
             (12, _) => read_name(bytes, at + 10),
+            // Behind priority and weight.
+            (33, 7..) => {
+                let port = u16::from_be_bytes([data[4], data[5]]);
+                format!("{}:{port}", read_name(bytes, at + 16))
+            }
             _ => format!("type {kind} of {length} bytes"),
         });
         at += 10 + length;
