@@ -165,3 +165,68 @@ fn net2_a_reload_of_the_hosts_firewall_takes_nothing_away() {
     engine.says(&["network", "rm", "closed"]);
     engine.leaves_nothing();
 }
+
+#[test]
+fn net2_ten_thousand_ports_are_one_run_and_ten_thousand_entries() {
+    let mut engine = Engine::new();
+    echo(&engine, "plain", &["-p", "9000:80"]);
+    let look = look();
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        let range = ["-p", "10000-19999:10000-19999", "-v", &look];
+        let words = [&["run", "-d", "--name", "many"][..], &range, &["busybox", "/look", "echo"]];
+        let words = [&words.concat()[..], &["10000", "15000", "19999"]].concat();
+        engine.says_as(cli, &words);
+        until("the server", || {
+            ["10000", "15000", "19999"].iter().all(|port| answers(&engine, port))
+        });
+        // Each is shown as Docker shows it, and one element leads to all.
+        let count = |what: &str| engine.inspect("many", &format!("{{{{len {what}}}}}"));
+        assert_eq!(count(".HostConfig.PortBindings"), "10000");
+        assert_eq!(count(".NetworkSettings.Ports"), "10000");
+        assert_eq!(count(".Config.ExposedPorts"), "10000");
+        let both = "0.0.0.0:12345\n[::]:12345";
+        assert_eq!(engine.says_as(cli, &["port", "many", "12345/tcp"]), both);
+        let ps = engine.says_as(cli, &["ps", "--format", "{{.Ports}}", "--filter", "name=many"]);
+        assert!(ps.contains("0.0.0.0:10000-19999->10000-19999/tcp"), "{ps:.300}");
+        let rules = engine.host().says("nft list ruleset");
+        assert_eq!(rules.matches("tcp . 10000-19999 ").count(), 2, "by IPv4 and IPv6");
+        assert!(!rules.contains("12345"));
+        let taken = engine.run_as(cli, &["run", "--rm", "-p", "12345:1", "busybox", "true"]);
+        assert!(taken.err.contains("12345 failed: port is already allocated"), "{taken:?}");
+        // A part of it goes, by a daemon that did not publish it.
+        engine.kill_daemon();
+        engine.start();
+        engine.says(&["update", "--unpublish", "15000:15000", "many"]);
+        assert!(!answers(&engine, "15000"));
+        assert!(answers(&engine, "10000") && answers(&engine, "19999"));
+        assert_eq!(engine.inspect("many", "{{len .HostConfig.PortBindings}}"), "9999");
+        engine.says(&["update", "--publish", "15000:15000", "plain"]);
+        engine.says(&["update", "--unpublish", "15000", "plain"]);
+        engine.says(&["restart", "-t", "0", "many"]);
+        until("the server", || answers(&engine, "19999"));
+        assert!(!answers(&engine, "15000"));
+        engine.says(&["rm", "-f", "many"]);
+    }
+    engine.says(&["rm", "-f", "plain"]);
+    engine.leaves_nothing();
+}
+
+#[test]
+fn net2_a_port_in_use_within_a_range_is_found_before_the_start() {
+    let engine = Engine::new();
+    let script = "import socket; s = socket.socket(); s.bind(('127.0.0.1', 15000)); s.listen(); print('up', flush=True); input()";
+    let mut server = engine.host().command("python3");
+    server.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = server.spawn().expect("starts");
+    let mut up = String::new();
+    let said = server.stdout.take().expect("piped");
+    BufReader::new(said).read_line(&mut up).expect("listens");
+    let words = ["run", "--rm", "-p", "10000-19999:10000-19999", "busybox", "true"];
+    let refused = engine.run(&words);
+    server.kill().and_then(|()| server.wait()).expect("ours");
+    assert_eq!(refused.code, 125, "{refused:?}");
+    assert!(refused.err.contains("0.0.0.0:15000:"), "{refused:?}");
+    assert!(refused.err.contains("address already in use"), "{refused:?}");
+    assert_eq!(engine.run(&words).code, 0, "it is free now");
+    engine.leaves_nothing();
+}

@@ -11,9 +11,8 @@ use crate::listed::{self, Listed, Wanted};
 use crate::when;
 use engine::{ChangeKind, Container, Engine, PortsWish, Pruned, UpdateWish};
 use serde::{Deserialize, Serialize};
-use spec::docker::{
-    Config, CreateBody, HostConfig, NetworkingConfig, PortBinding, null_is_default,
-};
+use spec::docker::{Config, CreateBody, HostConfig, NetworkingConfig, null_is_default};
+use spec::ports::PortMap;
 use std::collections::BTreeMap;
 
 /// `GET /containers/json`.
@@ -243,7 +242,7 @@ pub fn update(call: &Call) -> Outcome {
     #[serde(rename_all = "PascalCase", default)]
     struct Ports {
         #[serde(deserialize_with = "null_is_default")]
-        publish: BTreeMap<String, Option<Vec<PortBinding>>>,
+        publish: PortMap,
         #[serde(deserialize_with = "null_is_default")]
         unpublish: Vec<String>,
     }

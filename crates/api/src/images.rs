@@ -10,6 +10,7 @@ use crate::when;
 use engine::{CommitWish, Deleted, ImageDetail, ImageSummary};
 use serde::Serialize;
 use spec::docker::{Config, Empty, Healthcheck, Words};
+use spec::ports::PortSet;
 use std::collections::BTreeMap;
 
 /// Up to which clients expect `VirtualSize`.
@@ -134,8 +135,8 @@ struct ImageConfig<'a> {
     cmd: Option<&'a Words>,
     entrypoint: Option<&'a Words>,
     env: &'a [String],
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    exposed_ports: &'a BTreeMap<String, Empty>,
+    #[serde(skip_serializing_if = "PortSet::is_empty")]
+    exposed_ports: &'a PortSet,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<&'a Healthcheck>,
     labels: Option<&'a BTreeMap<String, String>>,

@@ -4,7 +4,8 @@ use crate::listed::SizeQuota;
 use crate::when::rfc3339;
 use engine::{Container, Health, MountPoint, Size, State};
 use serde::Serialize;
-use spec::docker::{Config, EndpointSettings, HostConfig, PortBinding};
+use spec::docker::{Config, EndpointSettings, HostConfig};
+use spec::ports::PortMap;
 use std::collections::BTreeMap;
 
 /// Body of `GET /containers/{id}/json`, fields in Docker's order.
@@ -114,7 +115,7 @@ struct NetworkSettings<'a> {
     #[serde(rename = "SandboxID")]
     sandbox_id: &'a str,
     sandbox_key: String,
-    ports: &'a BTreeMap<String, Option<Vec<PortBinding>>>,
+    ports: &'a PortMap,
     hairpin_mode: bool,
     #[serde(rename = "LinkLocalIPv6Address")]
     link_local_ipv6_address: &'static str,

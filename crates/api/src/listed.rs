@@ -8,6 +8,7 @@ use crate::when;
 use engine::{Container, Engine, Nanos, Size, State};
 use serde::Serialize;
 use spec::docker::EndpointSettings;
+use spec::ports::Bindings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -159,8 +160,8 @@ fn port_and_protocol(key: &str) -> Option<(u16, &str)> {
 
 fn ports(container: &Container) -> Vec<Port> {
     let mut ports = Vec::new();
-    for (key, bindings) in &container.ports {
-        let Some((private_port, protocol)) = port_and_protocol(key) else { continue };
+    for (key, bindings) in container.ports.iter() {
+        let Some((private_port, protocol)) = port_and_protocol(&key) else { continue };
         let port = |ip: Option<String>, public_port| Port {
             ip,
             private_port,
@@ -277,11 +278,11 @@ fn in_range(key: &str, wanted: &str) -> bool {
 
 fn fits(c: &Container, filters: &Filters) -> bool {
     let exposed = |wanted: &str| {
-        c.config.exposed_ports.keys().chain(c.ports.keys()).any(|key| in_range(key, wanted))
+        c.config.exposed_ports.keys().chain(c.ports.keys()).any(|key| in_range(&key, wanted))
     };
     let published = |wanted: &str| {
-        let bound = |(key, bindings): (&String, &Option<Vec<_>>)| {
-            bindings.as_ref().is_some_and(|b| !b.is_empty()) && in_range(key, wanted)
+        let bound = |(key, bindings): (String, Bindings)| {
+            bindings.is_some_and(|b| !b.is_empty()) && in_range(&key, wanted)
         };
         c.ports.iter().any(bound) || c.host.port_bindings.iter().any(bound)
     };

@@ -75,7 +75,7 @@ pub fn apply(
                 let ports =
                     exposed(port).map_err(|bad| Error::Invalid(format!("invalid {bad}")))?;
                 for port in ports {
-                    config.exposed_ports.insert(port, Empty {});
+                    config.exposed_ports.insert(&port);
                 }
             }
             let mut ports = ports.clone();
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn ports_are_a_set_of_numbers() {
         let (config, _) = applied("EXPOSE 80 53/udp 8000-8001");
-        let ports: Vec<_> = config.exposed_ports.keys().map(String::as_str).collect();
+        let ports: Vec<_> = config.exposed_ports.keys().collect();
         assert_eq!(ports, ["53/udp", "80/tcp", "8000/tcp", "8001/tcp"]);
     }
 }

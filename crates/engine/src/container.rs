@@ -4,7 +4,8 @@ use crate::{Health, Nanos, State};
 use serde::{Deserialize, Serialize};
 use spec::{
     Id,
-    docker::{Config, EndpointSettings, HostConfig, PortBinding},
+    docker::{Config, EndpointSettings, HostConfig},
+    ports::{self, PortMap, PortSet},
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -45,7 +46,8 @@ pub struct Container {
     pub endpoints: BTreeMap<String, EndpointSettings>,
     /// `NetworkSettings.Ports`: published ones with the host's addresses,
     /// exposed ones with none; empty unless it runs.
-    pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    #[serde(with = "ports::compact")]
+    pub ports: PortMap,
     /// Every way in which it is weaker than the default, in words.
     pub weakened: Vec<String>,
     /// First id of its private range of 65,536; none if it shares the host's.
@@ -80,12 +82,51 @@ pub struct Container {
     /// What it may take of the disk; none if all of it.
     #[serde(default)]
     pub(crate) disk: Option<crate::disk::Share>,
+    /// In its record alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked_ports: Option<AskedPorts>,
+}
+
+/// What of `config` and `host` would fill a record: there each of ten thousand
+/// ports has an entry of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AskedPorts {
+    #[serde(with = "ports::compact")]
+    exposed: PortMap,
+    #[serde(with = "ports::compact")]
+    bound: PortMap,
 }
 
 /// A container's places on networks, by the networks' names.
 pub(crate) type Plugs = BTreeMap<String, network::Endpoint>;
 
 impl Container {
+    /// Spells the part that does not move in its life, as it is recorded.
+    ///
+    /// # Errors
+    /// None of plain data.
+    pub(crate) fn spell(&self) -> serde_json::Result<String> {
+        let mut record = self.clone();
+        let exposed = std::mem::take(&mut record.config.exposed_ports).as_map().clone();
+        let bound = std::mem::take(&mut record.host.port_bindings);
+        record.asked_ports = Some(AskedPorts { exposed, bound });
+        serde_json::to_string(&record)
+    }
+
+    /// Reads what [`Container::spell`] spelt.
+    ///
+    /// # Errors
+    /// It did not.
+    pub(crate) fn read(text: &str) -> serde_json::Result<Self> {
+        let mut container: Self = serde_json::from_str(text)?;
+        // An earlier version left them where they are.
+        if let Some(asked) = container.asked_ports.take() {
+            container.config.exposed_ports = PortSet::of(&asked.exposed);
+            container.host.port_bindings = asked.bound;
+        }
+        Ok(container)
+    }
+
     /// The part of a container that moves in its life, as it is recorded.
     pub(crate) fn moving(&self, boot: &str) -> Moving {
         Moving {
@@ -138,7 +179,7 @@ impl Container {
             stopped_by_hand: false,
             mounts: Vec::new(),
             endpoints: BTreeMap::new(),
-            ports: BTreeMap::new(),
+            ports: PortMap::new(),
             weakened: Vec::new(),
             id_base: None,
             execs: Vec::new(),
@@ -154,6 +195,7 @@ impl Container {
             macs: BTreeMap::new(),
             of_build: false,
             disk: None,
+            asked_ports: None,
         }
     }
 }
@@ -168,7 +210,8 @@ pub(crate) struct Moving {
     pub restart_count: u32,
     pub stopped_by_hand: bool,
     pub endpoints: BTreeMap<String, EndpointSettings>,
-    pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    #[serde(with = "ports::compact")]
+    pub ports: PortMap,
     #[serde(default)]
     pub plugs: Plugs,
     #[serde(default)]

@@ -187,7 +187,7 @@ impl House {
             stopped_by_hand: false,
             mounts: Vec::new(),
             endpoints,
-            ports: BTreeMap::new(),
+            ports: spec::ports::PortMap::new(),
             weakened: Vec::new(),
             id_base: None,
             execs: Vec::new(),
@@ -202,6 +202,7 @@ impl House {
             macs,
             of_build: false,
             disk,
+            asked_ports: None,
             dir,
         })
     }
@@ -323,7 +324,7 @@ impl House {
         container.host.masked_paths.get_or_insert(linux.masked_paths);
         container.host.readonly_paths.get_or_insert(linux.readonly_paths);
         let mut warnings = Vec::new();
-        let published = container.host.port_bindings.values().flatten().flatten().count();
+        let published = container.host.port_bindings.bindings();
         if published > 0 && container.host.network_mode == "host" {
             warnings.push("Published ports are discarded when using host network mode".into());
         }

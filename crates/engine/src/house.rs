@@ -91,7 +91,7 @@ impl House {
     /// # Errors
     /// What the data base said.
     pub fn record(&self, container: &Container, slot: u32) -> Result<(), Error> {
-        let spelt = serde_json::to_string(container).and_then(|fixed| {
+        let spelt = container.spell().and_then(|fixed| {
             serde_json::to_string(&container.moving(&self.machine.boot))
                 .map(|moving| (fixed, moving))
         });

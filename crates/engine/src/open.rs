@@ -198,8 +198,7 @@ fn restore(roster: &Roster, rows: &[Row]) -> HashMap<spec::Id, String> {
 
 fn read(row: &Row) -> Result<(Container, String), Error> {
     let moving: Moving = serde_json::from_str(&row.moving).map_err(|e| Error::records(&e))?;
-    let mut container: Container =
-        serde_json::from_str(&row.fixed).map_err(|e| Error::records(&e))?;
+    let mut container = Container::read(&row.fixed).map_err(|e| Error::records(&e))?;
     let boot = moving.boot.clone();
     container.set_moving(moving);
     container.name.clone_from(&row.name);
@@ -232,7 +231,7 @@ mod tests {
             id: container.id.to_string(),
             name: "renamed".into(),
             slot: 3,
-            fixed: serde_json::to_string(&container).expect("plain data"),
+            fixed: container.spell().expect("plain data"),
             moving: serde_json::to_string(&container.moving("boot")).expect("plain data"),
         };
         let (read, boot) = read(&row).expect("reads back");

@@ -2,15 +2,11 @@
 
 use crate::Error;
 use network::{PortWish, Proto, Published};
-use spec::docker::{Config, HostConfig, PortBinding};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    ops::RangeInclusive,
+use spec::{
+    docker::{Config, HostConfig},
+    ports::{PortMap, Side, Span},
 };
-
-/// `NetworkSettings.Ports`.
-pub(crate) type Ports = BTreeMap<String, Option<Vec<PortBinding>>>;
+use std::{collections::BTreeSet, net::IpAddr, ops::RangeInclusive};
 
 /// Reads `80`, `80/tcp` and, where a range may stand, `8000-8010/udp`.
 fn port(text: &str) -> Result<(RangeInclusive<u16>, Proto), Error> {
@@ -35,25 +31,61 @@ fn range(text: &str) -> Option<RangeInclusive<u16>> {
 /// A port or address that is none.
 pub(crate) fn wishes(config: &Config, host: &HostConfig) -> Result<Vec<PortWish>, Error> {
     let mut wishes = Vec::new();
-    for (exposed, bindings) in &host.port_bindings {
+    for span in host.port_bindings.spans() {
+        for side in span.to.into_iter().flatten() {
+            wishes.extend(of_span(&span, side)?);
+        }
+    }
+    for (exposed, bindings) in host.port_bindings.odd() {
         let (range, proto) = port(exposed)?;
         for binding in bindings.iter().flatten() {
             let offsets = host_ports(&binding.host_port, &range)?;
-            for (container_port, host_ports) in range.clone().zip(offsets) {
-                let host_ip = address(&binding.host_ip)?;
-                wishes.push(PortWish { proto, host_ip, host_ports, container_port });
-            }
+            let host_ip = address(&binding.host_ip)?;
+            let each = range.clone().zip(offsets).map(|(container_port, host_ports)| PortWish {
+                proto,
+                host_ip,
+                host_ports,
+                container_port,
+                count: 1,
+            });
+            wishes.extend(PortWish::joined(each));
         }
     }
     if host.publish_all_ports {
-        let bound: BTreeSet<_> = wishes.iter().map(|w| (w.proto, w.container_port)).collect();
+        let bound: BTreeSet<_> =
+            wishes.iter().flat_map(PortWish::each).map(|w| (w.proto, w.container_port)).collect();
         for (container_port, proto) in exposed(config)? {
             if !bound.contains(&(proto, container_port)) {
-                wishes.push(PortWish { proto, host_ip: None, host_ports: 0..=0, container_port });
+                let host_ports = 0..=0;
+                wishes.push(PortWish {
+                    proto,
+                    host_ip: None,
+                    host_ports,
+                    container_port,
+                    count: 1,
+                });
             }
         }
     }
     Ok(wishes)
+}
+
+/// What a run of ports is to be bound to by one of its bindings: one wish, or
+/// one for each where any port of the host will do.
+fn of_span(span: &Span<'_>, side: &Side) -> Result<Vec<PortWish>, Error> {
+    let (proto, host_ip) = (span.proto, address(&side.ip)?);
+    let wish = |host_ports, container_port, count| PortWish {
+        proto,
+        host_ip,
+        host_ports,
+        container_port,
+        count,
+    };
+    let (first, last) = span.ports.clone().into_inner();
+    Ok(match side.port {
+        Some(port) => vec![wish(port..=port + (last - first), first, last - first + 1)],
+        None => span.ports.clone().map(|port| wish(0..=0, port, 1)).collect(),
+    })
 }
 
 /// The host's ports for each of a range of container ports: any free one, one
@@ -95,7 +127,10 @@ fn address(text: &str) -> Result<Option<IpAddr>, Error> {
 
 pub(crate) fn exposed(config: &Config) -> Result<BTreeSet<(u16, Proto)>, Error> {
     let mut all = BTreeSet::new();
-    for text in config.exposed_ports.keys() {
+    for span in config.exposed_ports.as_map().spans() {
+        all.extend(span.ports.map(|port| (port, span.proto)));
+    }
+    for (text, _) in config.exposed_ports.as_map().odd() {
         let (range, proto) = port(text)?;
         all.extend(range.map(|port| (port, proto)));
     }
@@ -106,16 +141,20 @@ pub(crate) fn exposed(config: &Config) -> Result<BTreeSet<(u16, Proto)>, Error> 
 ///
 /// # Errors
 /// An exposed port that is none.
-pub(crate) fn shown(config: &Config, published: &[Published]) -> Result<Ports, Error> {
-    let mut ports: Ports =
-        exposed(config)?.iter().map(|(port, proto)| (format!("{port}/{proto}"), None)).collect();
-    for one in published {
+pub(crate) fn shown(config: &Config, published: &[Published]) -> Result<PortMap, Error> {
+    let mut ports = PortMap::new();
+    for span in config.exposed_ports.as_map().spans() {
+        ports.expose(span.proto, span.ports);
+    }
+    for (text, _) in config.exposed_ports.as_map().odd() {
+        let (range, proto) = port(text)?;
+        ports.expose(proto, range);
+    }
+    for run in published {
         // One that is reached straight has none of the host's.
-        let host_port = Some(one.host_port).filter(|port| *port != 0);
-        let host_port = host_port.map(|port| port.to_string()).unwrap_or_default();
-        let binding = PortBinding { host_ip: one.host_ip.to_string(), host_port };
-        let key = format!("{}/{}", one.container_port, one.proto);
-        ports.entry(key).or_default().get_or_insert_default().push(binding);
+        let port = Some(run.host_port).filter(|port| *port != 0);
+        let side = Side { ip: run.host_ip.to_string(), port };
+        ports.add_run(run.proto, run.container_ports(), &side);
     }
     Ok(ports)
 }
@@ -123,19 +162,20 @@ pub(crate) fn shown(config: &Config, published: &[Published]) -> Result<Ports, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spec::docker::Empty;
+    use spec::{docker::PortBinding, ports::PortSet};
 
     fn bound(container: &str, ip: &str, host: &str) -> Result<Vec<PortWish>, Error> {
         let binding = PortBinding { host_ip: ip.into(), host_port: host.into() };
-        let port_bindings = BTreeMap::from([(container.to_owned(), Some(vec![binding]))]);
+        let port_bindings = PortMap::from([(container, Some(vec![binding]))]);
         wishes(&Config::default(), &HostConfig { port_bindings, ..HostConfig::default() })
     }
 
     #[test]
     fn a_binding_without_a_port_takes_any() {
         let wishes = bound("80/tcp", "", "").expect("valid");
-        let any =
-            PortWish { proto: Proto::Tcp, host_ip: None, host_ports: 0..=0, container_port: 80 };
+        let (host_ports, container_port) = (0..=0, 80);
+        let proto = Proto::Tcp;
+        let any = PortWish { proto, host_ip: None, host_ports, container_port, count: 1 };
         assert_eq!(wishes, [any]);
     }
 
@@ -144,8 +184,14 @@ mod tests {
         let one = bound("80", "127.0.0.1", "8000-8002").expect("valid");
         assert_eq!(one[0].host_ports, 8000..=8002);
         let many = bound("80-82/udp", "", "8000-8002").expect("valid");
-        let pairs: Vec<_> = many.iter().map(|w| (w.container_port, w.host_ports.clone())).collect();
-        assert_eq!(pairs, [(80, 8000..=8000), (81, 8001..=8001), (82, 8002..=8002)]);
+        let pairs: Vec<_> =
+            many.iter().map(|w| (w.container_port, w.host_ports.clone(), w.count)).collect();
+        assert_eq!(pairs, [(80, 8000..=8002, 3)]);
+        let each: Vec<_> =
+            many[0].each().map(|w| (w.container_port, w.host_ports, w.count)).collect();
+        assert_eq!(each, [(80, 8000..=8000, 1), (81, 8001..=8001, 1), (82, 8002..=8002, 1)]);
+        let any = bound("80-82/udp", "", "").expect("valid");
+        assert!(any.len() == 3 && any.iter().all(|w| (&w.host_ports, w.count) == (&(0..=0), 1)));
         assert!(bound("80-82", "", "8000-8001").is_err());
     }
 
@@ -166,8 +212,7 @@ mod tests {
 
     #[test]
     fn publish_all_takes_what_is_exposed_and_not_bound() {
-        let exposed_ports =
-            ["80/tcp", "53/udp"].map(|port| (port.to_owned(), Empty {})).into_iter().collect();
+        let exposed_ports = ["80/tcp", "53/udp"].into_iter().collect();
         let config = Config { exposed_ports, ..Config::default() };
         let host = HostConfig { publish_all_ports: true, ..HostConfig::default() };
         assert_eq!(wishes(&config, &host).expect("valid").len(), 2);
@@ -175,16 +220,19 @@ mod tests {
 
     #[test]
     fn exposed_ports_are_shown_without_and_published_ones_with_bindings() {
-        let exposed_ports = BTreeMap::from([("53/udp".to_owned(), Empty {})]);
+        let exposed_ports = PortSet::from_iter(["53/udp"]);
         let config = Config { exposed_ports, ..Config::default() };
         let published = Published {
             proto: Proto::Tcp,
             host_ip: "0.0.0.0".parse().expect("an address"),
             host_port: 8080,
             container_port: 80,
+            count: 2,
         };
         let ports = shown(&config, &[published]).expect("valid");
-        assert_eq!(ports["53/udp"], None);
-        assert_eq!(ports["80/tcp"].as_ref().map(|b| b[0].host_port.as_str()), Some("8080"));
+        let host_port = |key| ports.get(key)?.map(|bindings| bindings[0].host_port.clone());
+        assert_eq!(ports.get("53/udp"), Some(None));
+        assert_eq!(host_port("80/tcp").as_deref(), Some("8080"));
+        assert_eq!(host_port("81/tcp").as_deref(), Some("8081"));
     }
 }

@@ -14,12 +14,12 @@ use crate::{
     networks::{give_ports, netns, shown_ports},
     ports,
 };
-use network::{Proto, Published};
-use spec::docker::{HostConfig, PortBinding};
-use std::{collections::BTreeMap, net::IpAddr, os::fd::AsFd as _, sync::Arc};
-
-/// `HostConfig.PortBindings`.
-type Bindings = BTreeMap<String, Option<Vec<PortBinding>>>;
+use network::{Proto, Published, runs};
+use spec::{
+    docker::{HostConfig, PortBinding},
+    ports::PortMap,
+};
+use std::{net::IpAddr, os::fd::AsFd as _, sync::Arc};
 
 /// Ports to be withdrawn: `[[HOST-IP:]HOST-PORT:]PORT[/PROTOCOL]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,23 +58,25 @@ impl Withdrawal {
         Ok(Self { text: text.to_owned(), proto, port: number(port)?, host_port: host, host_ip })
     }
 
-    fn means(&self, published: &Published) -> bool {
-        published.proto == self.proto
-            && published.container_port == self.port
-            && self.host_port.is_none_or(|port| port == published.host_port)
-            && self.host_ip.is_none_or(|ip| ip == published.host_ip)
+    /// The port of a run that it means.
+    fn means(&self, run: &Published) -> Option<Published> {
+        run.each().find(|published| {
+            published.proto == self.proto
+                && published.container_port == self.port
+                && self.host_port.is_none_or(|port| port == published.host_port)
+                && self.host_ip.is_none_or(|ip| ip == published.host_ip)
+        })
     }
 
     /// Takes it out of what is asked for: was it there? With the host's port
     /// unsaid there, it is meant by whatever it `had`, but by no more than
     /// that.
-    fn strike(&self, bindings: &mut Bindings, had: bool) -> bool {
+    fn strike(&self, bindings: &mut PortMap, had: bool) -> bool {
         let key = format!("{}/{}", self.port, self.proto);
-        let plain = self.port.to_string();
-        let same = |exposed: &str| exposed == key || (self.proto == Proto::Tcp && exposed == plain);
+        let plain = (self.proto == Proto::Tcp).then(|| self.port.to_string());
         let mut found = false;
-        for (_, list) in bindings.iter_mut().filter(|(exposed, _)| same(exposed)) {
-            let Some(list) = list else { continue };
+        for key in [Some(key), plain].into_iter().flatten() {
+            let Some(Some(mut list)) = bindings.get(&key) else { continue };
             let before = list.len();
             list.retain(|binding| !(self.is_at(binding) && self.names(binding)));
             let any = |binding: &PortBinding| matches!(binding.host_port.as_str(), "" | "0");
@@ -85,8 +87,12 @@ impl Withdrawal {
                 list.remove(place);
             }
             found |= list.len() != before;
+            if list.is_empty() {
+                bindings.remove(&key);
+            } else {
+                bindings.insert(&key, Some(list));
+            }
         }
-        bindings.retain(|_, list| list.as_ref().is_none_or(|list| !list.is_empty()));
         found
     }
 
@@ -105,7 +111,7 @@ impl Withdrawal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortsWish {
     /// As in `HostConfig.PortBindings`: beside what there is.
-    pub publish: Bindings,
+    pub publish: PortMap,
     /// `[[HOST-IP:]HOST-PORT:]PORT[/PROTOCOL]`.
     pub withdraw: Vec<String>,
 }
@@ -124,7 +130,7 @@ impl House {
     /// # Errors
     /// It has no network of its own, a port is taken or was not published, or
     /// what the kernel said: nothing has changed then.
-    pub(crate) fn republish(&self, cell: &Arc<Cell>, wish: &PortsWish) -> Result<Bindings, Error> {
+    pub(crate) fn republish(&self, cell: &Arc<Cell>, wish: &PortsWish) -> Result<PortMap, Error> {
         let before = cell.now();
         let mode = before.host.network_mode.as_str();
         if mode == "host" || mode == "none" || mode.starts_with("container:") {
@@ -139,9 +145,10 @@ impl House {
         let mut stay = had.clone();
         for text in &wish.withdraw {
             let withdrawal = Withdrawal::read(text)?;
-            let count = stay.len();
-            stay.retain(|published| !withdrawal.means(published));
-            let live = stay.len() != count;
+            let meant: Vec<Published> =
+                stay.iter().filter_map(|run| withdrawal.means(run)).collect();
+            stay = runs::without(&stay, &meant);
+            let live = !meant.is_empty();
             if !withdrawal.strike(&mut bindings, live) && !live {
                 let text = &withdrawal.text;
                 return Err(Error::Invalid(format!("port {text} is not published")));
@@ -150,8 +157,7 @@ impl House {
         let new = HostConfig { port_bindings: wish.publish.clone(), ..HostConfig::default() };
         let wishes = ports::wishes(&before.config, &new)?;
         if before.state.pid().is_some() {
-            let gone: Vec<Published> =
-                had.iter().filter(|published| !stay.contains(published)).copied().collect();
+            let gone = runs::without(&had, &stay);
             let given = self.networks.reserve(&before.plugs, &wishes)?;
             if let Err(error) = self.exchange(cell, &before, &stay, &given) {
                 self.networks.give_back_ports(&before.id, &given);
@@ -159,9 +165,8 @@ impl House {
             }
             self.networks.give_back_ports(&before.id, &gone);
         }
-        for (port, list) in &wish.publish {
-            let own = bindings.entry(port.clone()).or_default().get_or_insert_default();
-            own.extend(list.iter().flatten().cloned());
+        for (port, list) in wish.publish.iter() {
+            bindings.add(&port, list.into_iter().flatten());
         }
         Ok(bindings)
     }
@@ -173,7 +178,7 @@ impl House {
         stay: &[Published],
         given: &[Published],
     ) -> Result<(), Error> {
-        let all: Vec<Published> = stay.iter().chain(given).copied().collect();
+        let all = runs::joined(stay.iter().chain(given).copied());
         let mut plugs = before.plugs.clone();
         give_ports(&mut plugs, &all);
         let netns = netns(cell, before)?;
@@ -210,7 +215,7 @@ mod tests {
 
     fn published(host_ip: &str, host_port: u16, container_port: u16) -> Published {
         let host_ip = host_ip.parse().expect("an address");
-        Published { proto: Proto::Tcp, host_ip, host_port, container_port }
+        Published { proto: Proto::Tcp, host_ip, host_port, container_port, count: 1 }
     }
 
     #[test]
@@ -223,7 +228,7 @@ mod tests {
         ];
         let means = |text: &str| {
             let withdrawal = Withdrawal::read(text).expect("valid");
-            all.iter().map(|p| withdrawal.means(p)).collect::<Vec<_>>()
+            all.iter().map(|p| withdrawal.means(p).is_some()).collect::<Vec<_>>()
         };
         assert_eq!(means("80"), [true, true, true, false]);
         assert_eq!(means("80/udp"), [false; 4]);
@@ -240,16 +245,15 @@ mod tests {
         let binding =
             |ip: &str, port: &str| PortBinding { host_ip: ip.into(), host_port: port.into() };
         let bindings = || {
-            Bindings::from([
-                ("80/tcp".to_owned(), Some(vec![binding("", "8080"), binding("127.0.0.1", "")])),
-                ("81/tcp".to_owned(), Some(vec![binding("", "")])),
+            PortMap::from([
+                ("80/tcp", Some(vec![binding("", "8080"), binding("127.0.0.1", "")])),
+                ("81/tcp", Some(vec![binding("", "")])),
             ])
         };
         let left = |text: &str, had| {
             let mut bindings = bindings();
             let found = Withdrawal::read(text).expect("valid").strike(&mut bindings, had);
-            let left: usize = bindings.values().flatten().map(Vec::len).sum();
-            (found, left)
+            (found, bindings.bindings())
         };
         assert_eq!(left("80", true), (true, 1));
         assert_eq!(left("8080:80", false), (true, 2));

@@ -219,7 +219,7 @@ impl House {
         }
         self.write_files(&container, &mode, &plugs)?;
         let ports = if plugs.is_empty() {
-            ports::Ports::new()
+            spec::ports::PortMap::new()
         } else {
             networks::shown_ports(&container, &plugs)?
         };
@@ -313,7 +313,7 @@ impl House {
     /// Forgets where a container was on the network.
     pub(crate) fn withdraw(container: &mut Container) {
         container.plugs.clear();
-        container.ports.clear();
+        container.ports = spec::ports::PortMap::new();
         for settings in container.endpoints.values_mut() {
             *settings = EndpointSettings {
                 ipam_config: settings.ipam_config.take(),

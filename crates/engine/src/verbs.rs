@@ -4,7 +4,7 @@ use crate::{
     Attach, Attaching, Condition, Container, Engine, Error, Filters, Pruned, Size, State,
     UpdateWish, Waited, cell::Cell, names, signals, state::Step,
 };
-use spec::{docker::Empty, wire::Request};
+use spec::wire::Request;
 use std::{
     os::fd::AsFd,
     sync::{Arc, mpsc},
@@ -404,8 +404,7 @@ impl Engine {
         let updated = cell.change(|container| {
             crate::usage::merge(&mut container.host, &wish.limits);
             if let Some(bindings) = published {
-                let exposed = bindings.keys().map(|port| (port.clone(), Empty {}));
-                container.config.exposed_ports.extend(exposed);
+                container.config.exposed_ports.extend_from(&bindings);
                 container.host.port_bindings = bindings;
             }
             if let Some(policy) = wish.restart_policy {

@@ -45,7 +45,7 @@ fn one(change: &str, config: &mut Config) -> Result<(), Error> {
                 let ports =
                     exposed(port).map_err(|bad| Error::Invalid(format!("Invalid {bad}")))?;
                 for port in ports {
-                    config.exposed_ports.insert(port, Empty {});
+                    config.exposed_ports.insert(&port);
                 }
             }
         }
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn ports_and_volumes_are_sets() {
         let config = with(&["EXPOSE 80 53/udp 8000-8001", r#"VOLUME ["/data"]"#]).expect("valid");
-        let ports: Vec<_> = config.exposed_ports.keys().cloned().collect();
+        let ports: Vec<_> = config.exposed_ports.keys().collect();
         assert_eq!(ports, ["53/udp", "80/tcp", "8000/tcp", "8001/tcp"]);
         assert!(config.volumes.expect("one").contains_key("/data"));
     }

@@ -13,11 +13,7 @@ use crate::{
     rules,
 };
 use spec::Id;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt, io,
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, fmt, io, net::IpAddr};
 
 /// Whose an element is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -214,10 +210,10 @@ impl Book {
     /// Lets clients that were sending before a port was published find it.
     pub(crate) fn redirect_datagrams(&mut self, published: &[Published]) -> Result<(), Error> {
         for v4 in [true, false] {
-            let ports: BTreeSet<_> = published
+            let ports: Vec<_> = published
                 .iter()
                 .filter(|one| one.proto == Proto::Udp && one.host_ip.is_ipv4() == v4)
-                .map(|one| one.host_port)
+                .map(Published::host_ports)
                 .collect();
             if !ports.is_empty() {
                 conntrack::forget_ports(&mut self.socket, v4, &ports)

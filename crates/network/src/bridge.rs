@@ -18,7 +18,7 @@ use crate::{
         link::{self, Link, Pair, Port},
     },
     realm::unless_gone,
-    rules,
+    rules, runs,
 };
 use ipnet::{IpNet, Ipv6Net};
 use spec::Id;
@@ -336,11 +336,8 @@ impl Bridge {
         let host = port_name(after);
         self.enter(&host, after).map_err(|error| error.of(after))?;
         // Others' datagrams go on by the ways that they have found.
-        let differs = |(one, other): (&Endpoint, &Endpoint)| {
-            let ports = one.ports.iter().filter(|port| !other.ports.contains(port));
-            ports.copied().collect::<Vec<_>>()
-        };
-        let moved = [differs((before, after)), differs((after, before))].concat();
+        let differs = |one: &Endpoint, other: &Endpoint| runs::without(&one.ports, &other.ports);
+        let moved = [differs(before, after), differs(after, before)].concat();
         self.realm.book().redirect_datagrams(&moved)?;
         let mut route = self.realm.route();
         let index = route.index(&host).doing("find interface", &host)?;

@@ -12,7 +12,7 @@ use crate::{
     Proto,
     netlink::{ACK, Attributes, Message, Socket, attributes},
 };
-use std::{collections::BTreeSet, io, net::IpAddr};
+use std::{io, net::IpAddr, ops::RangeInclusive};
 
 const GET: u16 = 0x101;
 const DELETE: u16 = 0x102;
@@ -38,7 +38,11 @@ pub(crate) fn forget_to(socket: &mut Socket, address: IpAddr) -> io::Result<()> 
 
 /// Forgets UDP's connections that were begun to one of these ports, on this
 /// host or another: the latter are found again at their next packet.
-pub(crate) fn forget_ports(socket: &mut Socket, v4: bool, ports: &BTreeSet<u16>) -> io::Result<()> {
+pub(crate) fn forget_ports(
+    socket: &mut Socket,
+    v4: bool,
+    ports: &[RangeInclusive<u16>],
+) -> io::Result<()> {
     let request = get(v4).with(|a| {
         a.nest(ORIGINAL, |tuple| tuple.nest(2, |proto| proto.u8(1, Proto::Udp.number())));
         a.nest(FILTER, |filter| {
@@ -46,7 +50,9 @@ pub(crate) fn forget_ports(socket: &mut Socket, v4: bool, ports: &BTreeSet<u16>)
             filter.u32(2, 0);
         });
     });
-    let wanted = |tuple: &[u8]| port_of(tuple).is_some_and(|port| ports.contains(&port));
+    let wanted = |tuple: &[u8]| {
+        port_of(tuple).is_some_and(|port| ports.iter().any(|run| run.contains(&port)))
+    };
     forget(socket, request, v4, wanted)
 }
 

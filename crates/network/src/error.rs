@@ -149,7 +149,13 @@ mod tests {
         );
         let busy = Error::PortBusy {
             endpoint: None,
-            published: Published { proto: Proto::Tcp, host_ip, host_port: 80, container_port: 81 },
+            published: Published {
+                proto: Proto::Tcp,
+                host_ip,
+                host_port: 80,
+                container_port: 81,
+                count: 1,
+            },
             to: IpAddr::V4(Ipv4Addr::new(172, 17, 0, 2)),
             source: io::ErrorKind::AddrInUse.into(),
         };

@@ -43,6 +43,7 @@ pub mod pool;
 mod ports;
 mod realm;
 mod rules;
+pub mod runs;
 mod wish;
 
 pub use bridge::{Bridge, Known};
@@ -54,7 +55,8 @@ pub use learner::{Learner, Learnt, Who};
 pub use lookout::Lookout;
 pub use pool::Pool;
 pub use realm::Realm;
+pub use spec::ports::Proto;
 pub use wish::{
     Beside, BesideKind, BridgeConfig, Driver, Endpoint, GatewayMode, IpvlanFlag, Mac, MacvlanMode,
-    PortWish, Proto, Published,
+    PortWish, Published,
 };

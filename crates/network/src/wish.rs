@@ -3,7 +3,7 @@
 use crate::Egress;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
-use spec::Id;
+use spec::{Id, ports::Proto};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -245,7 +245,7 @@ impl Endpoint {
     }
 }
 
-/// A port of the host that leads to a port of a container.
+/// A port of the host that leads to a port of a container; or a run of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Published {
     /// Which protocol's port.
@@ -257,69 +257,100 @@ pub struct Published {
     pub host_port: u16,
     /// The port in the container.
     pub container_port: u16,
+    /// How many ports from there on lead to as many; at least 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u16,
 }
 
-/// A port somebody would like published.
+fn one() -> u16 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_one(count: &u16) -> bool {
+    *count == 1
+}
+
+impl Published {
+    /// The host's ports; `0..=0` if there are none.
+    pub fn host_ports(&self) -> RangeInclusive<u16> {
+        let more = if self.host_port == 0 { 0 } else { self.count - 1 };
+        self.host_port..=self.host_port + more
+    }
+
+    /// The container's ports.
+    pub fn container_ports(&self) -> RangeInclusive<u16> {
+        self.container_port..=self.container_port + (self.count - 1)
+    }
+
+    /// Each by itself.
+    pub fn each(self) -> impl Iterator<Item = Self> {
+        (0..self.count).map(move |offset| self.part(offset, 1))
+    }
+
+    /// So many of them, after so many.
+    #[must_use]
+    pub(crate) fn part(self, offset: u16, count: u16) -> Self {
+        let host_port = if self.host_port == 0 { 0 } else { self.host_port + offset };
+        Self { host_port, container_port: self.container_port + offset, count, ..self }
+    }
+}
+
+/// A port somebody would like published, or as many as `count` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortWish {
     /// Which protocol's port.
     pub proto: Proto,
     /// The host's address; none for all addresses of both families.
     pub host_ip: Option<IpAddr>,
-    /// Any of these; `0..=0` for any free port.
+    /// Any of these; `0..=0` for any free port. Of several, one each in turn.
     pub host_ports: RangeInclusive<u16>,
-    /// The port in the container.
+    /// The port in the container, the first of several.
     pub container_port: u16,
+    /// How many; at least 1, and as many as `host_ports` if more.
+    pub count: u16,
 }
 
-/// A transport protocol with ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum Proto {
-    Tcp,
-    Udp,
-    Sctp,
-}
-
-impl Proto {
-    /// The protocol's number in an IP header.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-            Self::Sctp => 132,
-        }
-    }
-}
-
-impl fmt::Display for Proto {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Sctp => "sctp",
+impl PortWish {
+    /// Each by itself.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        (0..self.count).map(|offset| {
+            let host_ports = match self.count {
+                1 => self.host_ports.clone(),
+                _ => self.host_ports.start() + offset..=self.host_ports.start() + offset,
+            };
+            let container_port = self.container_port + offset;
+            Self { host_ports, container_port, count: 1, ..self.clone() }
         })
     }
-}
 
-impl FromStr for Proto {
-    type Err = UnknownProto;
-
-    fn from_str(text: &str) -> Result<Self, UnknownProto> {
-        match text {
-            "tcp" => Ok(Self::Tcp),
-            "udp" => Ok(Self::Udp),
-            "sctp" => Ok(Self::Sctp),
-            _ => Err(UnknownProto(text.to_owned())),
+    /// Those beside one another as one, as far as each has one port that will
+    /// do.
+    pub fn joined(wishes: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut joined: Vec<Self> = Vec::new();
+        for wish in wishes {
+            match joined.last_mut() {
+                Some(last) if last.goes_on(&wish) => {
+                    last.host_ports = *last.host_ports.start()..=*wish.host_ports.end();
+                    last.count += wish.count;
+                }
+                _ => joined.push(wish),
+            }
         }
+        joined
+    }
+
+    fn goes_on(&self, next: &Self) -> bool {
+        let exact = |wish: &Self| {
+            *wish.host_ports.start() > 0 && wish.host_ports.len() == usize::from(wish.count)
+        };
+        (self.proto, self.host_ip) == (next.proto, next.host_ip)
+            && exact(self)
+            && exact(next)
+            && self.container_port.checked_add(self.count) == Some(next.container_port)
+            && self.host_ports.end().checked_add(1) == Some(*next.host_ports.start())
     }
 }
-
-/// No protocol of that name has ports.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid proto: {0}")]
-pub struct UnknownProto(String);
 
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -260,6 +260,7 @@ fn net2_ports_of_others_are_refused_in_dockers_words() {
             host_ip: None,
             host_ports: 8080..=8080,
             container_port: 80,
+            count: 1,
         };
         let given = realm.reserve(&asker, &[wish]).expect("free again");
         assert_eq!(given, [port("0.0.0.0", 8080, 80), port("::", 8080, 80)]);
@@ -276,6 +277,7 @@ fn net2_any_free_port_and_any_of_a_range_are_found() {
             host_ip: Some(IpAddr::from([0, 0, 0, 0])),
             host_ports,
             container_port: 80,
+            count: 1,
         };
         let asker = endpoint(2, bridge.config());
         let given = realm.reserve(&asker, &[wish(7000..=7002), wish(7000..=7002)]).expect("two");
@@ -309,6 +311,7 @@ fn net2_a_daemon_that_comes_back_finds_all_as_it_was() {
             host_ip: None,
             host_ports: 8080..=8080,
             container_port: 80,
+            count: 1,
         };
         realm.reserve(&endpoint(3, bridge.config()), &[wish]).expect_err("still taken");
         bridge.unplug(&id(2)).expect("by a daemon that did not plug it");

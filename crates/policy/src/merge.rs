@@ -19,9 +19,7 @@ pub fn merge(image: &Config, request: &Config) -> Config {
     if config.shell.is_none() {
         config.shell.clone_from(&image.shell);
     }
-    for (port, empty) in &image.exposed_ports {
-        config.exposed_ports.entry(port.clone()).or_insert(*empty);
-    }
+    config.exposed_ports.extend_from(image.exposed_ports.as_map());
     for (key, value) in &image.labels {
         config.labels.entry(key.clone()).or_insert_with(|| value.clone());
     }
@@ -101,7 +99,7 @@ mod tests {
             working_dir: "/srv".into(),
             stop_signal: Some("SIGINT".into()),
             labels: [("a".to_owned(), "image".to_owned())].into(),
-            exposed_ports: [("5432/tcp".to_owned(), Empty {})].into(),
+            exposed_ports: ["5432/tcp"].into_iter().collect(),
             volumes: Some([("/data".to_owned(), Empty {})].into()),
             ..Config::default()
         }
@@ -145,7 +143,7 @@ mod tests {
     fn ports_labels_and_volumes_are_joined() {
         let asked = Config {
             labels: [("a".to_owned(), "mine".to_owned())].into(),
-            exposed_ports: [("80/tcp".to_owned(), Empty {})].into(),
+            exposed_ports: ["80/tcp"].into_iter().collect(),
             volumes: Some([("/more".to_owned(), Empty {})].into()),
             ..Config::default()
         };

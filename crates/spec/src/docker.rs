@@ -5,6 +5,7 @@
 //! Field names are the API's (version 1.51). An absent field and `null` are
 //! the same and mean "the default".
 
+use crate::ports::{PortMap, PortSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -81,8 +82,8 @@ pub struct Config {
     pub attach_stdout: bool,
     #[serde(deserialize_with = "null_is_default")]
     pub attach_stderr: bool,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
-    pub exposed_ports: BTreeMap<String, Empty>,
+    #[serde(skip_serializing_if = "PortSet::is_empty", deserialize_with = "null_is_default")]
+    pub exposed_ports: PortSet,
     #[serde(deserialize_with = "null_is_default")]
     pub tty: bool,
     #[serde(deserialize_with = "null_is_default")]
@@ -151,7 +152,7 @@ pub struct HostConfig {
     #[serde(deserialize_with = "null_is_default")]
     pub network_mode: String,
     #[serde(deserialize_with = "null_is_default")]
-    pub port_bindings: BTreeMap<String, Option<Vec<PortBinding>>>,
+    pub port_bindings: PortMap,
     #[serde(deserialize_with = "null_is_default")]
     pub restart_policy: RestartPolicy,
     #[serde(deserialize_with = "null_is_default")]

@@ -8,6 +8,7 @@
 //! - [`docker`]: what a client of the Docker Engine API asks for.
 //! - [`exposed`]: ports as Dockerfiles name them.
 //! - [`oci`]: the runtime configuration of the OCI (`config.json`).
+//! - [`ports`]: ports of a container, runs of them as one.
 //! - [`sandbox`]: everything that will confine one container, decided.
 //! - [`stamp`]: times of day as logs and the API spell them.
 //! - [`wire`]: what the daemon and a monitor say to one another.
@@ -19,6 +20,7 @@ pub mod exposed;
 pub mod id;
 pub mod image;
 pub mod oci;
+pub mod ports;
 pub mod reference;
 pub mod sandbox;
 pub mod stamp;

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Outcome},
     words::RunFlags,
 };
-use spec::docker::{Config, Empty, HostConfig, PortBinding};
+use spec::docker::{Config, HostConfig, PortBinding};
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 /// Puts published and exposed ports into a request.
@@ -12,13 +12,13 @@ pub fn publish(flags: &RunFlags, config: &mut Config, host: &mut HostConfig) -> 
     for text in &flags.expose {
         let (range, protocol) = with_protocol(text)?;
         for port in ports(range, text)? {
-            config.exposed_ports.insert(format!("{port}/{protocol}"), Empty {});
+            config.exposed_ports.insert(&format!("{port}/{protocol}"));
         }
     }
     for text in &flags.publish {
         for (port, binding) in bindings(text)? {
-            config.exposed_ports.insert(port.clone(), Empty {});
-            host.port_bindings.entry(port).or_default().get_or_insert_default().push(binding);
+            config.exposed_ports.insert(&port);
+            host.port_bindings.add(&port, [binding]);
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use crate::{
     Container, Engine, Error, Kind, State, cell::Cell, container::Plugs, egress, error::Doing,
     files, house::House, ports, undo::Undo, verbs::not_running,
 };
-use network::{Endpoint, Published};
+use network::{Endpoint, Published, runs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spec::docker::EndpointSettings;
 use std::{
@@ -222,15 +222,18 @@ impl House {
         let wishes = ports::wishes(&next.config, &next.host)?;
         let had = published(&before.plugs);
         let has = self.networks.publish_anew(&plugs, &wishes, &had)?;
-        let more: Vec<Published> = without(&has, &had);
+        let more: Vec<Published> = runs::without(&has, &had);
         let id = next.id.clone();
         undo.with("give its ports back", move || {
             self.networks.give_ports_back(&id, &more);
             Ok(())
         });
         give_ports(&mut plugs, &has);
-        next.ports =
-            if plugs.is_empty() { ports::Ports::new() } else { place::shown_ports(next, &plugs)? };
+        next.ports = if plugs.is_empty() {
+            spec::ports::PortMap::new()
+        } else {
+            place::shown_ports(next, &plugs)?
+        };
         next.endpoints = self.networks.settings(next, &plugs);
         next.plugs = plugs;
         Ok(())
@@ -238,7 +241,7 @@ impl House {
 
     /// Gives back the ports of the host that a change of places has left over.
     fn drop_ports(&self, before: &Container, after: &Container) {
-        let left = without(&published(&before.plugs), &published(&after.plugs));
+        let left = runs::without(&published(&before.plugs), &published(&after.plugs));
         self.networks.give_ports_back(&after.id, &left);
     }
 
@@ -293,11 +296,6 @@ fn published(plugs: &Plugs) -> Vec<Published> {
     plugs.values().flat_map(|plug| plug.ports.iter().copied()).collect()
 }
 
-/// Those of one list that are not on another.
-fn without(all: &[Published], others: &[Published]) -> Vec<Published> {
-    all.iter().filter(|one| !others.contains(one)).copied().collect()
-}
-
 fn addresses(plug: &Endpoint) -> Vec<IpAddr> {
     plug.addr4.map(IpAddr::V4).into_iter().chain(plug.addr6.map(IpAddr::V6)).collect()
 }
@@ -326,7 +324,7 @@ fn lesser(old: &Endpoint, new: &Endpoint) -> Endpoint {
     Endpoint {
         default4: old.default4 && new.default4,
         default6: old.default6 && new.default6,
-        ports: old.ports.iter().filter(|port| new.ports.contains(port)).copied().collect(),
+        ports: runs::common(&old.ports, &new.ports),
         ..new.clone()
     }
 }
@@ -369,6 +367,7 @@ mod tests {
             host_ip: [0, 0, 0, 0].into(),
             host_port: *port,
             container_port: 80,
+            count: 1,
         };
         Endpoint {
             id: spec::Id::from_random([1; 32]),

@@ -11,15 +11,12 @@ use super::{
     options,
     said::{alone, check, link_local, shared, wanted, wished, wished_mac},
 };
-use crate::{
-    Container, Error, Kind,
-    container::Plugs,
-    ports::{self, Ports},
-};
+use crate::{Container, Error, Kind, container::Plugs, ports};
 use network::{Driver, Endpoint, GatewayMode, PortWish, Published, addresses};
 use spec::{
     Id,
     docker::{EndpointSettings, NetworkingConfig},
+    ports::PortMap,
 };
 use std::{
     collections::BTreeMap,
@@ -228,9 +225,10 @@ impl Networks {
         }
         let families = [true, false].into_iter().filter(|v4| leads(*v4).is_some());
         let has = &kept;
+        let each = || wishes.iter().flat_map(PortWish::each);
         let missing =
-            families.flat_map(|v4| wishes.iter().filter_map(move |wish| missing(wish, v4, has)));
-        let missing: Vec<PortWish> = missing.collect();
+            families.flat_map(|v4| each().filter_map(move |wish| missing(&wish, v4, has)));
+        let missing = PortWish::joined(missing);
         kept.extend(self.reserve(plugs, &missing)?);
         Ok(kept)
     }
@@ -557,20 +555,26 @@ pub(crate) fn give_ports(plugs: &mut Plugs, ports: &[Published]) {
     }
 }
 
-/// What of a wish is not among what a container has, by one family: at the
-/// port that it has by the other, if it has one there.
+/// What of a wish for one port is not among what a container has, by one
+/// family: at the port that it has by the other, if it has one there.
 fn missing(wish: &PortWish, v4: bool, has: &[Published]) -> Option<PortWish> {
     if wish.host_ip.is_some_and(|ip| ip.is_ipv4() != v4) {
         return None;
     }
     let any = *wish.host_ports.end() == 0;
-    let of_wish = |port: &&Published| {
-        (port.proto, port.container_port) == (wish.proto, wish.container_port)
-            && (any || port.host_port == 0 || wish.host_ports.contains(&port.host_port))
+    let of_wish = |run: &Published| {
+        let there = run.proto == wish.proto && run.container_ports().contains(&wish.container_port);
+        // The port of the run that leads there.
+        let host_port = there.then(|| match run.host_port {
+            0 => 0,
+            first => first + (wish.container_port - run.container_port),
+        })?;
+        let meant = any || host_port == 0 || wish.host_ports.contains(&host_port);
+        meant.then_some((host_port, run.host_ip))
     };
-    let mut has = has.iter().filter(of_wish).peekable();
-    let beside = has.peek().map(|port| port.host_port).filter(|port| *port != 0);
-    if has.any(|port| port.host_ip.is_ipv4() == v4) {
+    let mut has = has.iter().filter_map(of_wish).peekable();
+    let beside = has.peek().map(|(port, _)| *port).filter(|port| *port != 0);
+    if has.any(|(_, host_ip)| host_ip.is_ipv4() == v4) {
         return None;
     }
     let unspecified: IpAddr =
@@ -587,19 +591,25 @@ fn straight(wishes: &[PortWish], v4: bool, v6: bool) -> Vec<Published> {
     let any: [(bool, IpAddr); 2] =
         [(v4, Ipv4Addr::UNSPECIFIED.into()), (v6, Ipv6Addr::UNSPECIFIED.into())];
     let of = |wish: &PortWish| {
-        let (proto, container_port) = (wish.proto, wish.container_port);
+        let (proto, container_port, count) = (wish.proto, wish.container_port, wish.count);
         let meant = wish.host_ip;
         any.into_iter()
             .filter(move |(wanted, any)| {
                 *wanted && meant.is_none_or(|ip| ip.is_ipv4() == any.is_ipv4())
             })
-            .map(move |(_, host_ip)| Published { proto, host_ip, host_port: 0, container_port })
+            .map(move |(_, host_ip)| Published {
+                proto,
+                host_ip,
+                host_port: 0,
+                container_port,
+                count,
+            })
     };
     wishes.iter().flat_map(of).collect()
 }
 
 /// What is shown of ports.
-pub(crate) fn shown_ports(container: &Container, plugs: &Plugs) -> Result<Ports, Error> {
+pub(crate) fn shown_ports(container: &Container, plugs: &Plugs) -> Result<PortMap, Error> {
     let mut published: Vec<Published> =
         plugs.values().flat_map(|plug| plug.ports.iter().copied()).collect();
     published.sort_by_key(|p| (p.proto, p.container_port, p.host_ip, p.host_port));

@@ -10,6 +10,7 @@
 
 mod attributes;
 pub(crate) mod link;
+pub(crate) mod sockets;
 
 pub(crate) use attributes::{Attributes, attributes};
 
@@ -122,6 +123,11 @@ impl Socket {
     /// To nftables.
     pub(crate) fn netfilter() -> io::Result<Self> {
         Self::open(Some(netlink::NETFILTER))
+    }
+
+    /// To the list of the host's sockets.
+    fn sockets() -> io::Result<Self> {
+        Self::open(Some(netlink::SOCK_DIAG))
     }
 
     fn open(protocol: Option<Protocol>) -> io::Result<Self> {

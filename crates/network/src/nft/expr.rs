@@ -300,6 +300,17 @@ pub(crate) fn dnat(family: Ip) -> Expr {
     })
 }
 
+/// Sends the packet to the address in register 0 and on, to the port that it
+/// asked for.
+pub(crate) fn dnat_straight(family: Ip) -> Expr {
+    const DESTINATION: u32 = 1;
+    Expr::new("nat", |a| {
+        a.be32(1, DESTINATION);
+        a.be32(2, family as u32);
+        a.be32(3, register(0));
+    })
+}
+
 /// Sends the packet under the address in register 0 and on.
 pub(crate) fn snat(family: Ip) -> Expr {
     const SOURCE: u32 = 0;

@@ -83,10 +83,23 @@ pub(super) const ANY4: Set =
 pub(super) const ANY6: Set =
     inet_map("any6", &[Part::Proto, Part::Port], &[Part::Ipv6, Part::Port]);
 
+/// Runs of ports that lead to the same ports of a container, each run one
+/// element. A run that leads to other ports is one element a port above: this
+/// kernel's translation by a range would give a second connection from the
+/// same address and port to another port of the container, published or not.
+pub(super) const RUNS_TO4: Set =
+    Set { ranges: true, ..inet_map("runs_to4", TO4.key, &[Part::Ipv4]) };
+pub(super) const RUNS_TO6: Set =
+    Set { ranges: true, ..inet_map("runs_to6", TO6.key, &[Part::Ipv6]) };
+pub(super) const RUNS_ANY4: Set =
+    Set { ranges: true, ..inet_map("runs_any4", ANY4.key, &[Part::Ipv4]) };
+pub(super) const RUNS_ANY6: Set =
+    Set { ranges: true, ..inet_map("runs_any6", ANY6.key, &[Part::Ipv6]) };
+
 /// Every set that owners have elements in.
-pub(super) const OWN_SETS: [Set; 17] = [
+pub(super) const OWN_SETS: [Set; 21] = [
     PORTS, CALM, OWN, FROM4, FROM6, BRIDGES, OPEN, HIDDEN, SAME, SELF4, SELF6, PAIRS, CLOSED, TO4,
-    TO6, ANY4, ANY6,
+    TO6, ANY4, ANY6, RUNS_TO4, RUNS_TO6, RUNS_ANY4, RUNS_ANY6,
 ];
 
 /// An interface's name as a key.
@@ -147,10 +160,11 @@ pub(super) fn address_of(element: &Element) -> Option<IpAddr> {
     }
 }
 
-/// The port of the host that such an element publishes; the container's port
-/// is not read back.
+/// The port of the host that such an element publishes, or the run of them; as
+/// the container's stands the same, which is not read back.
 pub(crate) fn published_of(element: &Element) -> Option<Published> {
-    let map = [TO4, TO6, ANY4, ANY6].into_iter().find(|map| map.name == element.set)?;
+    let maps = [TO4, TO6, ANY4, ANY6, RUNS_TO4, RUNS_TO6, RUNS_ANY4, RUNS_ANY6];
+    let map = maps.into_iter().find(|map| map.name == element.set)?;
     let key = &element.key;
     let proto = match key.first()? {
         6 => Proto::Tcp,
@@ -158,14 +172,19 @@ pub(crate) fn published_of(element: &Element) -> Option<Published> {
         132 => Proto::Sctp,
         _ => return None,
     };
-    let host_ip: IpAddr = match map.name {
-        name if name == ANY4.name => Ipv4Addr::UNSPECIFIED.into(),
-        name if name == ANY6.name => Ipv6Addr::UNSPECIFIED.into(),
-        name if name == TO4.name => Ipv4Addr::from(*key.get(4..)?.first_chunk::<4>()?).into(),
-        _ => Ipv6Addr::from(*key.get(4..)?.first_chunk::<16>()?).into(),
+    let host_ip: IpAddr = match map.key {
+        [_, Part::Ipv4, _] => Ipv4Addr::from(*key.get(4..)?.first_chunk::<4>()?).into(),
+        [_, Part::Ipv6, _] => Ipv6Addr::from(*key.get(4..)?.first_chunk::<16>()?).into(),
+        _ if map.data[0] == Part::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+        _ => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let port = key.get(key.len().checked_sub(4)?..)?.first_chunk()?;
-    Some(Published { proto, host_ip, host_port: u16::from_be_bytes(*port), container_port: 0 })
+    let port_in = |key: &[u8]| {
+        key.get(key.len().checked_sub(4)?..)?.first_chunk().map(|port| u16::from_be_bytes(*port))
+    };
+    let host_port = port_in(key)?;
+    let last = if map.ranges { port_in(&element.end)? } else { host_port };
+    let count = last.checked_sub(host_port)?.checked_add(1)?;
+    Some(Published { proto, host_ip, host_port, container_port: host_port, count })
 }
 
 /// What an endpoint behind a port is to the rules.
@@ -197,7 +216,7 @@ pub(super) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
         elements.extend(twice4.into_iter().chain(twice6));
     }
     let mut ports: Vec<_> =
-        endpoint.ports.iter().filter_map(|p| of_published(p, endpoint)).collect();
+        endpoint.ports.iter().flat_map(|run| of_published(run, endpoint)).collect();
     // Side by side with those of the same map, so that they share messages.
     ports.sort_by_key(|element| element.set);
     elements.extend(ports);
@@ -210,31 +229,55 @@ pub(super) fn padded(mac: Mac) -> [u8; 8] {
     bytes
 }
 
-/// The map's element for one port; none if the container has no address of
-/// the port's family.
-fn of_published(published: &Published, endpoint: &Endpoint) -> Option<Element> {
-    let proto = [published.proto.number(), 0, 0, 0];
-    let word = |port: u16| {
-        let [high, low] = port.to_be_bytes();
-        [high, low, 0, 0]
+/// The maps' elements for a port or a run of them; none if the container has no
+/// address of their family.
+fn of_published(run: &Published, endpoint: &Endpoint) -> Vec<Element> {
+    let address = match run.host_ip {
+        IpAddr::V4(_) => endpoint.addr4.map(|address| address.octets().to_vec()),
+        IpAddr::V6(_) => endpoint.addr6.map(|address| address.octets().to_vec()),
     };
-    let (from, to) = (word(published.host_port), word(published.container_port));
-    Some(match published.host_ip {
-        IpAddr::V4(on) => {
-            let data = [&endpoint.addr4?.octets()[..], &to].concat();
-            if on.is_unspecified() {
-                Element::mapping(&ANY4, [proto, from].concat(), data)
-            } else {
-                Element::mapping(&TO4, [&proto[..], &on.octets(), &from].concat(), data)
-            }
-        }
-        IpAddr::V6(on) => {
-            let data = [&endpoint.addr6?.octets()[..], &to].concat();
-            if on.is_unspecified() {
-                Element::mapping(&ANY6, [proto, from].concat(), data)
-            } else {
-                Element::mapping(&TO6, [&proto[..], &on.octets(), &from].concat(), data)
-            }
-        }
-    })
+    let Some(address) = address else { return Vec::new() };
+    if run.count > 1 && run.host_port == run.container_port {
+        return vec![of_run(run, address)];
+    }
+    run.each().map(|port| of_port_led(&port, &address)).collect()
+}
+
+/// A port as the last part of a key, or of data.
+fn word(port: u16) -> [u8; 4] {
+    let [high, low] = port.to_be_bytes();
+    [high, low, 0, 0]
+}
+
+/// What is asked for, to come before the port in a key.
+fn asked(published: &Published) -> Vec<u8> {
+    let proto = [published.proto.number(), 0, 0, 0];
+    match published.host_ip {
+        ip if ip.is_unspecified() => proto.to_vec(),
+        IpAddr::V4(on) => [&proto[..], &on.octets()].concat(),
+        IpAddr::V6(on) => [&proto[..], &on.octets()].concat(),
+    }
+}
+
+fn of_port_led(published: &Published, address: &[u8]) -> Element {
+    let map = match (published.host_ip, published.host_ip.is_unspecified()) {
+        (IpAddr::V4(_), true) => &ANY4,
+        (IpAddr::V4(_), false) => &TO4,
+        (IpAddr::V6(_), true) => &ANY6,
+        (IpAddr::V6(_), false) => &TO6,
+    };
+    let key = [&asked(published)[..], &word(published.host_port)].concat();
+    Element::mapping(map, key, [address, &word(published.container_port)].concat())
+}
+
+fn of_run(run: &Published, address: Vec<u8>) -> Element {
+    let map = match (run.host_ip, run.host_ip.is_unspecified()) {
+        (IpAddr::V4(_), true) => &RUNS_ANY4,
+        (IpAddr::V4(_), false) => &RUNS_TO4,
+        (IpAddr::V6(_), true) => &RUNS_ANY6,
+        (IpAddr::V6(_), false) => &RUNS_TO6,
+    };
+    let (first, last) = run.host_ports().into_inner();
+    let key = |port| [&asked(run)[..], &word(port)].concat();
+    Element { end: key(last), ..Element::mapping(map, key(first), address) }
 }

@@ -15,13 +15,14 @@ use super::{
     roads::{between, family, into, not_into},
 };
 use crate::{
-    BridgeConfig, Endpoint, GatewayMode,
+    BridgeConfig, Endpoint, GatewayMode, Published,
     nft::{
         Element, Part, Set,
         expr::{Base, Expr, Ip, Meta, lookup, meta, payload},
     },
+    runs,
 };
-use std::{collections::BTreeSet, net::IpAddr};
+use std::net::IpAddr;
 
 const fn set(name: &'static str, key: &'static [Part]) -> Set {
     inet_set(name, key)
@@ -45,8 +46,14 @@ const TRUSTED: Set = set("trusted", &[Part::Ifname, Part::Ifname]);
 const DOORS4: Set = set("doors4", &[Part::Proto, Part::Ipv4, Part::Port]);
 const DOORS6: Set = set("doors6", &[Part::Proto, Part::Ipv6, Part::Port]);
 
-pub(super) const SETS: [Set; 9] =
-    [BARE4, BARE6, UNGUARDED4, UNGUARDED6, REACHED4, REACHED6, TRUSTED, DOORS4, DOORS6];
+/// And runs of them.
+const DOOR_RUNS4: Set = Set { ranges: true, ..set("door_runs4", DOORS4.key) };
+const DOOR_RUNS6: Set = Set { ranges: true, ..set("door_runs6", DOORS6.key) };
+
+pub(super) const SETS: [Set; 11] = [
+    BARE4, BARE6, UNGUARDED4, UNGUARDED6, REACHED4, REACHED6, TRUSTED, DOORS4, DOORS6, DOOR_RUNS4,
+    DOOR_RUNS6,
+];
 
 /// What the modes of a network are to the rules, for an interface that leads
 /// to its containers.
@@ -83,46 +90,60 @@ pub(crate) fn of_ports(endpoint: &Endpoint, config: &BridgeConfig) -> Vec<Elemen
     let trusts = !config.trusted.is_empty();
     let open4 = trusts || config.gateway4 == GatewayMode::Routed;
     let open6 = trusts || config.gateway6 == GatewayMode::Routed;
-    let doors: BTreeSet<_> = endpoint
+    let doors = endpoint
         .ports
         .iter()
         .filter(|port| if port.host_ip.is_ipv4() { open4 } else { open6 })
         .filter_map(|port| {
-            let address = match port.host_ip {
+            // By which of the host's ports they are reached as well is all one.
+            let host_ip = match port.host_ip {
                 IpAddr::V4(_) => endpoint.addr4?.into(),
                 IpAddr::V6(_) => endpoint.addr6?.into(),
             };
-            Some((address, port.proto, port.container_port))
-        })
-        .collect();
-    let element = |(address, proto, port): (IpAddr, crate::Proto, u16)| {
-        let [high, low] = port.to_be_bytes();
-        let key =
-            |octets: &[u8]| [&[proto.number(), 0, 0, 0][..], octets, &[high, low, 0, 0]].concat();
-        match address {
-            IpAddr::V4(address) => Element::of(&DOORS4, key(&address.octets())),
-            IpAddr::V6(address) => Element::of(&DOORS6, key(&address.octets())),
-        }
-    };
-    doors.into_iter().map(element).collect()
+            Some(Published { host_ip, host_port: 0, ..*port })
+        });
+    runs::joined(doors).iter().map(door).collect()
 }
 
-/// Goes on for a port that is published.
-fn to_door(ip: Ip) -> Vec<Expr> {
+fn door(run: &Published) -> Element {
+    let octets = match run.host_ip {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let key = |port: u16| {
+        let [high, low] = port.to_be_bytes();
+        [&[run.proto.number(), 0, 0, 0][..], &octets, &[high, low, 0, 0]].concat()
+    };
+    let (one, more) = match run.host_ip {
+        IpAddr::V4(_) => (&DOORS4, &DOOR_RUNS4),
+        IpAddr::V6(_) => (&DOORS6, &DOOR_RUNS6),
+    };
+    let (first, last) = run.container_ports().into_inner();
+    if first == last {
+        Element::of(one, key(first))
+    } else {
+        Element::range(more, key(first), key(last))
+    }
+}
+
+/// Goes on for a port that is published: by itself, and in a run.
+fn to_door(ip: Ip) -> [Vec<Expr>; 2] {
     let protocol = meta(Meta::L4proto, 0);
     let port = |word| payload(Base::Transport, 2, 2, word);
-    let (address, port, set) = match ip {
-        Ip::V4 => (payload(Base::Network, 16, 4, 1), port(2), DOORS4),
-        Ip::V6 => (payload(Base::Network, 24, 16, 1), port(5), DOORS6),
+    let (address, port, sets) = match ip {
+        Ip::V4 => (payload(Base::Network, 16, 4, 1), port(2), [DOORS4, DOOR_RUNS4]),
+        Ip::V6 => (payload(Base::Network, 24, 16, 1), port(5), [DOORS6, DOOR_RUNS6]),
     };
-    let load = [protocol, address, port, lookup(set.name)];
-    [&family(ip)[..], &load].concat()
+    let load = [protocol, address, port];
+    sets.map(|set| [&family(ip)[..], &load, &[lookup(set.name)]].concat())
 }
 
 /// From networks of ours: containers of a routed one are reached by all.
 pub(super) fn outward(w: &mut Writer<'_>) {
     for (ip, reached, icmp) in [(Ip::V4, &REACHED4, 1), (Ip::V6, &REACHED6, 58)] {
-        w.rule("published, straight", &[&into(reached), &to_door(ip), &pass()]);
+        for to_door in to_door(ip) {
+            w.rule("published, straight", &[&into(reached), &to_door, &pass()]);
+        }
         w.rule("", &[&into(reached), &family(ip), &protocol(icmp), &pass()]);
     }
 }
@@ -132,7 +153,9 @@ pub(super) fn inward(w: &mut Writer<'_>) {
     outward(w);
     for (ip, unguarded) in [(Ip::V4, &UNGUARDED4), (Ip::V6, &UNGUARDED6)] {
         w.rule("unprotected", &[&into(unguarded), &family(ip), &pass()]);
-        w.rule("trusted", &[&between(&TRUSTED), &to_door(ip), &pass()]);
+        for to_door in to_door(ip) {
+            w.rule("trusted", &[&between(&TRUSTED), &to_door, &pass()]);
+        }
     }
 }
 

@@ -6,15 +6,18 @@
 
 use super::{
     FIRST, Writer, bytes, deny, egress,
-    elements::{ANY4, ANY6, BRIDGES, CLOSED, HIDDEN, OPEN, PAIRS, SAME, SELF4, SELF6, TO4, TO6},
+    elements::{
+        ANY4, ANY6, BRIDGES, CLOSED, HIDDEN, OPEN, PAIRS, RUNS_ANY4, RUNS_ANY6, RUNS_TO4, RUNS_TO6,
+        SAME, SELF4, SELF6, TO4, TO6,
+    },
     filter, go, lines, modes, pass, port_in,
 };
 use crate::netlink::link::{GROUP, GROUPS};
 use crate::nft::{
     FORWARD, Family, Hook, OUTPUT, POSTROUTING, PREROUTING, Set,
     expr::{
-        Base, Ct, Expr, Ip, Is, Meta, Verdict, cmp, ct, dnat, find, lookup, lookup_not, mask,
-        masquerade, meta, payload, to_this_host, verdict,
+        Base, Ct, Expr, Ip, Is, Meta, Verdict, cmp, ct, dnat, dnat_straight, find, lookup,
+        lookup_not, mask, masquerade, meta, payload, to_this_host, verdict,
     },
 };
 use std::net::Ipv6Addr;
@@ -97,9 +100,15 @@ fn publish(w: &mut Writer<'_>) {
     let (to4, to6) = ([dnat(Ip::V4)], [dnat(Ip::V6)]);
     w.rule("published on one address", &[&v4, &at4, &[find(TO4.name)], &to4]);
     w.rule("published on one address", &[&v6, &at6, &[find(TO6.name)], &to6]);
+    let (straight4, straight6) = ([dnat_straight(Ip::V4)], [dnat_straight(Ip::V6)]);
+    let word = "runs of them";
+    w.rule(word, &[&v4, &at4, &[find(RUNS_TO4.name)], &straight4]);
+    w.rule(word, &[&v6, &at6, &[find(RUNS_TO6.name)], &straight6]);
     let here = to_this_host();
     w.rule("published on all", &[&v4, &here, &anywhere, &[find(ANY4.name)], &to4]);
     w.rule("published on all", &[&v6, &here, &anywhere, &[find(ANY6.name)], &to6]);
+    w.rule(word, &[&v4, &here, &anywhere, &[find(RUNS_ANY4.name)], &straight4]);
+    w.rule(word, &[&v6, &here, &anywhere, &[find(RUNS_ANY6.name)], &straight6]);
 }
 
 pub(super) fn write(w: &mut Writer<'_>, loopback6: bool) {

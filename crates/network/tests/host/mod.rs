@@ -270,7 +270,7 @@ impl Guest {
 
 pub fn port(host_ip: &str, host_port: u16, container_port: u16) -> Published {
     let host_ip: IpAddr = host_ip.parse().expect("an address");
-    Published { proto: network::Proto::Tcp, host_ip, host_port, container_port }
+    Published { proto: network::Proto::Tcp, host_ip, host_port, container_port, count: 1 }
 }
 
 /// A neighbour on the outside, on a link of its own: it is 192.0.2.2 and
