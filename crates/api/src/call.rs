@@ -3,6 +3,7 @@
 use crate::arriving::Arriving;
 use crate::error::Error;
 use crate::fold::Fold;
+use crate::lean::Lean;
 use crate::query::Query;
 use bytes::Bytes;
 use engine::Engine;
@@ -103,6 +104,15 @@ impl Call {
         from_json(&self.body).map(Some)
     }
 
+    /// The body of a new container; none if it is empty.
+    ///
+    /// # Errors
+    /// As of [`Call::json`].
+    pub fn lean(&self) -> Result<Option<Lean>, Error> {
+        self.check_json()?;
+        if self.body.is_empty() { Ok(None) } else { parse(&self.body).map(Some) }
+    }
+
     fn check_json(&self) -> Result<(), Error> {
         let kind = self.headers.get(header::CONTENT_TYPE).map_or(b"".as_slice(), |v| v.as_bytes());
         let kind = String::from_utf8_lossy(kind);
@@ -158,22 +168,28 @@ impl Call {
 /// # Errors
 /// 400 in Docker's words.
 pub fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
-    let invalid = |error: serde_json::Error| {
-        if error.is_eof() {
-            Error::bad("invalid JSON: unexpected EOF")
-        } else {
-            Error::bad(format!("invalid JSON: {error}"))
-        }
-    };
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<serde_json::Value>();
+    T::deserialize(Fold(parse(text)?)).map_err(|error| invalid(&error))
+}
+
+fn invalid(error: &serde_json::Error) -> Error {
+    if error.is_eof() {
+        Error::bad("invalid JSON: unexpected EOF")
+    } else {
+        Error::bad(format!("invalid JSON: {error}"))
+    }
+}
+
+/// Reads JSON, and nothing after it.
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter();
     let value = match values.next() {
         None => return Err(Error::bad("invalid JSON: got EOF while reading request body")),
-        Some(value) => value.map_err(invalid)?,
+        Some(value) => value.map_err(|error| invalid(&error))?,
     };
     if values.next().is_some() {
         return Err(Error::bad("unexpected content after JSON"));
     }
-    T::deserialize(Fold(value)).map_err(invalid)
+    Ok(value)
 }
 
 #[cfg(test)]

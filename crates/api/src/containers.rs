@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::filter::Filters;
 use crate::fold::Fold;
 use crate::inspected::Inspected;
+use crate::lean::Lean;
 use crate::listed::{self, Listed, Wanted};
 use crate::when;
 use engine::{ChangeKind, Container, Engine, PortsWish, Pruned, UpdateWish};
@@ -82,12 +83,11 @@ struct CreatedBody {
 
 /// `POST /containers/create`.
 pub fn create(call: &Call) -> Outcome {
-    let body: Option<serde_json::Value> = call.json()?;
     let empty = || Error::bad("config cannot be empty in order to create a container");
-    let nothing = |body: &serde_json::Value| {
-        body.is_null() || body.as_object().is_some_and(serde_json::Map::is_empty)
+    let nothing = |body: &Lean| {
+        body.rest.is_null() || body.rest.as_object().is_some_and(serde_json::Map::is_empty)
     };
-    let body = body.filter(|body| !nothing(body));
+    let body = call.lean()?.filter(|body| !nothing(body));
     let body = create_body(body.ok_or_else(empty)?)
         .map_err(|error| Error::bad(format!("invalid JSON: {error}")))?;
     platform(call.query.text("platform"), &body.config.image)?;
@@ -98,17 +98,18 @@ pub fn create(call: &Call) -> Outcome {
 }
 
 /// Three structures in one: each finds its own.
-fn create_body(body: serde_json::Value) -> Result<CreateBody, serde_json::Error> {
+fn create_body(body: Lean) -> Result<CreateBody, serde_json::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Beside {
         host_config: Option<HostConfig>,
         networking_config: Option<NetworkingConfig>,
     }
-    let config = Config::deserialize(Fold(body.clone()))?;
-    let Beside { host_config, networking_config } = Beside::deserialize(Fold(body))?;
-    let (host_config, networking_config) =
-        (host_config.unwrap_or_default(), networking_config.unwrap_or_default());
+    let config = Config::deserialize(Fold(body.rest.clone()))?;
+    let config = Config { exposed_ports: body.exposed, ..config };
+    let Beside { host_config, networking_config } = Beside::deserialize(Fold(body.rest))?;
+    let host_config = HostConfig { port_bindings: body.bound, ..host_config.unwrap_or_default() };
+    let networking_config = networking_config.unwrap_or_default();
     Ok(CreateBody { config, host_config, networking_config })
 }
 
@@ -313,13 +314,14 @@ mod tests {
             "image": "a", "Env": null, "labels": {"K": "v"}, "hostconfig": {"binds": ["/a:/b"]},
             "NetworkingConfig": {"endpointsConfig": {"Net": {"aliases": ["x"]}}},
         });
-        let body = create_body(body).expect("fits");
+        let read = |body| create_body(serde_json::from_value(body).expect("fits")).expect("fits");
+        let body = read(body);
         assert_eq!((&*body.config.image, &*body.config.labels["K"]), ("a", "v"));
         assert_eq!(body.host_config.binds.as_deref(), Some(&["/a:/b".to_owned()][..]));
         let net = body.networking_config.endpoints_config["Net"].as_ref().expect("given");
         assert_eq!(net.aliases.as_deref(), Some(&["x".to_owned()][..]));
         let empty = serde_json::json!({"Image": "a", "HostConfig": null, "NetworkingConfig": null});
-        assert_eq!(create_body(empty).expect("fits").host_config, HostConfig::default());
+        assert_eq!(read(empty).host_config, HostConfig::default());
     }
 
     #[test]

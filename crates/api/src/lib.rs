@@ -42,6 +42,7 @@ mod glob;
 mod hijack;
 mod images;
 mod inspected;
+mod lean;
 mod listed;
 mod networks;
 mod pipe;
