@@ -137,6 +137,8 @@ fn a_repository_is_a_context_by_branch_tag_commit_and_directory() {
     assert!(said.code != 0 && said.err.contains("nope"), "{said:?}");
     let said = remote(&kitchen, "git://127.0.0.1/none.git", &[]);
     assert!(said.code != 0 && said.err.contains("none.git"), "{said:?}");
+    let place = kitchen.engine.data_root().display().to_string();
+    assert!(!said.err.contains(&place), "where it works is nobody's business: {said:?}");
     backend.stop();
     drop(repositories);
     kitchen.engine.leaves_nothing();

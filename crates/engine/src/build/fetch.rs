@@ -207,6 +207,12 @@ impl Git<'_> {
                 .env("GIT_CONFIG_KEY_0", format!("http.{address}.extraHeader"))
                 .env("GIT_CONFIG_VALUE_0", format!("Authorization: {header}"));
         }
+        // Where it works is nobody's business but ours.
+        let told = match words {
+            ["-C", _, rest @ ..] => rest,
+            words => words,
+        };
+        let told = told.join(" ");
         let ran = match run(&mut command, self.stop) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(BuildError::invalid(
@@ -217,7 +223,7 @@ impl Git<'_> {
                 return Err(BuildError::cancelled());
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                let words = format!("git {} was still not done after {LONGEST:?}", words.join(" "));
+                let words = format!("git {told} was still not done after {LONGEST:?}");
                 return Err(BuildError::invalid(words));
             }
             ran => ran.doing("run", "git")?,
@@ -225,7 +231,7 @@ impl Git<'_> {
         if !ran.status.success() {
             let said = String::from_utf8_lossy(&ran.stderr);
             let said = said.trim().replace('\n', "; ");
-            return Err(BuildError::invalid(format!("git {} failed: {said}", words.join(" "))));
+            return Err(BuildError::invalid(format!("git {told} failed: {said}")));
         }
         Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
     }
