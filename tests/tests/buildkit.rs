@@ -69,6 +69,12 @@ fn secrets_are_seen_by_their_step_alone() {
     assert!(said.contains("no"), "{said}");
 }
 
+/// A program that a test can tell from those of all others: hosts of tests
+/// have one list of processes.
+fn nap(number: u32) -> String {
+    format!("sleep {}{number}", std::process::id())
+}
+
 #[test]
 fn a_secret_variable_is_its_programs_alone() {
     const SECRET: &str = "xyzzy-plugh-9417";
@@ -77,15 +83,19 @@ fn a_secret_variable_is_its_programs_alone() {
     fs::write(&file, SECRET).expect("scratch");
     let words = format!("id=s,src={}", file.display());
     // A step that waits is looked at from all sides.
-    let dockerfile = "FROM busybox\nENV TOKEN=image\nRUN --mount=type=secret,id=s,env=TOKEN \
-                      test $TOKEN = xyzzy-plugh-9417 && sleep 7777\n";
+    let nap = nap(1);
+    let dockerfile = format!(
+        "FROM busybox\nENV TOKEN=image\nRUN --mount=type=secret,id=s,env=TOKEN \
+         test $TOKEN = xyzzy-plugh-9417 && {nap}\n"
+    );
     kitchen.file("Dockerfile", &dockerfile.replace(SECRET, "$(echo xyzzy-plugh)-$((9416 + 1))"));
     let context = kitchen.context.display().to_string();
     let all = ["build", "--secret", &words, &context];
     let mut command = kitchen.engine.command(Cli::Docker, &all);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut client = command.spawn().expect("docker starts");
-    let sleeps = || !kitchen.engine.host().sh("pgrep -f '^sleep 7777$'").stdout.is_empty();
+    let seen = format!("pgrep -f '^{nap}$'");
+    let sleeps = || !kitchen.engine.host().sh(&seen).stdout.is_empty();
     until("the step to have compared it", sleeps);
     let roots = [kitchen.engine.data_root(), kitchen.engine.run_root()];
     let found = |dir: &PathBuf| {
@@ -230,15 +240,14 @@ fn compose_builds_and_runs_what_it_built() {
 #[test]
 fn a_client_that_leaves_calls_its_build_off() {
     let kitchen = Kitchen::new();
-    kitchen.file("Dockerfile", "FROM busybox\nRUN sleep 7777\n");
+    let nap = nap(2);
+    kitchen.file("Dockerfile", &format!("FROM busybox\nRUN {nap}\n"));
     let context = kitchen.context.display().to_string();
     let mut command = kitchen.engine.command(Cli::Docker, &["build", &context]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut client = command.spawn().expect("docker starts");
-    let sleeps = || {
-        let found = kitchen.engine.host().sh("pgrep -f '^sleep 7777$'");
-        !found.stdout.is_empty()
-    };
+    let seen = format!("pgrep -f '^{nap}$'");
+    let sleeps = || !kitchen.engine.host().sh(&seen).stdout.is_empty();
     until("the step to run", sleeps);
     client.kill().expect("our child");
     client.wait().expect("our child");
