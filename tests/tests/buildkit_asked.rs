@@ -1,5 +1,6 @@
 //! BUILD: what is asked of BuildKit's door beside a build: which targets there
-//! are, which warnings count, several results at once, times, hosts.
+//! are, which warnings count, several results at once, times, hosts, results of
+//! other builds.
 
 use promises::{Cli, Ran, finish, kitchen::Kitchen};
 use serde_json::Value;
@@ -126,5 +127,28 @@ fn a_checksum_that_is_none_is_refused_before_anything_is_fetched() {
     let dockerfile = "FROM scratch\nADD --checksum=sha256:0000 http://127.0.0.1:9/x /x\n";
     let refused = kitchen.fails(dockerfile, &[]);
     assert!(refused.contains("invalid checksum \"sha256:0000\""), "{refused}");
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
+fn a_build_begins_with_what_another_came_to() {
+    let kitchen = Kitchen::new();
+    let context = kitchen.context.display().to_string();
+    kitchen.file("Base", "FROM busybox\nENV FROM=base\nRUN echo base > /base\n");
+    kitchen.file("Child", "FROM base\nRUN cat /base > /child; echo $FROM >> /child\n");
+    kitchen.file("Copy", "FROM busybox\nCOPY --from=base /base /copied\n");
+    let targets = format!(
+        "target \"base\" {{\n context = \"{context}\"\n dockerfile = \"Base\"\n}}\n\
+         target \"child\" {{\n context = \"{context}\"\n dockerfile = \"Child\"\n \
+         contexts = {{ base = \"target:base\" }}\n tags = [\"child\"]\n}}\n\
+         target \"copy\" {{\n context = \"{context}\"\n dockerfile = \"Copy\"\n \
+         contexts = {{ base = \"target:base\" }}\n tags = [\"copy\"]\n}}\n"
+    );
+    kitchen.file("docker-bake.hcl", &targets);
+    let file = kitchen.context.join("docker-bake.hcl").display().to_string();
+    let words = ["buildx", "bake", "--progress=plain", "-f", &file, "child", "copy"];
+    kitchen.engine.says_as(Cli::Docker, &words);
+    assert_eq!(kitchen.holds("child", "/child"), "base\nbase");
+    assert_eq!(kitchen.holds("copy", "/copied"), "base");
     kitchen.engine.leaves_nothing();
 }

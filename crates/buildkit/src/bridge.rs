@@ -6,6 +6,7 @@ use crate::control::worker;
 use crate::desk::{Build, Desk};
 use crate::grpc::server::Call;
 use crate::grpc::{Code, Status};
+use crate::input;
 use crate::options::Options;
 use crate::proto::{
     BridgeSolveRequest, BridgeSolveResponse, BuildResult, Cap, Empty, PongResponse, Ref,
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What the bridge can do. Clients ask only what stands here.
-const FRONTEND: [&str; 10] = [
+const FRONTEND: [&str; 11] = [
     "solve.base",
     "solve.inlinereturn",
     "return",
@@ -25,6 +26,7 @@ const FRONTEND: [&str; 10] = [
     "gateway.solve.evaluate",
     "gateway.evaluate",
     "frontend.caps",
+    "frontend.inputs",
     "importcaches",
     "reference.output",
 ];
@@ -122,8 +124,13 @@ async fn solve(
         let result = asked_about(desk, build_, &asked, &request).await?;
         return Ok(BridgeSolveResponse { result: Some(result) });
     }
-    let id = build(desk, build_, &asked, &request.frontend, &request.options).await?;
-    let reference = Some(Ref { id: build_.keep(&id) });
+    is_dockerfile(&request.frontend)?;
+    let mut options = Options::read(&asked, &request.options)?;
+    input::resolve(&mut options.contexts, &request.inputs)?;
+    let id = build_by(desk, build_, &asked, options).await?;
+    // The client may have another build begin with it.
+    let definition = Some(input::definition(&id));
+    let reference = Some(Ref { id: build_.keep(&id), definition });
     let result = BuildResult { reference, ..BuildResult::default() };
     Ok(BridgeSolveResponse { result: Some(result) })
 }
@@ -174,6 +181,15 @@ pub async fn build(
         let words = "questions about a Dockerfile are answered to who builds through the bridge";
         return Err(Status::new(Code::Unimplemented, words));
     }
+    build_by(desk, build, asked, options).await
+}
+
+async fn build_by(
+    desk: &Arc<Desk>,
+    build: &Arc<Build>,
+    asked: &SolveRequest,
+    options: Options,
+) -> Result<String, Status> {
     let session = desk.sessions.get(&asked.session).await?;
     // Dropped with its call, the build is called off.
     let call_off = CallOff(Some(Arc::clone(build)));

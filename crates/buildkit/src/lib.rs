@@ -26,6 +26,7 @@ mod desk;
 mod export;
 mod filter;
 mod grpc;
+mod input;
 mod journal;
 mod options;
 mod proto;

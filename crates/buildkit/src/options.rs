@@ -146,6 +146,8 @@ impl Options {
             // `name::platform` is for builds of several platforms.
             let name = name.split("::").next().unwrap_or(name);
             self.contexts.push((name.into(), value.into()));
+        } else if name.starts_with("input-metadata:") {
+            // What is handed in is an image here, with its configuration.
         } else if let Some(key) = name.strip_prefix("local-sessionid:") {
             self.sessions.insert(key.into(), value.into());
         } else if let Some(kind) = name.strip_prefix("attest:") {

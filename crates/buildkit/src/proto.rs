@@ -80,11 +80,41 @@ impl SolveRequest {
     }
 }
 
-/// A low-level build definition: known to be there or not, and not read.
+/// A low-level build definition: of those that clients make it is known
+/// whether they are there. What ours say: `input`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Definition {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub def: Vec<Vec<u8>>,
+    #[prost(map = "string, message", tag = "2")]
+    pub metadata: HashMap<String, OpMetadata>,
+}
+
+/// Of one part of a definition; nothing of it is of use here.
+#[derive(Clone, PartialEq, Message)]
+pub struct OpMetadata {}
+
+/// `pb.Op`, as far as it is a source or an end.
+#[derive(Clone, PartialEq, Message)]
+pub struct Op {
+    #[prost(message, repeated, tag = "1")]
+    pub inputs: Vec<OpInput>,
+    #[prost(message, optional, tag = "3")]
+    pub source: Option<SourceOp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct OpInput {
+    #[prost(string, tag = "1")]
+    pub digest: String,
+    #[prost(int64, tag = "2")]
+    pub index: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct SourceOp {
+    #[prost(string, tag = "1")]
+    pub identifier: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -352,6 +382,8 @@ pub struct BridgeSolveRequest {
     pub frontend: String,
     #[prost(map = "string, string", tag = "3")]
     pub options: HashMap<String, String>,
+    #[prost(map = "string, message", tag = "13")]
+    pub inputs: HashMap<String, Definition>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -375,6 +407,8 @@ pub struct BuildResult {
 pub struct Ref {
     #[prost(string, tag = "1")]
     pub id: String,
+    #[prost(message, optional, tag = "2")]
+    pub definition: Option<Definition>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -176,3 +176,30 @@ fn only_what_stays_is_written_down_as_gone() {
     let (_, names) = merged(scratch.path(), &layers[..1], &layers[1..]);
     assert_eq!(names, [".wh.n0", "n1/", "n1/.wh..wh..opq", "n1/n1", "n2/", "n2/.wh.n0"]);
 }
+
+#[test]
+fn what_a_file_has_hidden_comes_not_back_with_a_directory() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    // As tars may have it: nobody marks the last of them as opaque.
+    let dir = |name: &str, files: &[&str]| {
+        let dir = scratch.path().join(name);
+        for file in files {
+            let path = dir.join(file);
+            fs::create_dir_all(path.parent().expect("below")).expect("mkdir");
+            fs::write(path, name).expect("write");
+        }
+        dir
+    };
+    let layers = [
+        dir("below", &["d/base"]),
+        dir("first", &["d/hidden", "e/kept"]),
+        dir("second", &["d", "e/more"]),
+        dir("third", &["d/shown"]),
+    ];
+    for below in 0..2 {
+        let (one, names) = merged(scratch.path(), &layers[..below], &layers[below..]);
+        assert_eq!(seen(&[&layers[..below], &[one]].concat()), seen(&layers));
+        assert_eq!(names.contains(&"d/.wh..wh..opq".to_owned()), below > 0, "{names:?}");
+        fs::remove_dir_all(scratch.path().join("merged")).expect("removed");
+    }
+}
