@@ -3,6 +3,9 @@
 use crate::Engine;
 
 /// Makes an image of the name, with Debian and the program at `/root/NAME`.
+///
+/// # Panics
+/// If that fails.
 pub fn compile(engine: &Engine, name: &str) {
     let tar = std::env::var("COFFERDAM_DEBIAN").expect("run `cargo xtask test`, which makes it");
     engine.says(&["import", &tar, "debian"]);

@@ -32,7 +32,7 @@ fn net2_a_link_on_the_default_bridge_is_a_name_and_variables() {
     engine.says(&["run", "-d", "--name", "web", "--link", "db", "busybox", "sleep", "999"]);
     let before = engine.inspect("db", "{{.NetworkSettings.IPAddress}}");
     // Whatever its root has made of the file.
-    sh(&engine, "web", "printf '10.9.9.9\\tx\\377\\n' >> /etc/hosts");
+    assert_eq!(sh(&engine, "web", "printf '10.9.9.9\\tx\\377\\n' >> /etc/hosts"), "");
     engine.says(&["stop", "-t", "0", "db"]);
     engine.says(&["run", "-d", "--name", "between", "busybox", "sleep", "999"]);
     engine.says(&["start", "db"]);
