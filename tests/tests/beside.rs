@@ -114,15 +114,21 @@ fn net2_what_cannot_be_beside_the_host_is_refused_at_the_creation() {
         let ran = engine.run_as(Cli::Docker, &[&["network", "create"], words].concat());
         assert!(ran.code != 0 && ran.err.contains(because), "{words:?}: {ran:?}");
     };
-    refused(
-        &["-d", "macvlan", "-o", "parent=nope0", "x"],
-        "the parent interface \"nope0\" cannot be used",
-    );
+    for (parent, because) in [
+        ("parent=nope0", "invalid subinterface vlan name nope0"),
+        ("parent=nope0.50", "-o parent interface was not found on the host: nope0"),
+        ("parent=lo.x", "unable to parse a valid vlan id from: x"),
+        ("parent=lo.4095", "vlan id must be between 1-4094, received: 4095"),
+    ] {
+        refused(&["-d", "macvlan", "-o", parent, "x"], because);
+    }
     refused(
         &["-d", "macvlan", "-o", "macvlan_mode=x", "x"],
         "requested macvlan mode 'x' is not valid",
     );
-    refused(&["-d", "macvlan", "-o", "parent=lo", "x"], "loopback interface is not a valid parent");
+    let lo = "loopback interface is not a valid macvlan parent link";
+    refused(&["-d", "macvlan", "-o", "parent=lo", "x"], lo);
+    refused(&["-d", "ipvlan", "-o", "ipvlan_mode=l4", "x"], "ipvlan mode 'l4' is not valid");
     let has = engine.host().sh("ip link add t0 type bridge && ip link add t1 link t0 type ipvlan; e=$?; ip link del t0; exit $e");
     if has.status.success() {
         let _neighbour = engine.host().neighbour();
@@ -135,5 +141,75 @@ fn net2_what_cannot_be_beside_the_host_is_refused_at_the_creation() {
         refused(&["-d", "ipvlan", "x"], "this kernel cannot make ipvlan interfaces");
     }
     assert_eq!(engine.says(&["network", "ls", "-q", "-f", "type=custom"]), "");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn net2_by_ipvlans_layer_3_containers_reach_one_another_and_have_no_gateway() {
+    let engine = Engine::new();
+    let _neighbour = engine.host().neighbour();
+    let has = engine.host().sh("ip link add t0 link uplink type ipvlan && ip link del t0");
+    for mode in ["l3", "l3s"] {
+        let option = format!("ipvlan_mode={mode}");
+        let create = ["network", "create", "-d", "ipvlan", "-o", "parent=uplink", "-o", &option];
+        let made = engine.run_as(Cli::Docker, &[&create[..], &["x"]].concat());
+        if !has.status.success() {
+            assert!(made.err.contains("this kernel cannot make ipvlan interfaces"), "{made:?}");
+            continue;
+        }
+        assert_eq!(made.code, 0, "{made:?}");
+        let gateway = "{{(index .IPAM.Config 0).Gateway}}";
+        assert_eq!(engine.says(&["network", "inspect", "-f", gateway, "x"]), "");
+        for name in ["a", "b"] {
+            let words = ["run", "-d", "--name", name, "--network", "x", "busybox", "sleep", "999"];
+            engine.says(&words);
+        }
+        let route = engine.says(&["exec", "a", "ip", "route"]);
+        assert!(route.contains("default dev eth0"), "{mode}: {route}");
+        let ran = engine.run(&["exec", "a", "ping", "-c1", "-W3", "b"]);
+        assert_eq!(ran.code, 0, "{mode}: {ran:?}");
+        let link = engine.says(&["exec", "a", "ip", "link", "show", "eth0"]);
+        assert!(link.contains("NOARP"), "{mode}: {link}");
+        engine.says(&["rm", "-f", "a", "b"]);
+        engine.says(&["network", "rm", "x"]);
+    }
+    engine.host().says("ip link del uplink");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn net2_a_vlan_that_is_to_be_the_parent_is_made_and_goes_with_its_last_network() {
+    let engine = Engine::new();
+    let _neighbour = engine.host().neighbour();
+    let there = || engine.host().sh("ip link show uplink.50").status.success();
+    let create = |name, subnet| {
+        let words = ["network", "create", "-d", "macvlan", "-o", "parent=uplink.50", "--subnet"];
+        engine.run_as(Cli::Docker, &[&words[..], &[subnet, name]].concat())
+    };
+    let has =
+        engine.host().sh("ip link add link uplink name t.1 type vlan id 1 && ip link del t.1");
+    if has.status.success() {
+        assert_eq!(create("one", "10.1.0.0/24").code, 0);
+        assert_eq!(create("two", "10.2.0.0/24").code, 0);
+        let said = engine.host().says("ip -d link show uplink.50");
+        assert!(said.contains("vlan protocol 802.1Q id 50") && said.contains(",UP"), "{said}");
+        engine.says(&["network", "rm", "one"]);
+        assert!(there(), "another network has it");
+        engine.says(&["network", "rm", "two"]);
+        assert!(!there());
+        // One that was there before stays.
+        engine.host().says("ip link add link uplink name uplink.50 type vlan id 50");
+        assert_eq!(create("one", "10.1.0.0/24").code, 0);
+        engine.says(&["network", "rm", "one"]);
+        assert!(there());
+    } else {
+        let ran = create("one", "10.1.0.0/24");
+        assert!(
+            ran.err.contains("failed to create uplink.50 vlan link: this kernel has none"),
+            "{ran:?}"
+        );
+        assert!(!there());
+    }
+    engine.host().says("ip link del uplink");
     engine.leaves_nothing();
 }

@@ -18,6 +18,7 @@ use crate::{
         Socket,
         link::{self, Link},
     },
+    realm::unless_gone,
 };
 use std::{
     io,
@@ -60,11 +61,89 @@ pub(crate) fn explain(error: Error, config: &BridgeConfig) -> Error {
     }
 }
 
-/// The parent's number.
-pub(crate) fn parent(realm: &Realm, name: &str) -> Result<u32, Error> {
-    realm.route().index(name).map_err(|error| {
-        Error::Invalid(format!("the parent interface {name:?} cannot be used: {error}"))
-    })
+/// The number of a network's parent. One that is not there and is called like
+/// a VLAN of an interface (`eth0.50`) is made, and is [removed](leave) with the
+/// last network that has it.
+pub(crate) fn parent(realm: &Realm, name: &str, network: &str) -> Result<u32, Error> {
+    let mut parents = realm.parents();
+    let index = found_or_made(realm, name)?;
+    parents.insert((name.to_owned(), network.to_owned()));
+    Ok(index)
+}
+
+fn found_or_made(realm: &Realm, name: &str) -> Result<u32, Error> {
+    if let Ok(index) = realm.route().index(name) {
+        return Ok(index);
+    }
+    let (of, id) = vlan(name).map_err(Error::Invalid)?;
+    let mut route = realm.route();
+    let of = route.index(of).map_err(|error| {
+        Error::Invalid(format!("-o parent interface was not found on the host: {of} ({error})"))
+    })?;
+    match route.talk(&[link::new_vlan(name, of, id)]) {
+        Err(error) if error.raw_os_error() == Some(NO_SUCH_KIND) => {
+            return Err(Error::Invalid(format!(
+                "failed to create {name} vlan link: this kernel has none ({error}): load its \
+                 module 8021q, or name a parent that is there"
+            )));
+        }
+        made => made.doing("create interface", name)?,
+    }
+    let index = route.index(name).doing("find interface", name)?;
+    route.talk(&[link::set_alias(index, &alias(realm))]).doing("mark interface", name)?;
+    Ok(index)
+}
+
+/// How a VLAN's interface says that it was made here.
+fn alias(realm: &Realm) -> String {
+    format!("cofferdam-vlan {}", realm.name())
+}
+
+/// Which VLAN of which interface a name says. The words are Docker's.
+fn vlan(name: &str) -> Result<(&str, u16), String> {
+    let Some((of, id)) = name.split_once('.') else {
+        return Err(format!(
+            "invalid subinterface vlan name {name}, example formatting is eth0.10 (there is no \
+             interface {name} on the host)"
+        ));
+    };
+    if id.contains('.') {
+        return Err(format!(
+            "required interface name format is: name.vlan_id, ex. eth0.10 for vlan 10, instead \
+             received {name}"
+        ));
+    }
+    let digits = id.bytes().all(|b| b.is_ascii_digit());
+    match id.parse::<u32>().ok().filter(|_| digits) {
+        None => {
+            Err(format!("unable to parse a valid vlan id from: {id} (ex. eth0.10 for vlan 10)"))
+        }
+        // Source: IEEE 802.1Q; the numbers around them are reserved.
+        Some(id @ 1..=4094) => Ok((of, u16::try_from(id).expect("below 4095"))),
+        Some(id) => Err(format!("vlan id must be between 1-4094, received: {id}")),
+    }
+}
+
+/// A network lets go of its parent, which is removed if it was made here and no
+/// other network has it.
+pub(crate) fn leave(realm: &Realm, config: &BridgeConfig) -> Result<(), Error> {
+    let Some(beside) = &config.beside else { return Ok(()) };
+    let name = &beside.parent;
+    let mut parents = realm.parents();
+    parents.remove(&(name.clone(), config.name.clone()));
+    if name.is_empty() || parents.iter().any(|(parent, _)| parent == name) {
+        return Ok(());
+    }
+    let mut route = realm.route();
+    if route.index(name).is_err() {
+        return Ok(());
+    }
+    let answer = route.ask(&link::get(name)).doing("look at interface", name)?;
+    let found = Link::read(&answer).unwrap_or_default();
+    if found.kind != "vlan" || found.alias != alias(realm) {
+        return Ok(());
+    }
+    unless_gone(route.talk(&[link::delete(name)])).doing("remove interface", name)
 }
 
 /// The number of a parent that leads nowhere, made if need be.
@@ -145,4 +224,24 @@ pub(crate) fn connect(
         netns,
     });
     route.talk(&[request]).doing("create interface on", &beside.parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parents_name_says_which_vlan_of_which_interface_it_is() {
+        assert_eq!(vlan("eth0.50"), Ok(("eth0", 50)));
+        assert_eq!(vlan("bond0.4094"), Ok(("bond0", 4094)));
+        let refused = |name| vlan(name).expect_err(name);
+        assert!(refused("eth0").starts_with("invalid subinterface vlan name eth0, example"));
+        assert!(refused("a.b.50").ends_with("instead received a.b.50"));
+        for name in ["eth0.", "eth0.x", "eth0.+5", "eth0.99999999999"] {
+            assert!(refused(name).starts_with("unable to parse a valid vlan id from: "), "{name}");
+        }
+        for name in ["eth0.0", "eth0.4095", "eth0.5000"] {
+            assert!(refused(name).starts_with("vlan id must be between 1-4094"), "{name}");
+        }
+    }
 }

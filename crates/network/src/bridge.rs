@@ -71,7 +71,7 @@ impl Bridge {
             beside::try_out(&realm, beside.kind)?;
             let index = match beside.parent.as_str() {
                 "" => beside::nowhere(&realm, &config.name, mac)?,
-                parent => beside::parent(&realm, parent)?,
+                parent => beside::parent(&realm, parent, &config.name)?,
             };
             return Ok(Self { realm, config, index, mac });
         }
@@ -447,7 +447,7 @@ impl Bridge {
         self.sweep(BTreeSet::new)?;
         delete(&mut self.realm.route(), &self.config.name)?;
         self.realm.book().strike(&Owner::Network(self.config.name.clone()))?;
-        Ok(())
+        beside::leave(&self.realm, &self.config)
     }
 
     fn owner(&self, container: &Id) -> Owner {

@@ -7,7 +7,10 @@ use crate::{
     BridgeConfig, Driver, Endpoint, Mac,
     error::{Doing, Error},
     forwarding, line,
-    netlink::{Message, Socket, link},
+    netlink::{
+        Message, Socket,
+        link::{self, WayOut},
+    },
     realm::unless_gone,
 };
 use ipnet::IpNet;
@@ -116,10 +119,11 @@ pub(crate) fn lead_out(
         let mut socket = Socket::route().doing("open a socket to", "the container's interfaces")?;
         let index = socket.index(ifname).doing("find interface", ifname)?;
         for (gateway, add) in changes {
+            let way = way_out(config, gateway);
             let request = if add {
-                link::add_default_route(index, gateway)
+                link::add_default_route(index, way)
             } else {
-                link::remove_default_route(index, gateway)
+                link::remove_default_route(index, way)
             };
             match socket.talk(&[request]) {
                 Err(error) if add && error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -183,10 +187,15 @@ fn requests(
         }
         let leads_out = if gateway.is_ipv4() { endpoint.default4 } else { endpoint.default6 };
         if leads_out && !config.internal {
-            requests.push(link::add_default_route(index, gateway));
+            requests.push(link::add_default_route(index, way_out(config, gateway)));
         }
     }
     requests
+}
+
+/// Through a gateway, or by the interface itself where the network has none.
+fn way_out(config: &BridgeConfig, gateway: IpAddr) -> WayOut {
+    if config.has_gateway() { WayOut::Gateway(gateway) } else { WayOut::Straight(gateway) }
 }
 
 fn talk(socket: &mut Socket, requests: &[Message], ifname: &str) -> Result<(), Error> {

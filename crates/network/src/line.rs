@@ -72,7 +72,7 @@ pub(crate) fn requests_inside(
         requests.push(link::add_route(index, subnet.trunc(), Some(gateway), None));
         let leads_out = if gateway.is_ipv4() { endpoint.default4 } else { endpoint.default6 };
         if leads_out && !config.internal {
-            requests.push(link::add_default_route(index, gateway));
+            requests.push(link::add_default_route(index, link::WayOut::Gateway(gateway)));
         }
     }
     requests

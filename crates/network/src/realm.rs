@@ -14,6 +14,7 @@ use crate::{
 };
 use ipnet::IpNet;
 use std::{
+    collections::BTreeSet,
     fs, io,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -28,6 +29,8 @@ pub struct Realm {
     loopback6: bool,
     route: Mutex<Socket>,
     book: Mutex<Book>,
+    /// Interfaces beside which networks stand, each with the network's own.
+    parents: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Realm {
@@ -43,7 +46,8 @@ impl Realm {
         let route = Socket::route().doing("open a socket to", "the kernel's interfaces")?;
         let book = Book::open(&table(name), loopback6)?;
         let (route, book) = (Mutex::new(route), Mutex::new(book));
-        Ok(Arc::new(Self { name: name.to_owned(), loopback6, route, book }))
+        let parents = Mutex::default();
+        Ok(Arc::new(Self { name: name.to_owned(), loopback6, route, book, parents }))
     }
 
     /// Makes a bridge, or adopts the one of that name that this realm made.
@@ -210,6 +214,14 @@ impl Realm {
     pub(crate) fn is_mine(&self, alias: &str) -> bool {
         let mut words = alias.split(' ');
         words.next() == Some("cofferdam") && words.next() == Some(&self.name)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn parents(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+        self.parents.lock().expect("no holder of this lock panics")
     }
 
     pub(crate) fn route(&self) -> MutexGuard<'_, Socket> {

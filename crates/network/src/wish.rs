@@ -43,6 +43,11 @@ pub enum BesideKind {
     Macvlan(MacvlanMode),
     /// With the parent's MAC address, switched by layer 2.
     Ipvlan(IpvlanFlag),
+    /// With the parent's MAC address, routed by layer 3: it asks for nobody and
+    /// hears no broadcast, and has no gateway.
+    IpvlanL3(IpvlanFlag),
+    /// The same, judged by the host's firewall on its way.
+    IpvlanL3s(IpvlanFlag),
 }
 
 impl BesideKind {
@@ -50,8 +55,13 @@ impl BesideKind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Macvlan(_) => "macvlan",
-            Self::Ipvlan(_) => "ipvlan",
+            Self::Ipvlan(_) | Self::IpvlanL3(_) | Self::IpvlanL3s(_) => "ipvlan",
         }
+    }
+
+    /// Is there a gateway among those beside it?
+    pub fn has_gateway(self) -> bool {
+        !matches!(self, Self::IpvlanL3(_) | Self::IpvlanL3s(_))
     }
 }
 
@@ -158,6 +168,11 @@ pub enum GatewayMode {
 }
 
 impl BridgeConfig {
+    /// Do its containers go out through a gateway, and not straight?
+    pub fn has_gateway(&self) -> bool {
+        self.beside.as_ref().is_none_or(|beside| beside.kind.has_gateway())
+    }
+
     /// What the default network of a daemon is: everything on, an Ethernet's
     /// usual size, IPv6 in the [private subnet of that
     /// name](crate::addresses::private_subnet6).

@@ -4,7 +4,7 @@
 //! Emulated, the whole suite would take hours. What the layout of control
 //! groups and systemd can change is run: the room that makes groups, and the
 //! runtime's verbs with its own groups and with systemd's. Beside it, what
-//! needs a kernel with quotas.
+//! needs a kernel with quotas, or with ipvlan, VLANs and dummy interfaces.
 
 use super::{Job, output};
 use crate::{build, cargo, test::docker_client};
@@ -24,7 +24,7 @@ const CHOICE: [(&str, &[&str]); 3] = [
 ];
 
 /// What the daemon's containers are promised, by Debian's kernel.
-const PROMISES: [&str; 18] = [
+const PROMISES: [&str; 20] = [
     "--test",
     "systemd",
     "--test",
@@ -43,6 +43,8 @@ const PROMISES: [&str; 18] = [
     "life",
     "--test",
     "quota",
+    "--test",
+    "beside",
 ];
 
 /// Tests of version 1's files, which the guest has not.

@@ -77,9 +77,14 @@ impl Options<'_> {
     pub(super) fn beside(&self, kind: BesideKind, internal: bool) -> Result<Beside, Error> {
         let parent = self.text(key::PARENT).filter(|_| !internal).unwrap_or_default();
         if parent == "lo" {
-            return Err(Error::Invalid("loopback interface is not a valid parent".into()));
+            return Err(Error::Invalid(format!(
+                "loopback interface is not a valid {} parent link",
+                kind.word()
+            )));
         }
-        let fits = parent.len() <= 15 && !parent.contains(|c: char| c == '/' || c.is_whitespace());
+        // What follows a colon the kernel overlooks.
+        let odd = |c: char| matches!(c, '/' | ':') || c.is_whitespace();
+        let fits = parent.len() <= 15 && !parent.contains(odd);
         if !fits {
             return Err(Error::Invalid(format!("{parent:?} is no name of an interface")));
         }
@@ -99,33 +104,32 @@ impl Options<'_> {
         }
     }
 
-    pub(super) fn ipvlan(&self) -> Result<IpvlanFlag, Error> {
-        match self.text(key::IPVLAN) {
-            None | Some("l2") => {}
-            Some(mode @ ("l3" | "l3s")) => {
-                return Err(Error::Unsupported(format!(
-                    "the ipvlan mode {mode} is not carried by this engine: use l2, or the driver \
-                     routed"
-                )));
-            }
+    pub(super) fn ipvlan(&self) -> Result<BesideKind, Error> {
+        let kind = match self.text(key::IPVLAN) {
+            None | Some("l2") => BesideKind::Ipvlan,
+            Some("l3") => BesideKind::IpvlanL3,
+            Some("l3s") => BesideKind::IpvlanL3s,
             Some(mode) => {
                 return Err(Error::Invalid(format!(
                     "requested ipvlan mode '{mode}' is not valid, 'l2' mode is the ipvlan driver \
                      default"
                 )));
             }
-        }
+        };
         match self.text(key::IPVLAN_FLAG) {
-            None | Some("bridge") => Ok(IpvlanFlag::Bridge),
-            Some("private") => Ok(IpvlanFlag::Private),
-            Some("vepa") => Ok(IpvlanFlag::Vepa),
-            Some(flag) => Err(Error::Invalid(format!("invalid ipvlan flag: {flag}"))),
+            None | Some("bridge") => Ok(kind(IpvlanFlag::Bridge)),
+            Some("private") => Ok(kind(IpvlanFlag::Private)),
+            Some("vepa") => Ok(kind(IpvlanFlag::Vepa)),
+            Some(flag) => Err(Error::Invalid(format!(
+                "requested ipvlan flag '{flag}' is not valid, 'bridge' is the ipvlan driver default"
+            ))),
         }
     }
 
     /// How far containers are hidden behind the host.
     pub(super) fn mode(&self, key: &str, internal: bool) -> Result<GatewayMode, Error> {
-        match self.text(key) {
+        // Nothing is no mode: Docker refuses it too.
+        match self.0.get(key).map(String::as_str) {
             None | Some("nat") => Ok(GatewayMode::Nat),
             Some("nat-unprotected") => Ok(GatewayMode::NatUnprotected),
             Some("routed") => Ok(GatewayMode::Routed),

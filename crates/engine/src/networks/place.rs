@@ -456,7 +456,7 @@ impl Net {
         let Some(plan) = self.plan() else { return asked };
         let text = |ip: Option<String>| ip.unwrap_or_default();
         let (four, six) = (plan.bridge.subnet4, plan.bridge.subnet6);
-        let open = !plan.bridge.internal;
+        let open = !plan.bridge.internal && plan.bridge.has_gateway();
         // On a line there is nobody beside.
         let routed = plan.bridge.driver == Driver::Routed;
         let length = |subnet: u8, alone: u8| if routed { alone } else { subnet };

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Error, Kind};
 use ipnet::IpNet;
-use network::{BesideKind, BridgeConfig, Driver, addresses};
+use network::{BesideKind, BridgeConfig, Driver, GatewayMode, addresses};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -133,15 +133,24 @@ pub(super) fn plan(
     let gateway4 = with_gateway(ipv4, asked4, || free4(taken))?;
     let gateway6 = with_gateway(ipv6, asked6, || free6(&name, taken))?;
     let mut pools = wish.pools;
-    let unasked = [(asked4, gateway4), (asked6, gateway6)];
-    let unasked = unasked.iter().filter(|(asked, _)| asked.is_none()).filter_map(|(_, net)| *net);
-    pools.extend(unasked.map(NetworkPool::chosen));
     let options = Options(&wish.options);
     let beside = match wish.driver.as_str() {
         "macvlan" => Some(options.beside(BesideKind::Macvlan(options.macvlan()?), wish.internal)?),
-        "ipvlan" => Some(options.beside(BesideKind::Ipvlan(options.ipvlan()?), wish.internal)?),
+        "ipvlan" => Some(options.beside(options.ipvlan()?, wish.internal)?),
         _ => None,
     };
+    let (mode4, mode6) =
+        (options.mode(key::MODE4, wish.internal)?, options.mode(key::MODE6, wish.internal)?);
+    let straight = beside.as_ref().is_some_and(|beside| !beside.kind.has_gateway());
+    let unasked = [(asked4, gateway4, mode4), (asked6, gateway6, mode6)];
+    let unasked = unasked.into_iter().filter(|(asked, ..)| asked.is_none());
+    pools.extend(unasked.filter_map(|(_, net, mode)| {
+        let chosen = NetworkPool::chosen(net?);
+        // Where nobody has the gateway's address there is none to show.
+        let none = straight || mode == GatewayMode::Isolated;
+        let gateway = if none { String::new() } else { chosen.gateway };
+        Some(NetworkPool { gateway, ..chosen })
+    }));
     let named = beside.as_ref().map_or(word(driver), |beside| beside.kind.word());
     let bridge = BridgeConfig {
         name,
@@ -153,8 +162,8 @@ pub(super) fn plan(
         icc: options.yes(key::ICC)?.unwrap_or(true),
         masquerade: options.yes(key::MASQUERADE)?.unwrap_or(true),
         internal: wish.internal,
-        gateway4: options.mode(key::MODE4, wish.internal)?,
-        gateway6: options.mode(key::MODE6, wish.internal)?,
+        gateway4: mode4,
+        gateway6: mode6,
         inhibit4: options.yes(key::INHIBIT)?.unwrap_or_default(),
         trusted: options.interfaces(key::TRUSTED)?,
         egress: crate::egress::of_network(
@@ -444,7 +453,7 @@ fn same_family(address: IpAddr, subnet: IpNet) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use network::{Beside, MacvlanMode};
+    use network::{Beside, IpvlanFlag, MacvlanMode};
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -566,17 +575,38 @@ mod tests {
         assert_eq!(vepa.expect("beside").kind, BesideKind::Macvlan(MacvlanMode::Vepa));
         let network = beside("ipvlan", key::IPVLAN_FLAG, "private").expect("fine").0;
         assert_eq!(network.driver, "ipvlan");
+        assert!(network.pools[0].gateway.ends_with(".0.1"), "{:?}", network.pools);
+        let (network, plan) = beside("ipvlan", key::IPVLAN, "l3s").expect("fine");
+        let expected = BesideKind::IpvlanL3s(IpvlanFlag::Bridge);
+        assert_eq!(plan.bridge.beside.expect("beside").kind, expected);
+        assert_eq!(network.pools[0].gateway, "", "there is none by layer 3");
         for (driver, key, value) in [
             ("macvlan", key::MACVLAN, "x"),
             ("macvlan", key::PARENT, "lo"),
             ("macvlan", key::PARENT, "a/b"),
-            ("ipvlan", key::IPVLAN, "l3"),
+            ("macvlan", key::PARENT, "eth0:1"),
+            ("ipvlan", key::IPVLAN, "l4"),
+            ("ipvlan", key::IPVLAN_FLAG, "x"),
         ] {
             assert!(beside(driver, key, value).is_err(), "{driver} {key}={value}");
         }
         let inner = NetworkWish { internal: true, ..option(key::PARENT, "eth0") };
         let inner = decide(NetworkWish { driver: "macvlan".into(), ..inner }).expect("fine").1;
         assert_eq!(inner.bridge.beside.expect("beside").parent, "");
+    }
+
+    #[test]
+    fn where_nobody_has_the_gateways_address_none_is_shown() {
+        let shown = |internal, key, value| {
+            let wish = NetworkWish { internal, ..option(key, value) };
+            decide(wish).map(|(network, _)| network.pools[0].gateway.clone())
+        };
+        assert_eq!(shown(true, key::MODE4, "isolated").expect("fine"), "");
+        assert!(shown(true, key::MODE4, "routed").expect("fine").ends_with(".0.1"));
+        assert!(shown(true, key::MODE6, "isolated").expect("fine").ends_with(".0.1"));
+        for (internal, mode) in [(false, "isolated"), (true, ""), (false, "NAT")] {
+            assert!(shown(internal, key::MODE4, mode).is_err(), "{mode:?}");
+        }
     }
 
     #[test]

@@ -4,8 +4,12 @@
 //! Numbers are from `linux/rtnetlink.h`, `linux/if_link.h`,
 //! `linux/if_addr.h` and `linux/neighbour.h`.
 
+mod beside;
+
+pub(crate) use beside::{NewBeside, new_beside, new_dummy, new_vlan};
+
 use super::{ACK, Answer, Attributes, CREATE, EXCL, Message, REPLACE, attributes};
-use crate::{BesideKind, Mac};
+use crate::Mac;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -105,15 +109,6 @@ pub(crate) fn new_bridge(name: &str, mac: Mac, mtu: u32) -> Message {
     })
 }
 
-/// Makes an interface that leads nowhere and is always up.
-pub(crate) fn new_dummy(name: &str, mac: Mac) -> Message {
-    Message::new(NEW_LINK, ACK | CREATE | EXCL, &ifinfo(FAMILY_ANY, 0, UP, UP)).with(|a| {
-        a.text(ifla::IFNAME, name);
-        a.bytes(ifla::ADDRESS, &mac.0);
-        a.nest(ifla::LINKINFO, |info| info.text(ifla::INFO_KIND, "dummy"));
-    })
-}
-
 fn bridge_settings(a: &mut Attributes) {
     a.u32(ifla::BR_STP_STATE, 0);
     a.u32(ifla::BR_FORWARD_DELAY, 0);
@@ -181,51 +176,6 @@ pub(crate) fn new_pair(pair: &Pair<'_>) -> Message {
                 });
             });
         });
-    })
-}
-
-/// An interface beside another, to be made in `netns`.
-pub(crate) struct NewBeside<'a> {
-    pub(crate) name: &'a str,
-    /// The other's number.
-    pub(crate) parent: u32,
-    pub(crate) kind: BesideKind,
-    /// One of the kernel's choice, or the parent's, if none.
-    pub(crate) mac: Option<Mac>,
-    /// The parent's if none.
-    pub(crate) mtu: Option<u32>,
-    pub(crate) netns: BorrowedFd<'a>,
-}
-
-/// Makes one, down. Source: `IFLA_MACVLAN_MODE`, `IFLA_IPVLAN_MODE` and
-/// `IFLA_IPVLAN_FLAGS` of `linux/if_link.h`.
-pub(crate) fn new_beside(new: &NewBeside<'_>) -> Message {
-    Message::new(NEW_LINK, ACK | CREATE | EXCL, &ifinfo(FAMILY_ANY, 0, 0, 0)).with(|a| {
-        a.text(ifla::IFNAME, new.name);
-        a.u32(ifla::LINK, new.parent);
-        if let Some(mtu) = new.mtu {
-            a.u32(ifla::MTU, mtu);
-        }
-        a.bytes(ifla::NET_NS_FD, &new.netns.as_raw_fd().to_ne_bytes());
-        match new.kind {
-            BesideKind::Macvlan(mode) => {
-                if let Some(mac) = new.mac {
-                    a.bytes(ifla::ADDRESS, &mac.0);
-                }
-                a.nest(ifla::LINKINFO, |info| {
-                    info.text(ifla::INFO_KIND, "macvlan");
-                    info.nest(ifla::INFO_DATA, |data| data.u32(1, mode.number()));
-                });
-            }
-            BesideKind::Ipvlan(flag) => a.nest(ifla::LINKINFO, |info| {
-                info.text(ifla::INFO_KIND, "ipvlan");
-                info.nest(ifla::INFO_DATA, |data| {
-                    // IPVLAN_MODE_L2
-                    data.bytes(1, &0_u16.to_ne_bytes());
-                    data.bytes(2, &flag.number().to_ne_bytes());
-                });
-            }),
-        }
     })
 }
 
@@ -447,6 +397,8 @@ fn read_ip(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 const TABLE_MAIN: u8 = 254;
+/// `RT_SCOPE_LINK`: what is reached without a gateway.
+const SCOPE_LINK: u8 = 253;
 const TABLE_LOCAL: u8 = 255;
 
 /// `struct rtmsg`, made by an administrator (`RTPROT_BOOT`), for unicast.
@@ -455,24 +407,39 @@ fn rtmsg(family: u8, length: u8, table: u8, scope: u8, kind: u8) -> [u8; 12] {
     [family, length, 0, 0, table, PROTOCOL_BOOT, scope, kind, 0, 0, 0, 0]
 }
 
-/// The way out: through `gateway`, by the interface.
-pub(crate) fn add_default_route(index: u32, gateway: IpAddr) -> Message {
-    default_route(NEW_ROUTE, ACK | CREATE | EXCL, index, gateway)
+/// Where everything leads that nothing else is said of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WayOut {
+    /// Through a gateway, of its family.
+    Gateway(IpAddr),
+    /// By the interface itself, of the address's family.
+    Straight(IpAddr),
 }
 
-/// No way out through `gateway` any more.
-pub(crate) fn remove_default_route(index: u32, gateway: IpAddr) -> Message {
-    default_route(DEL_ROUTE, ACK, index, gateway)
+/// The way out by the interface.
+pub(crate) fn add_default_route(index: u32, way: WayOut) -> Message {
+    default_route(NEW_ROUTE, ACK | CREATE | EXCL, index, way)
 }
 
-fn default_route(kind: u16, flags: u16, index: u32, gateway: IpAddr) -> Message {
+/// No way out by the interface any more.
+pub(crate) fn remove_default_route(index: u32, way: WayOut) -> Message {
+    default_route(DEL_ROUTE, ACK, index, way)
+}
+
+fn default_route(kind: u16, flags: u16, index: u32, way: WayOut) -> Message {
     const UNICAST: u8 = 1;
     const OUT: u16 = 4;
     const GATEWAY: u16 = 5;
-    let family = if gateway.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 };
-    let fixed = rtmsg(family, 0, TABLE_MAIN, 0, UNICAST);
+    let (scope, address) = match way {
+        WayOut::Gateway(gateway) => (0, gateway),
+        WayOut::Straight(address) => (SCOPE_LINK, address),
+    };
+    let family = if address.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 };
+    let fixed = rtmsg(family, 0, TABLE_MAIN, scope, UNICAST);
     Message::new(kind, flags, &fixed).with(|a| {
-        a.bytes(GATEWAY, &octets(gateway));
+        if let WayOut::Gateway(gateway) = way {
+            a.bytes(GATEWAY, &octets(gateway));
+        }
         a.u32(OUT, index);
     })
 }
@@ -490,7 +457,6 @@ pub(crate) fn add_route(
     const OUT: u16 = 4;
     const GATEWAY: u16 = 5;
     const FROM: u16 = 7;
-    const SCOPE_LINK: u8 = 253;
     let family = if to.addr().is_ipv4() { FAMILY_V4 } else { FAMILY_V6 };
     let scope = if gateway.is_none() { SCOPE_LINK } else { 0 };
     let fixed = rtmsg(family, to.prefix_len(), TABLE_MAIN, scope, UNICAST);
