@@ -51,6 +51,46 @@ fn net2_a_link_on_the_default_bridge_is_a_name_and_variables() {
 }
 
 #[test]
+fn net2_a_link_tells_of_ports_as_docker_does() {
+    let engine = Engine::new();
+    let ports = ["--expose", "53/udp", "--expose", "90-92", "--expose", "95/tcp"];
+    let words = [&["run", "-d", "--name", "db"], &ports[..], &["busybox", "sleep", "999"]];
+    engine.says(&words.concat());
+    engine.says(&["run", "-d", "--name", "other", "busybox", "sleep", "999"]);
+    let links = ["--link", "db:x", "--link", "other:x", "--link", "other:y"];
+    let words = [&["run", "-d", "--name", "web"], &links[..], &["busybox", "sleep", "999"]];
+    engine.says(&words.concat());
+    let ip = engine.inspect("db", "{{.NetworkSettings.IPAddress}}");
+    let environment = sh(&engine, "web", "env");
+    for line in [
+        format!("X_PORT=tcp://{ip}:90"),
+        format!("X_PORT_90_TCP_START=tcp://{ip}:90"),
+        "X_PORT_90_TCP_PORT_START=90".into(),
+        format!("X_PORT_90_TCP_END=tcp://{ip}:92"),
+        "X_PORT_90_TCP_PORT_END=92".into(),
+        format!("X_PORT_53_UDP=udp://{ip}:53"),
+    ] {
+        assert!(environment.lines().any(|said| said == line), "{line}: {environment}");
+    }
+    let shown = engine.inspect("web", "{{.HostConfig.Links}}");
+    assert_eq!(shown, "[/db:/web/x /other:/web/y]", "of two that are called x, the first");
+    // Renamed and elsewhere: no line is left of where it was.
+    engine.says(&["rename", "db", "base"]);
+    engine.says(&["stop", "-t", "0", "base"]);
+    engine.says(&["run", "-d", "--name", "between", "busybox", "sleep", "999"]);
+    engine.says(&["start", "base"]);
+    let now = engine.inspect("base", "{{.NetworkSettings.IPAddress}}");
+    assert_ne!(now, ip, "the look must be able to fail");
+    let hosts = || sh(&engine, "web", "cat /etc/hosts");
+    until("the new address", || hosts().contains(&format!("{now}\tx ")));
+    assert!(!hosts().contains(&format!("{ip}\t")), "{}", hosts());
+    engine.says(&["network", "create", "mine"]);
+    engine.says(&["run", "-d", "--name", "away", "--network", "mine", "busybox", "sleep", "999"]);
+    let ran = engine.run(&["run", "-d", "--link", "away", "busybox", "true"]);
+    assert!(ran.err.contains("not attached to default bridge network"), "{ran:?}");
+}
+
+#[test]
 fn net2_a_link_on_a_users_network_is_a_name_for_one_container_alone() {
     let engine = Engine::new();
     engine.says(&["network", "create", "mine"]);
@@ -168,6 +208,16 @@ fn net2_a_gateways_mode_says_how_far_containers_are_hidden() {
         engine.says(&["rm", "-f", mode]);
         engine.says(&["network", "rm", mode]);
     }
+    // Where no port of the host's is taken, its address makes no difference.
+    let mode = option("routed");
+    engine.says(&["network", "create", "-o", &mode, "straight"]);
+    let words = ["run", "-d", "--name", "to", "--network", "straight", "-p", "127.0.0.1:8080:80"];
+    engine.says_as(Cli::Docker, &[&words[..], &["busybox", "sleep", "999"]].concat());
+    assert_eq!(engine.says(&["port", "to"]), "80/tcp -> 0.0.0.0:");
+    engine.says(&["rm", "-f", "to"]);
+    engine.says(&["network", "rm", "straight"]);
+    let none = engine.run(&["network", "create", "-o", &option(""), "x"]);
+    assert!(none.err.contains("(unknown gateway mode )"), "{none:?}");
     let isolated = option("isolated");
     let open = engine.run(&["network", "create", "-o", &isolated, "x"]);
     assert!(open.err.contains("can only be used for an internal network"), "{open:?}");

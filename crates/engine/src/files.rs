@@ -67,9 +67,13 @@ pub(crate) fn without_place(text: &str, addresses: &[IpAddr]) -> String {
     text.lines().filter(|line| !of_place(line)).map(|line| format!("{line}\n")).collect()
 }
 
-/// `/etc/hosts` without the lines that say just these names.
-pub(crate) fn without_names(text: &str, names: &str) -> String {
-    let says = |line: &&str| line.split_once('\t').is_some_and(|(_, said)| said == names);
+/// `/etc/hosts` without the lines for who is called so first, and by other names
+/// after it: those may have changed.
+pub(crate) fn without_alias(text: &str, alias: &str) -> String {
+    let says = |line: &&str| {
+        let names = line.split_once('\t').map(|(_, names)| names);
+        names.and_then(|names| names.split_once(' ')).is_some_and(|(first, _)| first == alias)
+    };
     text.lines().filter(|line| !says(line)).map(|line| format!("{line}\n")).collect()
 }
 
@@ -142,7 +146,9 @@ mod tests {
         let with = with_place(before, "web", &address);
         assert_eq!(with, "127.0.0.1\tlocalhost\n10.0.0.7\tdb\n10.1.0.2\tweb\n");
         assert_eq!(without_place(&with, &address), format!("{before}\n"));
-        assert_eq!(without_names(&with, "web"), format!("{before}\n"));
-        assert_eq!(without_names(&with, "we"), with);
+        assert_eq!(without_alias(&with, "web"), with, "its own line, of one name");
+        let linked = with_place(&with, "db box data", &[IpAddr::from([172, 30, 0, 5])]);
+        assert_eq!(without_alias(&linked, "db"), with);
+        assert_eq!(without_alias(&linked, "box"), linked);
     }
 }

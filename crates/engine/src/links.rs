@@ -13,7 +13,11 @@
 use crate::{Container, Engine, Error, Kind, cell::Cell, files, house::House, ports};
 use network::Proto;
 use spec::docker::HostConfig;
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// Reads `NAME`, `NAME:ALIAS`, and `/NAME:/OWN/ALIAS` as `inspect` shows it.
 fn parse(text: &str) -> Result<(&str, &str), Error> {
@@ -53,7 +57,7 @@ impl Linked {
         let mut names = vec![self.alias.as_str(), self.container.config.hostname.as_str()];
         names.push(&self.container.name);
         names.retain(|name| !name.is_empty());
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(*name));
         names.join(" ")
     }
@@ -65,7 +69,10 @@ impl House {
     /// # Errors
     /// No such container, or one that has no address of its own.
     pub(crate) fn settle_links(&self, host: &mut HostConfig) -> Result<(), Error> {
-        for link in host.links.iter_mut().flatten() {
+        let Some(links) = &mut host.links else { return Ok(()) };
+        let mut aliases = BTreeSet::new();
+        let mut settled = Vec::new();
+        for link in &*links {
             let (name, alias) = parse(link)?;
             let other = self.find(name).map_err(|error| {
                 Error::Invalid(format!("could not get container for {name}: {error}"))
@@ -78,8 +85,12 @@ impl House {
                         .into(),
                 ));
             }
-            *link = format!("{}:{alias}", other.id);
+            // Of two that would be called the same Docker takes the first.
+            if aliases.insert(alias) {
+                settled.push(format!("{}:{alias}", other.id));
+            }
         }
+        *links = settled;
         Ok(())
     }
 
@@ -101,8 +112,8 @@ impl House {
             }
             let one = Linked { alias: alias.to_owned(), container: other };
             if one.addresses().is_empty() {
-                let name = &one.container.name;
-                return failed(format!("container {name} is not on the default bridge network"));
+                let id = &one.container.id;
+                return failed(format!("container {id} not attached to default bridge network"));
             }
             linked.push(one);
         }
@@ -216,7 +227,7 @@ impl Engine {
                     let one = Linked { alias: alias.to_owned(), container: Arc::clone(&target) };
                     let path = &now.hosts_path;
                     let told = files::read(path).and_then(|text| {
-                        let text = files::without_names(&text, &one.names());
+                        let text = files::without_alias(&text, &one.alias);
                         let text = files::with_place(&text, &one.names(), &one.addresses());
                         files::write(path, &text)
                     });
@@ -239,18 +250,19 @@ fn variables(
 ) -> Vec<String> {
     let alias = alias.to_uppercase().replace('-', "_");
     let mut all = Vec::new();
-    if let Some((port, proto)) = exposed.iter().min_by_key(|(port, _)| *port) {
+    // The lowest, of TCP if there is any.
+    let default = exposed.iter().min_by_key(|(port, proto)| (*proto != Proto::Tcp, *port));
+    if let Some((port, proto)) = default {
         all.push(format!("{alias}_PORT={proto}://{address}:{port}"));
     }
     for (first, last, proto) in runs(exposed) {
         let start = format!("{alias}_PORT_{first}_{}", proto.to_string().to_uppercase());
-        let end = format!("{alias}_PORT_{last}_{}", proto.to_string().to_uppercase());
         all.push(format!("{start}_START={proto}://{address}:{first}"));
         all.push(format!("{start}_ADDR={address}"));
         all.push(format!("{start}_PROTO={proto}"));
         all.push(format!("{start}_PORT_START={first}"));
-        all.push(format!("{end}_END={proto}://{address}:{last}"));
-        all.push(format!("{end}_PORT_END={last}"));
+        all.push(format!("{start}_END={proto}://{address}:{last}"));
+        all.push(format!("{start}_PORT_END={last}"));
     }
     for (port, proto) in exposed {
         let start = format!("{alias}_PORT_{port}_{}", proto.to_string().to_uppercase());
@@ -270,7 +282,7 @@ fn variables(
     all
 }
 
-/// Three and more ports of a protocol in a row: the first and the last.
+/// Two and more ports of a protocol in a row: the first and the last.
 fn runs(exposed: &[(u16, Proto)]) -> Vec<(u16, u16, Proto)> {
     let mut of: BTreeMap<Proto, Vec<u16>> = BTreeMap::new();
     for (port, proto) in exposed {
@@ -279,7 +291,7 @@ fn runs(exposed: &[(u16, Proto)]) -> Vec<(u16, u16, Proto)> {
     let mut runs = Vec::new();
     for (proto, mut ports) in of {
         ports.sort_unstable();
-        for run in ports.chunk_by(|a, b| a + 1 == *b).filter(|run| run.len() > 2) {
+        for run in ports.chunk_by(|a, b| a + 1 == *b).filter(|run| run.len() > 1) {
             runs.push((run[0], run[run.len() - 1], proto));
         }
     }
@@ -323,9 +335,21 @@ mod tests {
     fn ports_in_a_row_are_told_of_as_a_whole_too() {
         let ports = |range: std::ops::RangeInclusive<u16>| range.map(|port| (port, Proto::Tcp));
         let exposed: Vec<_> = ports(80..=82).chain(ports(90..=91)).collect();
-        assert_eq!(runs(&exposed), [(80, 82, Proto::Tcp)]);
+        assert_eq!(runs(&exposed), [(80, 82, Proto::Tcp), (90, 91, Proto::Tcp)]);
         let told = variables("/w/d", "d", [10, 0, 0, 2].into(), &exposed, &[]);
         assert!(told.contains(&"D_PORT_80_TCP_START=tcp://10.0.0.2:80".to_owned()), "{told:?}");
-        assert!(told.contains(&"D_PORT_82_TCP_PORT_END=82".to_owned()), "{told:?}");
+        assert!(told.contains(&"D_PORT_80_TCP_END=tcp://10.0.0.2:82".to_owned()), "{told:?}");
+        assert!(told.contains(&"D_PORT_80_TCP_PORT_END=82".to_owned()), "{told:?}");
+    }
+
+    #[test]
+    fn the_port_that_stands_for_all_is_the_lowest_of_tcp() {
+        let first = |exposed: &[(u16, Proto)]| {
+            variables("/w/d", "d", [10, 0, 0, 2].into(), exposed, &[]).swap_remove(0)
+        };
+        let (tcp, udp) = (Proto::Tcp, Proto::Udp);
+        assert_eq!(first(&[(53, udp), (80, tcp), (90, tcp)]), "D_PORT=tcp://10.0.0.2:80");
+        assert_eq!(first(&[(53, tcp), (53, udp)]), "D_PORT=tcp://10.0.0.2:53");
+        assert_eq!(first(&[(90, udp), (53, udp)]), "D_PORT=udp://10.0.0.2:53");
     }
 }

@@ -172,13 +172,19 @@ impl Networks {
         let straight4 = four.is_some_and(|(name, _)| self.is_straight(name, true));
         let straight6 = six.is_some_and(|(name, _)| self.is_straight(name, false));
         let asker = Endpoint {
-            addr4: four.and_then(|(_, plug)| plug.addr4).filter(|_| !straight4),
-            addr6: six.and_then(|(_, plug)| plug.addr6).filter(|_| !straight6),
+            addr4: four.and_then(|(_, plug)| plug.addr4),
+            addr6: six.and_then(|(_, plug)| plug.addr6),
             ..asker.clone()
         };
         for wish in wishes {
             reachable(wish, &asker)?;
         }
+        // What is reached straight is led nowhere, whatever address was meant.
+        let asker = Endpoint {
+            addr4: asker.addr4.filter(|_| !straight4),
+            addr6: asker.addr6.filter(|_| !straight6),
+            ..asker
+        };
         let net = four.and_then(|(name, _)| self.named(name));
         let binding = net.and_then(|net| net.plan()?.binding4);
         let binding = binding.filter(|address| !address.is_unspecified());
