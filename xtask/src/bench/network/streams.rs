@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 /// Rounds in turns; each takes three seconds of every way.
@@ -80,13 +80,9 @@ impl Way<'_> {
             From::Namespace(host, pid) => {
                 let mut command = host.command("nsenter");
                 command.args(["--net", "--target", &pid.to_string(), "--"]).arg(look);
-                let out = command.args([what, &to, "1"]).output()?;
-                String::from_utf8(out.stdout)?
+                figure(command.args([what, &to, "1"]))?
             }
-            From::Host(host) => {
-                let out = host.command(look).args([what, &to, "1"]).output()?;
-                String::from_utf8(out.stdout)?
-            }
+            From::Host(host) => figure(host.command(look).args([what, &to, "1"]))?,
         };
         let whose = || format!("{}, {}: no figure: {text:?}", self.who, self.title);
         text.trim().parse().with_context(whose)
@@ -97,6 +93,13 @@ impl Way<'_> {
         sorted.sort_by(f64::total_cmp);
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()
     }
+}
+
+/// What a command says that must succeed.
+fn figure(command: &mut Command) -> Result<String> {
+    let out = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
+    Ok(String::from_utf8(out.stdout)?)
 }
 
 const BETWEEN: &str = "container to container";
@@ -118,13 +121,15 @@ pub fn print(
         let script = format!("ip addr add {OWN}/32 dev lo");
         ensure!(host.command("sh").args(["-c", &script]).status()?.success(), "{script}");
     }
-    let near = plain(host, &look)?;
-    let serve_here = host
-        .command("sh")
-        .args(["-c", &format!("{0} echo 7107 & exec {0} sink 7108", look.display())])
-        .stdin(Stdio::null())
-        .spawn()?;
-    let _kept = Kept(serve_here);
+    // On a host of its own: where bridged frames are shown to the hooks of IP,
+    // ours would be asked whether they may pass.
+    let apart = Host::new()?;
+    let near = plain(&apart, &look)?;
+    let serve_here = |what, port| {
+        let mut command = host.command(&look);
+        command.args([what, port]).stdin(Stdio::null()).spawn().map(Kept)
+    };
+    let _kept = [serve_here("echo", "7107")?, serve_here("sink", "7108")?];
     let mut ways = Vec::new();
     let engines = all.iter().filter(|c| matches!(c.kind, Kind::Ours | Kind::Peer));
     for (engine, ports) in engines.clone().zip((7000..).step_by(200)) {
@@ -139,7 +144,7 @@ pub fn print(
         server: server.to_owned(),
         found: Default::default(),
     };
-    ways.push(way(BETWEEN, From::Namespace(host, near.pid), "10.99.0.1"));
+    ways.push(way(BETWEEN, From::Namespace(&apart, near.pid), "10.99.0.1"));
     ways.push(way(LOOPBACK, From::Host(host), "127.0.0.1+7100"));
     for _ in 0..ROUNDS {
         for at in shuffled(ways.len()) {
