@@ -129,6 +129,10 @@ mod tests {
     /// with the words `file N`.
     async fn from_client(said: Vec<Packet>) -> (Result<(), Status>, tempfile::TempDir) {
         let dir = tempfile::tempdir().expect("a directory");
+        (into(said, dir.path()).await, dir)
+    }
+
+    async fn into(said: Vec<Packet>, dir: &Path) -> Result<(), Status> {
         let (near, far) = tokio::io::duplex(1 << 16);
         let said = Arc::new(said);
         tokio::spawn(async move {
@@ -163,8 +167,7 @@ mod tests {
         tokio::spawn(connection);
         let call = channel.open("/x.Y/Z", &[]).await.expect("opens");
         let incoming = call.answer.begin().await.expect("answers");
-        let received = receive(incoming, call.outgoing, dir.path(), |_| {}).await;
-        (received, dir)
+        receive(incoming, call.outgoing, dir, |_| {}).await
     }
 
     #[tokio::test]
@@ -240,6 +243,35 @@ mod tests {
             let error = received.expect_err(&format!("{said:?}"));
             assert!(error.message.contains(words), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_one_thing_and_none_is_nested_too_deep() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let kept = dir.path().join("kept");
+        let mut file = stat("kept", 0o644);
+        file.stat.as_mut().expect("a stat").size = 6;
+        into(vec![file.clone(), last()], dir.path()).await.expect("kept for the next");
+        // What is asked for becomes another name of a kept file, or a pipe
+        // that nobody reads.
+        for second in [link("new", 0o644, "kept"), stat("new", mode::PIPE | 0o644)] {
+            let said = vec![file.clone(), stat("new", 0o644), second, last()];
+            let error = into(said, dir.path()).await.expect_err("said twice");
+            assert!(error.message.contains("the same name of the context twice"), "{error}");
+            assert_eq!(std::fs::read_to_string(&kept).expect("kept"), "file 0");
+        }
+        let deep = |parts: usize| {
+            let path = |n: usize| vec!["d"; n].join("/");
+            let mut said: Vec<Packet> =
+                (1..=parts).map(|n| stat(&path(n), mode::DIR | 0o755)).collect();
+            said.push(last());
+            said
+        };
+        into(deep(512), dir.path()).await.expect("just deep enough");
+        let error = into(deep(513), dir.path()).await.expect_err("too deep");
+        assert!(error.message.contains("more than 512 parts"), "{error}");
+        into(vec![last()], dir.path()).await.expect("cleared");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 0);
     }
 
     #[tokio::test]

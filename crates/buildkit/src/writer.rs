@@ -25,6 +25,9 @@ use tokio::sync::mpsc;
 /// Files of a client that may be half there at one time; its sender keeps
 /// four.
 const OPEN: usize = 32;
+/// Parts of a path. Trees are cleared by calls that nest as directories do,
+/// on a thread with a small stack.
+const DEEPEST: usize = 512;
 /// Bytes of a list of attributes (`XATTR_LIST_MAX`).
 const LIST: usize = 64 << 10;
 
@@ -148,6 +151,10 @@ impl Writer {
         if !path.split('/').all(plain) {
             return Err(bad("sent a path that does not stay in the context", path));
         }
+        if path.matches('/').count() >= DEEPEST {
+            let words = format!("sent a path of more than {DEEPEST} parts to the context");
+            return Err(bad(&words, &path[..path.floor_char_boundary(64)]));
+        }
         let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
         match self.near.take() {
             Some((near, dir)) if near == parent => Ok((dir, name)),
@@ -169,6 +176,10 @@ impl Writer {
         }
         let path = stat.path.clone();
         let (parent, name) = self.place(&path)?;
+        // What was asked for would be something else when its bytes come.
+        if self.before.as_mut().is_some_and(|before| !before.said.insert(path.clone())) {
+            return Err(bad("sent the same name of the context twice", &path));
+        }
         let there = self.before.is_some() && self.is_there(&stat, &parent, name)?;
         if stat.mode & mode::KIND == mode::DIR {
             if !there {
@@ -229,7 +240,7 @@ impl Writer {
         let failed = |error| disk("look at", &stat.path, error);
         let found = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => found,
-            Err(Errno::NOENT) => return Ok(self.says(&stat.path, false, 0)),
+            Err(Errno::NOENT) => return Ok(false),
             Err(error) => return Err(failed(error)),
         };
         let same = match (stat.mode & mode::KIND, FileType::from_raw_mode(found.st_mode)) {
@@ -261,18 +272,10 @@ impl Writer {
                 .map_err(|error| disk("remove", &stat.path, error))?;
         }
         let several = found.st_nlink > 1 && found.st_mode & 0o170_000 == 0o100_000;
-        Ok(self.says(&stat.path, same, if several { found.st_ino } else { 0 }))
-    }
-
-    /// Notes what a path is said to be.
-    fn says(&mut self, path: &str, same: bool, inode: u64) -> bool {
-        if let Some(before) = &mut self.before {
-            before.said.insert(path.to_owned());
-            if same && inode != 0 {
-                before.taken.insert(inode);
-            }
+        if let Some(before) = self.before.as_mut().filter(|_| same && several) {
+            before.taken.insert(found.st_ino);
         }
-        same
+        Ok(same)
     }
 
     /// Removes what was here and is not said to be any more.
@@ -294,7 +297,8 @@ impl Writer {
             if self.open.len() >= OPEN {
                 return Err(bad("sends too many files at the same time", &stat.path));
             }
-            let file = self.at(&stat.path, OFlags::WRONLY)?;
+            // Whatever it is, opening it must not wait.
+            let file = self.at(&stat.path, OFlags::WRONLY | OFlags::NONBLOCK)?;
             self.open.insert(packet.id, File::from(file));
         }
         if packet.data.is_empty() {
