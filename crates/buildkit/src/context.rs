@@ -34,9 +34,9 @@ pub struct Gathered {
     /// The wish, complete.
     pub wish: BuildWish,
     /// The build's room, with the context in it.
-    pub room: BuildRoom,
+    pub room: Arc<BuildRoom>,
     /// Rooms of contexts of other names, held for the build's time.
-    _others: Vec<BuildRoom>,
+    _others: Vec<Arc<BuildRoom>>,
     filename: String,
     file: Dockerfile,
 }
@@ -140,14 +140,14 @@ pub async fn definition(
     Ok((text, file))
 }
 
-async fn room(engine: &Engine) -> Result<BuildRoom, Status> {
+async fn room(engine: &Engine) -> Result<Arc<BuildRoom>, Status> {
     let engine = engine.clone();
-    blocking(move || engine.build_room()).await
+    blocking(move || engine.build_room().map(Arc::new)).await
 }
 
 /// A room, and a Dockerfile that came with it.
 struct Remote {
-    room: BuildRoom,
+    room: Arc<BuildRoom>,
     fetched: bool,
     text: Option<String>,
 }
@@ -220,15 +220,15 @@ impl<'a> Gatherer<'a> {
 
     /// A room that holds what the client sent of the directory last time, if
     /// it tells which one it is.
-    async fn room_of(&self, key: &str) -> Result<BuildRoom, Status> {
+    async fn room_of(&self, key: &str) -> Result<Arc<BuildRoom>, Status> {
         let session = self.session_of(key).await?;
         let Some(shared) = &session.shared else { return room(&self.desk.engine).await };
         let (engine, key) = (self.desk.engine.clone(), format!("{shared} {key}"));
-        blocking(move || engine.build_room_of(&key)).await
+        blocking(move || engine.build_room_of(&key).map(Arc::new)).await
     }
 
     /// A context that is not the client's directory.
-    async fn remote(&self, room: BuildRoom) -> Result<Remote, Status> {
+    async fn remote(&self, room: Arc<BuildRoom>) -> Result<Remote, Status> {
         let Some(remote) = self.options.remote.clone() else {
             return Ok(Remote { room, fetched: false, text: None });
         };
@@ -243,9 +243,9 @@ impl<'a> Gatherer<'a> {
 
     async fn fetch(
         &self,
-        room: BuildRoom,
+        room: Arc<BuildRoom>,
         remote: &str,
-    ) -> Result<(BuildRoom, Option<String>), Status> {
+    ) -> Result<(Arc<BuildRoom>, Option<String>), Status> {
         if let Some(path) = remote.strip_prefix(UPLOADS) {
             return Ok((self.upload(room, path).await?, None));
         }
@@ -266,7 +266,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// A tar archive that the client was given on its standard input.
-    async fn upload(&self, room: BuildRoom, path: &str) -> Result<BuildRoom, Status> {
+    async fn upload(&self, room: Arc<BuildRoom>, path: &str) -> Result<Arc<BuildRoom>, Status> {
         let metadata = [("urlpath", path), ("urlhost", "buildkit-session")];
         let mut call = self.session.channel.open(UPLOAD, &metadata).await?;
         call.outgoing.finish()?;
@@ -292,7 +292,7 @@ impl<'a> Gatherer<'a> {
     async fn definition(
         &self,
         remote: Remote,
-    ) -> Result<(BuildRoom, String, Option<String>), Status> {
+    ) -> Result<(Arc<BuildRoom>, String, Option<String>), Status> {
         let filename = self.options.filename.as_str();
         let name = format!("[internal] load build definition from {filename}");
         self.journal.announce(DEFINITION, &name, &[]);
@@ -328,7 +328,7 @@ impl<'a> Gatherer<'a> {
     /// The client's directory, as far as it is wanted.
     async fn context(
         &self,
-        room: &BuildRoom,
+        room: &Arc<BuildRoom>,
         file: &Dockerfile,
         ignored: Option<String>,
     ) -> Result<(), Status> {
@@ -386,7 +386,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// `--build-context`.
-    async fn others(&self, wish: &mut BuildWish) -> Result<Vec<BuildRoom>, Status> {
+    async fn others(&self, wish: &mut BuildWish) -> Result<Vec<Arc<BuildRoom>>, Status> {
         let mut rooms = Vec::new();
         for (at, (name, value)) in self.options.contexts.iter().enumerate() {
             if let Some(image) = value.strip_prefix("docker-image://") {
@@ -431,7 +431,7 @@ impl<'a> Gatherer<'a> {
     async fn sync(
         &self,
         asked: &Asked<'_>,
-        into: &BuildRoom,
+        into: &Arc<BuildRoom>,
         (what, vertex): (&str, &str),
     ) -> Result<(), Status> {
         let session = self.session_of(asked.key).await?;
@@ -448,7 +448,8 @@ impl<'a> Gatherer<'a> {
         let mut said = 0;
         let mut bytes = 0;
         let path = into.context();
-        let received = receive(incoming, call.outgoing, &path, |moved| {
+        let owner = Arc::clone(into);
+        let received = receive(incoming, call.outgoing, &path, owner, |moved| {
             bytes = moved;
             // A hundred lines are enough for a large context.
             if moved >= said {

@@ -26,6 +26,8 @@ use tokio::sync::mpsc;
 const QUEUE: usize = 64;
 
 /// Receives all that a client sends. `moved` is told how many bytes have come.
+/// `owner` is what the directory belongs to: it is let go when nothing writes
+/// there any more, which is later than this call's end if that is called off.
 ///
 /// # Errors
 /// The client breaks off or sends what is no file, or the disk fails.
@@ -33,6 +35,7 @@ pub async fn receive(
     mut incoming: Incoming,
     mut outgoing: Outgoing,
     into: &Path,
+    owner: impl Send + 'static,
     mut moved: impl FnMut(u64),
 ) -> Result<(), Status> {
     let (packets, work) = mpsc::channel::<Packet>(QUEUE);
@@ -40,7 +43,10 @@ pub async fn receive(
     let root =
         rustix::fs::open(into, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|error| disk("open the directory for", &into.display().to_string(), error))?;
-    let mut writer = tokio::task::spawn_blocking(move || Writer::new(root, ask)?.run(work));
+    let mut writer = tokio::task::spawn_blocking(move || {
+        let _owner = owner;
+        Writer::new(root, ask)?.run(work)
+    });
     // Reading must not wait for what is asked, nor the other way round: the
     // client stops reading when it cannot send.
     let speak = async {
@@ -167,7 +173,7 @@ mod tests {
         tokio::spawn(connection);
         let call = channel.open("/x.Y/Z", &[]).await.expect("opens");
         let incoming = call.answer.begin().await.expect("answers");
-        receive(incoming, call.outgoing, dir, |_| {}).await
+        receive(incoming, call.outgoing, dir, (), |_| {}).await
     }
 
     #[tokio::test]
@@ -272,6 +278,48 @@ mod tests {
         assert!(error.message.contains("more than 512 parts"), "{error}");
         into(vec![last()], dir.path()).await.expect("cleared");
         assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 0);
+    }
+
+    #[test]
+    fn a_transfer_that_is_called_off_keeps_its_directory_until_nothing_writes() {
+        // The one thread for what blocks is taken: the writer has yet to begin.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .expect("threads");
+        let (free, freed) = std::sync::mpsc::channel::<()>();
+        runtime.spawn_blocking(move || freed.recv());
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().expect("a directory");
+            let (near, far) = tokio::io::duplex(1 << 16);
+            tokio::spawn(serve(far, |mut call| async move {
+                let mut outgoing = call.begin().expect("begins");
+                let _ = outgoing.send(&stat("a", 0o644)).await;
+                std::future::pending::<()>().await;
+            }));
+            let (channel, connection) = connect(near).await.expect("speaks");
+            tokio::spawn(connection);
+            let call = channel.open("/x.Y/Z", &[]).await.expect("opens");
+            let incoming = call.answer.begin().await.expect("answers");
+            let owner = Arc::new(());
+            let held = Arc::downgrade(&owner);
+            let (begun, mut begins) = mpsc::unbounded_channel();
+            let path = dir.path().to_owned();
+            let receiving = tokio::spawn(async move {
+                receive(incoming, call.outgoing, &path, owner, move |_| {
+                    let _ = begun.send(());
+                })
+                .await
+            });
+            begins.recv().await.expect("the first packet");
+            receiving.abort();
+            assert!(receiving.await.is_err_and(|error| error.is_cancelled()));
+            assert!(held.upgrade().is_some(), "the writer has yet to write");
+            free.send(()).expect("the thread waits");
+            // The one thread does one thing after the other.
+            tokio::task::spawn_blocking(|| ()).await.expect("the last");
+            assert!(held.upgrade().is_none(), "it goes with the writer");
+        });
     }
 
     #[tokio::test]
