@@ -145,6 +145,27 @@ fn an_image_of_a_registry_lends_its_steps_by_both_doors() {
 }
 
 #[test]
+fn what_an_earlier_build_was_sent_is_no_context_of_a_later_one() {
+    let kitchen = Kitchen::new();
+    let registry = Registry::start(&kitchen.engine, "127.0.0.1", 5000, Wants::Nothing);
+    let base = registry.name("base");
+    kitchen.builds("FROM busybox\nONBUILD COPY f /f\n", &["-t", &base]);
+    kitchen.engine.says(&["push", &base]);
+    kitchen.engine.says(&["rmi", &base]);
+    kitchen.engine.says(&["tag", "busybox", &base]);
+    kitchen.file("f", "first\n");
+    kitchen.builds(&format!("FROM {base}\nCOPY f /f\n"), &["-t", "made"]);
+    kitchen.file("f", "second\n");
+    // What is here asks for nothing; what is pulled then does.
+    let said = kitchen.fails(&format!("FROM {base}\n"), &["--pull", "-t", "made"]);
+    assert!(said.contains("\"/f\": not found"), "{said}");
+    kitchen.builds(&format!("FROM {base}\n"), &["-t", "made"]);
+    assert_eq!(kitchen.holds("made", "/f"), "second", "now it is known to");
+    drop(registry);
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
 fn a_prune_keeps_as_much_as_it_is_told() {
     let kitchen = Kitchen::new();
     let size = 3_000_000;

@@ -115,12 +115,13 @@ pub async fn gather(
 ) -> Result<Gathered, Status> {
     let mut wish = options.wish.clone();
     let gatherer = Gatherer::new(desk, session, told, options);
-    let (room, text, ignored) = gatherer.defined().await?;
+    let (mut room, text, ignored) = gatherer.defined().await?;
     wish.dockerfile = text;
     let file = gatherer.parsed(&wish.dockerfile)?;
     gatherer.warn(&wish.dockerfile, &file)?;
-    if options.remote.is_none() {
-        gatherer.context(&room, &file, ignored).await?;
+    if options.remote.is_none() && !gatherer.context(&room, &file, ignored).await? {
+        // What an earlier build was sent is not this one's context.
+        room = self::room(&desk.engine).await?;
     }
     wish.context = Some(room.context());
     let others = gatherer.others(&mut wish).await?;
@@ -325,13 +326,13 @@ impl<'a> Gatherer<'a> {
         Ok((remote.room, text, ignored))
     }
 
-    /// The client's directory, as far as it is wanted.
+    /// The client's directory, as far as it is wanted; whether it is at all.
     async fn context(
         &self,
         room: &Arc<BuildRoom>,
         file: &Dockerfile,
         ignored: Option<String>,
-    ) -> Result<(), Status> {
+    ) -> Result<bool, Status> {
         let engine = self.desk.engine.clone();
         let file_ = file.clone();
         let wanted = blocking(move || {
@@ -344,7 +345,7 @@ impl<'a> Gatherer<'a> {
         })
         .await?;
         if wanted.is_nothing() {
-            return Ok(());
+            return Ok(false);
         }
         let key = self.options.context_key.as_str();
         let exclude = match ignored {
@@ -360,7 +361,7 @@ impl<'a> Gatherer<'a> {
         let asked = Asked { key, follow: &follow, exclude: &exclude };
         let synced = self.sync(&asked, room, ("transferring context:", CONTEXT)).await;
         self.journal.finish(CONTEXT, synced.as_ref().err().map(|error| error.message.as_str()));
-        synced
+        synced.map(|()| true)
     }
 
     /// The patterns of a directory's ignore file.
