@@ -152,14 +152,21 @@ pub async fn secret(session: &Session, id: &str) -> Result<Option<Vec<u8>>, Stat
     }
 }
 
-/// Who a client is to a registry. Waits: for a thread.
-pub fn credentials(session: &Session, handle: &Handle, registry: &str) -> Credentials {
+/// Who a client is to a registry, unless the build is over before it says so.
+/// Waits: for a thread.
+pub fn credentials(
+    session: &Session,
+    handle: &Handle,
+    cancel: &Cancel,
+    registry: &str,
+) -> Credentials {
     if !session.answers(CREDENTIALS) {
         return Credentials::default();
     }
     let host = if registry == "docker.io" { HUB } else { registry };
     let request = CredentialsRequest { host: host.into() };
-    match handle.block_on(session.channel.unary(CREDENTIALS, &request)) {
+    let question = session.channel.unary(CREDENTIALS, &request);
+    match handle.block_on(answered(question, || cancel.is_cancelled())) {
         Ok(CredentialsResponse { username, secret }) if username.is_empty() => Credentials {
             identitytoken: secret,
             serveraddress: host.into(),
@@ -237,7 +244,7 @@ impl BuildClient for Client {
     }
 
     fn credentials(&self, registry: &str) -> Credentials {
-        credentials(&self.session, &self.handle, registry)
+        credentials(&self.session, &self.handle, &self.cancel, registry)
     }
 
     fn secret(&self, id: &str) -> Result<Option<Vec<u8>>, String> {
@@ -310,6 +317,36 @@ mod tests {
         let answer = answered(std::future::pending::<Result<(), Status>>(), off).await;
         assert!(answer.is_err_and(|status| status.code == Code::Cancelled as i32));
         assert!(answered(async { Ok(7) }, || true).await.is_ok_and(|answer| answer == 7));
+    }
+
+    #[tokio::test]
+    async fn who_a_client_is_need_not_be_known_of_a_build_that_is_over() {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(crate::grpc::server::serve(far, move |call| {
+            let asked = asked.clone();
+            async move {
+                let _ = asked.send(());
+                // The call stays open, and without an answer.
+                std::future::pending::<()>().await;
+                drop(call);
+            }
+        }));
+        let sessions = Arc::new(crate::session::Sessions::default());
+        let serving = Arc::clone(&sessions);
+        let (id, methods) = ("s".to_owned(), vec![CREDENTIALS.to_owned()]);
+        let client = crate::session::Introduction { id, methods, ..Default::default() };
+        tokio::spawn(async move { serving.serve(client, near, std::future::pending()).await });
+        let session = sessions.get("s").await.expect("it came");
+        let (cancel, handle) = (Cancel::default(), Handle::current());
+        let asking = {
+            let cancel = cancel.clone();
+            tokio::task::spawn_blocking(move || credentials(&session, &handle, &cancel, "r"))
+        };
+        asks.recv().await.expect("the question");
+        cancel.cancel();
+        let answer = timeout(Duration::from_mins(1), asking).await.expect("it ends with the build");
+        assert!(answer.expect("no panic").is_nobody());
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl<'a> Gatherer<'a> {
 
     /// The room of the context, the Dockerfile's text, and its own ignore
     /// file if it has one.
-    async fn defined(&self) -> Result<(BuildRoom, String, Option<String>), Status> {
+    async fn defined(&self) -> Result<(Arc<BuildRoom>, String, Option<String>), Status> {
         let room = match self.options.remote {
             None => self.room_of(&self.options.context_key).await?,
             Some(_) => room(&self.desk.engine).await?,

@@ -124,7 +124,7 @@ impl Task<'_> {
         blocking(move || {
             let reference: Reference =
                 name.parse().map_err(|_| engine::Error::Invalid(format!("no name: {name}")))?;
-            let credentials = credentials(&session, &handle, reference.domain());
+            let credentials = credentials(&session, &handle, &cancel, reference.domain());
             engine.push(&name, "", &credentials, &mut |said| {
                 if cancel.is_cancelled() {
                     return Err(io::ErrorKind::BrokenPipe.into());
