@@ -6,6 +6,7 @@ use crate::proto::SolveRequest;
 use crate::session::Sessions;
 use engine::{Cancel, Engine};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -39,6 +40,8 @@ pub(crate) struct Build {
     pub returned: watch::Sender<Option<Result<Option<String>, Status>>>,
     /// Images that the build made, by the name a result has.
     results: Mutex<HashMap<String, String>>,
+    /// Who waits for it to be asked for; changed under the lock of all builds.
+    followers: AtomicUsize,
 }
 
 impl Desk {
@@ -50,7 +53,7 @@ impl Desk {
     /// The build of a reference, for who follows it, before or after it is
     /// asked for.
     pub(crate) fn follow(&self, reference: &str) -> Result<Follower<'_>, Status> {
-        Ok(Follower { builds: &self.builds, build: self.builds.open(reference)? })
+        self.builds.follow(reference)
     }
 
     /// The build of a reference, which was asked for or will be in a moment.
@@ -63,7 +66,9 @@ impl Desk {
         self: &Arc<Self>,
         request: SolveRequest,
     ) -> Result<(Arc<Build>, Ending), Status> {
-        let build = self.builds.open(&request.reference)?;
+        // Until it is asked for it may not be forgotten.
+        let follower = self.builds.follow(&request.reference)?;
+        let build = Arc::clone(&follower.build);
         let mut fresh = false;
         build.request.send_modify(|known| {
             fresh = known.is_none();
@@ -90,12 +95,16 @@ impl Builds {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The build of a reference, which may be about to be asked for; whoever
-    /// opens one sees to it that it is forgotten.
-    fn open(&self, reference: &str) -> Result<Arc<Build>, Status> {
+    /// The build of a reference, which may be about to be asked for: it is
+    /// forgotten with its last follower if it was not.
+    fn follow(&self, reference: &str) -> Result<Follower<'_>, Status> {
         let mut builds = self.known();
+        let follower = |build: &Arc<Build>| {
+            build.followers.fetch_add(1, Ordering::SeqCst);
+            Follower { builds: self, build: Arc::clone(build) }
+        };
         if let Some(build) = builds.get(reference) {
-            return Ok(Arc::clone(build));
+            return Ok(follower(build));
         }
         if builds.len() >= MOST {
             return Err(Status::new(Code::ResourceExhausted, "too many builds"));
@@ -107,11 +116,13 @@ impl Builds {
             request: watch::Sender::new(None),
             returned: watch::Sender::new(None),
             results: Mutex::default(),
+            followers: AtomicUsize::new(0),
         });
-        builds.insert(reference.to_owned(), Arc::clone(&build));
+        let follower = follower(&build);
+        builds.insert(reference.to_owned(), build);
         drop(builds);
         self.came.notify_waiters();
-        Ok(build)
+        Ok(follower)
     }
 
     /// The build of a reference that somebody else opens, within `patience`.
@@ -134,17 +145,21 @@ impl Builds {
 
     /// Forgets this very build.
     fn forget(&self, build: &Arc<Build>) {
+        Self::remove(&mut self.known(), build);
+    }
+
+    /// One follower less; the last forgets what was never asked for.
+    fn give_up(&self, build: &Arc<Build>) {
         let mut builds = self.known();
-        if builds.get(&build.reference).is_some_and(|known| Arc::ptr_eq(known, build)) {
-            builds.remove(&build.reference);
+        let last = build.followers.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && build.request.borrow().is_none() {
+            Self::remove(&mut builds, build);
         }
     }
 
-    /// The same, if it was never asked for and nobody else waits for it.
-    fn give_up(&self, build: &Arc<Build>) {
-        // The map's, and the caller's.
-        if build.request.borrow().is_none() && Arc::strong_count(build) <= 2 {
-            self.forget(build);
+    fn remove(builds: &mut HashMap<String, Arc<Build>>, build: &Arc<Build>) {
+        if builds.get(&build.reference).is_some_and(|known| Arc::ptr_eq(known, build)) {
+            builds.remove(&build.reference);
         }
     }
 }
@@ -221,20 +236,26 @@ mod tests {
             let asked = builds.opened(&format!("none-{n}"), Duration::ZERO).await;
             assert!(asked.is_err_and(|status| status.code == Code::NotFound as i32));
             // And one who follows what never comes.
-            let build = builds.open(&format!("never-{n}")).expect("there is room");
-            drop(Follower { builds: &builds, build });
+            let name = format!("never-{n}");
+            let follower = builds.follow(&name).expect("there is room");
+            let second = builds.follow(&name).expect("the same");
+            // Whoever feeds the build has it, too, and longer.
+            let feeder = builds.opened(&name, Duration::ZERO).await.expect("there");
+            drop((follower, second));
+            drop(feeder);
         }
         assert_eq!(builds.known().len(), 0);
-        let build = builds.open("one").expect("there is room");
+        let follower = builds.follow("one").expect("there is room");
         let found = builds.opened("one", Duration::ZERO).await.expect("there");
-        assert!(Arc::ptr_eq(&found, &build));
+        assert!(Arc::ptr_eq(&found, &follower.build));
     }
 
     #[tokio::test]
     async fn a_build_is_waited_for() {
         let builds = Builds::default();
         let (found, opened) =
-            tokio::join!(builds.opened("one", PATIENCE), async { builds.open("one") });
-        assert!(Arc::ptr_eq(&found.expect("it came"), &opened.expect("there is room")));
+            tokio::join!(builds.opened("one", PATIENCE), async { builds.follow("one") });
+        let opened = opened.expect("there is room");
+        assert!(Arc::ptr_eq(&found.expect("it came"), &opened.build));
     }
 }
