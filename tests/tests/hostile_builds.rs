@@ -160,6 +160,33 @@ fn a_build_has_a_bound_in_steps_stages_and_configurations() {
 }
 
 #[test]
+fn no_depth_of_directories_ends_the_engine() {
+    let yard = Yard::new();
+    let deep = |levels: usize| vec!["d"; levels].join("/");
+    for door in DOORS {
+        yard.builds(door, &format!("FROM scratch\nWORKDIR /{}\n", deep(2000)), &["-t", "deep"]);
+        yard.builds(
+            door,
+            &format!("FROM busybox\nRUN mkdir -p /{}\n", deep(1900)),
+            &["-t", "deep"],
+        );
+        let ran = yard.build(door, "FROM scratch\nCOPY --from=deep /d /x\n", &[]);
+        let words = "nested too deep: 200 levels are the most";
+        assert!(ran.code != 0 && (ran.out + &ran.err).contains(words), "{door:?}");
+    }
+    fs::create_dir_all(yard.context.join(deep(1500))).expect("scratch");
+    for (door, words) in
+        [(Door::Classic, "200 levels are the most"), (Door::BuildKit, "more than 512 parts")]
+    {
+        let ran = yard.build(door, "FROM scratch\nCOPY . /x\n", &[]);
+        let said = ran.out + &ran.err;
+        assert!(ran.code != 0 && said.contains(words), "{door:?} {said}");
+    }
+    yard.engine.says(&["rmi", "deep"]);
+    yard.engine.leaves_nothing();
+}
+
+#[test]
 fn a_secret_in_the_environment_goes_with_its_step() {
     const SECRET: &str = "xyzzy-plugh-9417";
     let yard = Yard::new();

@@ -10,7 +10,7 @@ use crate::{
     chmod::Chmod,
     error::Doing,
     name::Name,
-    tree::{Found, Node, clean},
+    tree::{Found, Left, Node, bounded, clean},
 };
 use dockerfile::Ignore;
 use rustix::{
@@ -80,7 +80,7 @@ impl<'a> Target<'a> {
     /// said.
     pub fn copy(&self, found: &Found, path: &str, manner: &Manner<'_>) -> Result<(), Error> {
         let into = path.ends_with('/') || path.is_empty();
-        let mut copying = Copying { manner, links: HashMap::new(), buffer: Vec::new() };
+        let mut copying = Copying::new(manner);
         if found.is_dir() {
             return self.copy_dir(found, path, &mut copying);
         }
@@ -122,7 +122,7 @@ impl<'a> Target<'a> {
     /// As [`Target::copy`].
     pub fn take(&self, found: &Found, name: &str) -> Result<(), Error> {
         let manner = Manner::default();
-        let mut copying = Copying { manner: &manner, links: HashMap::new(), buffer: Vec::new() };
+        let mut copying = Copying::new(&manner);
         copying.node(&found.node, "", self.root, Name::new(name.as_bytes())?)
     }
 
@@ -142,7 +142,7 @@ impl<'a> Target<'a> {
         let (parents, name) = keep.rsplit_once('/').unwrap_or(("", keep));
         let before = found.path.strip_suffix(keep).unwrap_or_default();
         let mut dir = self.dir(path, manner.owner)?;
-        let mut copying = Copying { manner, links: HashMap::new(), buffer: Vec::new() };
+        let mut copying = Copying::new(manner);
         let mut source = before.to_owned();
         for part in parents.split('/').filter(|part| !part.is_empty()) {
             source = format!("{source}/{part}");
@@ -207,7 +207,38 @@ impl<'a> Target<'a> {
     /// # Errors
     /// Something else is in the way; what the host said.
     pub fn dir(&self, path: &str, owner: Option<(u32, u32)>) -> Result<OwnedFd, Error> {
-        self.make(&clean(path), owner, LINKS)
+        let mut path = clean(path);
+        // What is to be made below it, the last first: a path may have two
+        // thousand parts, more than calls fit on a thread's stack.
+        let mut missing: Vec<String> = Vec::new();
+        let mut links = LINKS;
+        loop {
+            let mut dir = match self.open(&path) {
+                Ok(dir) => dir,
+                Err(Errno::NOENT) if !path.is_empty() => {
+                    let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
+                    missing.push(name.to_owned());
+                    path = parent.to_owned();
+                    continue;
+                }
+                Err(Errno::NOTDIR | Errno::LOOP) => return Err(in_the_way(&path)),
+                Err(error) => return Err(error).doing("open", &path),
+            };
+            loop {
+                let Some(name) = missing.pop() else { return Ok(dir) };
+                let whole = clean(&format!("{path}/{name}"));
+                match self.make(dir.as_fd(), &name, &whole, owner)? {
+                    Some(made) => (dir, path) = (made, whole),
+                    // A link to where nothing is: there.
+                    None if links > 0 => {
+                        links -= 1;
+                        path = led(dir.as_fd(), &name, &path).ok_or_else(|| in_the_way(&whole))?;
+                        break;
+                    }
+                    None => return Err(in_the_way(&whole)),
+                }
+            }
+        }
     }
 
     fn open(&self, path: &str) -> rustix::io::Result<OwnedFd> {
@@ -222,34 +253,21 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn make(&self, path: &str, owner: Option<(u32, u32)>, links: usize) -> Result<OwnedFd, Error> {
-        let in_the_way = || {
-            Error::Invalid(format!(
-                "cannot create the directory /{path}: something else is in its place"
-            ))
-        };
-        match self.open(path) {
-            Err(Errno::NOENT) => {}
-            Err(Errno::NOTDIR | Errno::LOOP) => return Err(in_the_way()),
-            opened => return opened.doing("open", path),
-        }
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    /// Makes the directory `path`, whose parent is `dir`; none if a name
+    /// stands there already.
+    fn make(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &str,
+        path: &str,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Option<OwnedFd>, Error> {
         let name = Name::new(name.as_bytes())?;
-        let dir = self.make(parent, owner, links)?;
-        match fs::mkdirat(&dir, name.text(), Mode::RWXU) {
-            Ok(()) => {}
-            // A link to where nothing is: there.
-            Err(Errno::EXIST) if links > 0 => {
-                let link =
-                    fs::readlinkat(&dir, name.text(), Vec::new()).map_err(|_| in_the_way())?;
-                let link = link.to_str().map_err(|_| in_the_way())?;
-                let from = if link.starts_with('/') { "" } else { parent };
-                return self.make(&clean(&format!("{from}/{link}")), owner, links - 1);
-            }
-            Err(Errno::EXIST) => return Err(in_the_way()),
-            Err(e) => return Err(e).doing("make the directory", path),
+        match fs::mkdirat(dir, name.text(), Mode::RWXU) {
+            Err(Errno::EXIST) => return Ok(None),
+            made => made.doing("make the directory", path)?,
         }
-        let made = name.open_dir(dir.as_fd()).doing("open", path)?;
+        let made = name.open_dir(dir).doing("open", path)?;
         let like = self.below.and_then(|tree| tree.dir(path));
         let (uid, gid) = match &like {
             Some(like) => (like.stat.st_uid, like.stat.st_gid),
@@ -258,7 +276,7 @@ impl<'a> Target<'a> {
         let mode = like.map_or(0o755, |like| like.stat.st_mode & 0o7777);
         own(&made, uid, gid).doing("change the owner of", path)?;
         fs::fchmod(&made, Mode::from_raw_mode(mode)).doing("change the mode of", path)?;
-        Ok(made)
+        Ok(Some(made))
     }
 
     /// Where a path leads if links stand at its end: where nothing is, too.
@@ -266,31 +284,48 @@ impl<'a> Target<'a> {
         let mut path = clean(path);
         for _ in 0..LINKS {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
-            let link = self.open(parent).and_then(|dir| fs::readlinkat(dir, name, Vec::new()));
-            let Ok(link) = link else { break };
-            let Ok(link) = link.to_str() else { break };
-            let from = if link.starts_with('/') { "" } else { parent };
-            path = clean(&format!("{from}/{link}"));
+            let Ok(dir) = self.open(parent) else { break };
+            let Some(next) = led(dir.as_fd(), name, parent) else { break };
+            path = next;
         }
         path
     }
 }
 
+/// Where the link `name` in the directory `parent` leads, by its letters.
+fn led(dir: BorrowedFd<'_>, name: &str, parent: &str) -> Option<String> {
+    let link = fs::readlinkat(dir, name, Vec::new()).ok()?;
+    let link = link.to_str().ok()?;
+    let from = if link.starts_with('/') { "" } else { parent };
+    Some(clean(&format!("{from}/{link}")))
+}
+
+fn in_the_way(path: &str) -> Error {
+    Error::Invalid(format!("cannot create the directory /{path}: something else is in its place"))
+}
+
 struct Copying<'m, 'a> {
     manner: &'m Manner<'a>,
+    left: Left<'a>,
     /// First name of files with several.
     links: HashMap<(u64, u64), OwnedFd>,
     buffer: Vec<u8>,
 }
 
-impl Copying<'_, '_> {
+impl<'m, 'a> Copying<'m, 'a> {
+    fn new(manner: &'m Manner<'a>) -> Self {
+        let left = Left::new(manner.skip);
+        Self { manner, left, links: HashMap::new(), buffer: Vec::new() }
+    }
+
     /// What is in a directory, into another.
     fn below(&mut self, from: &Node, path: &str, to: BorrowedFd<'_>) -> Result<(), Error> {
+        bounded(path)?;
         for name in from.names().doing("read", path)? {
             let text = String::from_utf8_lossy(&name);
             let below = if path.is_empty() { text.into_owned() } else { format!("{path}/{text}") };
             let child = Node::at(from.fd.as_fd(), &name).doing("look at", &below)?;
-            if child.stays_behind(self.manner.skip, &below).doing("read", &below)? {
+            if self.left.stays_behind(&child, &below)? {
                 continue;
             }
             self.node(&child, &below, to, Name::new(&name)?)?;

@@ -5,7 +5,7 @@
 use crate::{
     Error,
     error::Doing,
-    tree::{Found, Node, Tree},
+    tree::{Found, Left, Node, Tree, bounded},
 };
 use dockerfile::Ignore;
 use rustix::fs::FileType;
@@ -31,7 +31,8 @@ impl Tree {
     /// What the host said.
     pub fn sum(&self, found: &Found, counts: Counts<'_>) -> Result<[u8; 32], Error> {
         let mut hash = Sha256::new();
-        let mut sums = Summing { tree: self, counts, buffer: Vec::new() };
+        let left = Left::new(counts.skip);
+        let mut sums = Summing { tree: self, counts, left, buffer: Vec::new() };
         sums.node(&found.node, "", &mut hash)?;
         Ok(hash.finalize().into())
     }
@@ -40,6 +41,7 @@ impl Tree {
 struct Summing<'a> {
     tree: &'a Tree,
     counts: Counts<'a>,
+    left: Left<'a>,
     buffer: Vec<u8>,
 }
 
@@ -69,12 +71,13 @@ impl Summing<'_> {
                 hash.update(stat.st_rdev.to_le_bytes());
             }
             FileType::Directory => {
+                bounded(path)?;
                 for name in node.names().doing("read", path)? {
                     let text = String::from_utf8_lossy(&name);
                     let below =
                         if path.is_empty() { text.into_owned() } else { format!("{path}/{text}") };
                     let child = Node::at(node.fd.as_fd(), &name).doing("look at", &below)?;
-                    if child.stays_behind(self.counts.skip, &below).doing("read", &below)? {
+                    if self.left.stays_behind(&child, &below)? {
                         continue;
                     }
                     self.node(&child, &below, hash)?;

@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Most names that a wildcard is looked for in, and deepest directory.
+/// Deepest directory of a source that is copied or searched.
 const DEEPEST: usize = 200;
 
 /// A file as it was seen: device, inode, time of change, size.
@@ -144,22 +144,6 @@ impl Node {
         Ok(names)
     }
 
-    /// Whether it is left out with all that is in it: a directory comes along
-    /// for what a pattern takes back, and for nothing else.
-    pub fn stays_behind(&self, skip: Option<&Ignore>, path: &str) -> rustix::io::Result<bool> {
-        let Some(ignore) = skip.filter(|ignore| ignore.matches(path)) else { return Ok(false) };
-        if self.kind() != FileType::Directory || !ignore.may_come_back_below(path) {
-            return Ok(true);
-        }
-        for name in self.names()? {
-            let below = format!("{path}/{}", String::from_utf8_lossy(&name));
-            if !Self::at(self.fd.as_fd(), &name)?.stays_behind(skip, &below)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Where a link points.
     pub fn link(&self) -> rustix::io::Result<Vec<u8>> {
         fs::readlinkat(&self.fd, "", Vec::new()).map(std::ffi::CString::into_bytes)
@@ -191,6 +175,58 @@ impl Node {
         found.sort_unstable();
         Ok(found)
     }
+}
+
+/// What of a source is left out.
+pub(crate) struct Left<'a> {
+    skip: Option<&'a Ignore>,
+    /// Directories that were looked into: each is asked about again by every
+    /// directory above it.
+    known: HashMap<String, bool>,
+}
+
+impl<'a> Left<'a> {
+    pub fn new(skip: Option<&'a Ignore>) -> Self {
+        Self { skip, known: HashMap::new() }
+    }
+
+    /// Whether something is left out with all that is in it: a directory comes
+    /// along for what a pattern takes back, and for nothing else.
+    pub fn stays_behind(&mut self, node: &Node, path: &str) -> Result<bool, Error> {
+        let Some(ignore) = self.skip.filter(|ignore| ignore.matches(path)) else {
+            return Ok(false);
+        };
+        if node.kind() != FileType::Directory || !ignore.may_come_back_below(path) {
+            return Ok(true);
+        }
+        if let Some(known) = self.known.get(path) {
+            return Ok(*known);
+        }
+        bounded(path)?;
+        let mut stays = true;
+        for name in node.names().doing("read", path)? {
+            let below = format!("{path}/{}", String::from_utf8_lossy(&name));
+            let child = Node::at(node.fd.as_fd(), &name).doing("look at", &below)?;
+            if !self.stays_behind(&child, &below)? {
+                stays = false;
+                break;
+            }
+        }
+        self.known.insert(path.to_owned(), stays);
+        Ok(stays)
+    }
+}
+
+/// Refuses a directory that is nested too deep: calls nest as directories do,
+/// and a thread's stack is small.
+pub(crate) fn bounded(path: &str) -> Result<(), Error> {
+    if path.matches('/').count() < DEEPEST {
+        return Ok(());
+    }
+    let start: String = path.chars().take(64).collect();
+    Err(Error::Invalid(format!(
+        "a directory below {start}… is nested too deep: {DEEPEST} levels are the most"
+    )))
 }
 
 /// Never `trusted.overlay.…`: that would speak to overlayfs.
@@ -308,9 +344,7 @@ impl Tree {
 
     /// A directory's own path and those of all directories below.
     fn below(dir: &Found, into: &mut Vec<String>) -> Result<(), Error> {
-        if dir.path.matches('/').count() > DEEPEST {
-            return Err(Error::Invalid(format!("{} is nested too deep", dir.path)));
-        }
+        bounded(&dir.path)?;
         into.push(dir.path.clone());
         for name in dir.node.names().doing("read", &dir.path)? {
             let Ok(text) = std::str::from_utf8(&name) else { continue };

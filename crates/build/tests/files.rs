@@ -227,3 +227,69 @@ fn wildcards_walk_part_by_part() {
     assert_eq!(shallow, ["dir/d.txt"], "for COPY two stars are one");
     assert!(tree.matching("*.none", true).is_err() && tree.matching("[", true).is_err());
 }
+
+/// Of one letter each.
+fn nested(levels: usize) -> String {
+    vec!["d"; levels].join("/")
+}
+
+/// On a stack no larger than those that builds run on.
+fn on_a_small_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(512 << 10);
+        thread.spawn_scoped(scope, work).expect("a thread").join().expect("no panic")
+    })
+}
+
+#[test]
+fn a_path_of_two_thousand_parts_is_made_on_a_small_stack() {
+    let scratch = Scratch::new();
+    let path = nested(2000);
+    // On the way a link that leads deep to where nothing is.
+    symlink(nested(1000), scratch.path("to/link")).expect("symlink");
+    on_a_small_stack(|| {
+        let root = scratch.to();
+        let target = Target::new(root.as_fd());
+        target.dir(&path, None).expect("made");
+        target.dir(&format!("link/{}", nested(900)), None).expect("made");
+        assert!(target.is_dir(&path).expect("looked at"));
+        assert!(target.is_dir(&nested(1900)).expect("looked at"));
+    });
+}
+
+#[test]
+fn a_link_to_where_nothing_is_leads_inside_the_root() {
+    let scratch = Scratch::new();
+    symlink("../../../made/there", scratch.path("to/etc/link")).expect("symlink");
+    symlink("loop", scratch.path("to/loop")).expect("symlink");
+    let root = scratch.to();
+    let target = Target::new(root.as_fd());
+    target.dir("etc/link/a/b", None).expect("made");
+    assert!(scratch.path("to/made/there/a/b").is_dir());
+    assert!(target.dir("loop/a", None).is_err());
+    scratch.write("to/file", "x");
+    let refused = target.dir("file/a", None).expect_err("a file is in the way").to_string();
+    assert_eq!(refused, "cannot create the directory /file/a: something else is in its place");
+}
+
+#[test]
+fn a_source_that_is_nested_too_deep_is_refused_on_a_small_stack() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path(&format!("from/deep/{}", nested(199)))).expect("mkdir");
+    let ignore = Ignore::new(["deep", "!**/kept"]).expect("patterns");
+    let copied = || on_a_small_stack(|| scratch.copy("deep", "/copy"));
+    let summed = |counts: Counts<'_>| {
+        on_a_small_stack(|| {
+            let tree = scratch.tree();
+            tree.sum(&tree.find("").expect("root"), counts).map_err(|e| e.to_string())
+        })
+    };
+    let skipping = Counts { skip: Some(&ignore), ..Counts::default() };
+    copied().expect("just deep enough");
+    summed(skipping).expect("just deep enough");
+    fs::create_dir_all(scratch.path(&format!("from/deep/{}", nested(1900)))).expect("mkdir");
+    for refused in [copied().err(), summed(Counts::default()).err(), summed(skipping).err()] {
+        let words = refused.expect("too deep");
+        assert!(words.contains("nested too deep: 200 levels are the most"), "{words}");
+    }
+}
