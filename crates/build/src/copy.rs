@@ -23,7 +23,7 @@ use rustix::{
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, Read as _, Write as _},
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -394,12 +394,10 @@ impl<'m, 'a> Copying<'m, 'a> {
     /// A file's bytes: most are few.
     fn content(&mut self, from: &mut File, to: &mut File) -> io::Result<()> {
         self.buffer.resize(PIECE, 0);
-        let len = from.read(&mut self.buffer)?;
-        to.write_all(&self.buffer[..len])?;
-        if len == PIECE {
-            io::copy(from, to)?;
+        if all_that_fits(from, &mut self.buffer, to)? {
+            return Ok(());
         }
-        Ok(())
+        io::copy(from, to).map(drop)
     }
 
     /// A directory in a directory, made if it is missing.
@@ -466,6 +464,26 @@ impl<'m, 'a> Copying<'m, 'a> {
     }
 }
 
+/// Copies as much as the buffer holds; whether that was all. A file system may
+/// give less than is asked for before a file's end.
+fn all_that_fits(
+    from: &mut impl io::Read,
+    buffer: &mut [u8],
+    to: &mut impl io::Write,
+) -> io::Result<bool> {
+    let mut len = 0;
+    while len < buffer.len() {
+        match from.read(&mut buffer[len..]) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    to.write_all(&buffer[..len])?;
+    Ok(len < buffer.len())
+}
+
 fn own(fd: impl AsFd, uid: u32, gid: u32) -> rustix::io::Result<()> {
     fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
 }
@@ -476,4 +494,29 @@ fn times(from: &Node) -> Timestamps {
         tv_nsec: i64::try_from(from.stat.st_mtime_nsec).unwrap_or(0),
     };
     Timestamps { last_access: mtime, last_modification: mtime }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a byte at a time.
+    struct Slow<'a>(&'a [u8]);
+
+    impl io::Read for Slow<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let len = into.len().min(1);
+            self.0.read(&mut into[..len])
+        }
+    }
+
+    #[test]
+    fn what_comes_in_parts_is_copied_to_its_end() {
+        for (text, whole) in [("abc", true), ("abcd", false), ("abcde", false), ("", true)] {
+            let mut to = Vec::new();
+            let all = all_that_fits(&mut Slow(text.as_bytes()), &mut [0; 4], &mut to);
+            assert_eq!(all.expect("read"), whole, "{text}");
+            assert_eq!(to, text.as_bytes()[..text.len().min(4)]);
+        }
+    }
 }
