@@ -92,7 +92,7 @@ impl Client {
 
     /// Asks the client, who may never answer, until the build is called off.
     fn ask<T>(&self, question: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-        self.handle.block_on(answered(question, || self.cancel.is_cancelled()))
+        self.handle.block_on(answered(question, || self.cancel.is_over()))
     }
 }
 
@@ -166,7 +166,7 @@ pub fn credentials(
     let host = if registry == "docker.io" { HUB } else { registry };
     let request = CredentialsRequest { host: host.into() };
     let question = session.channel.unary(CREDENTIALS, &request);
-    match handle.block_on(answered(question, || cancel.is_cancelled())) {
+    match handle.block_on(answered(question, || cancel.is_over())) {
         Ok(CredentialsResponse { username, secret }) if username.is_empty() => Credentials {
             identitytoken: secret,
             serveraddress: host.into(),

@@ -60,13 +60,18 @@ impl Job<'_> {
             credentials: self.client.credentials(reference.domain()),
             ..PullWish::default()
         };
-        self.engine.pull(&wish, &mut |said| {
-            if self.cancel.is_cancelled() {
+        self.goes_on()?;
+        let pulled = self.engine.pull(&wish, &mut |said| {
+            if self.goes_on().is_err() {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
             self.client.said(BuildSaid::Pull { stage, step, said });
             Ok(())
-        })?;
+        });
+        if pulled.is_err() {
+            self.goes_on()?;
+        }
+        pulled?;
         let id = images.lookup(name)?;
         Ok(self.making.image(&id)?)
     }

@@ -2,7 +2,7 @@
 
 use super::{
     BuildClient, BuildError, BuildManner, BuildRoom, BuildSaid, BuildWish, Built, Cancel,
-    StagePlan, StepPlan, stage,
+    StagePlan, StepPlan, ends::Ends, stage,
 };
 use crate::{Engine, Error, PullWish, error::Doing};
 use build::{Globals, Known, Planned, Scope, Tree};
@@ -15,7 +15,7 @@ use std::{
     io,
     path::Path,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -44,13 +44,9 @@ pub(super) struct Job<'a> {
     pub context: Option<Tree>,
     /// Images whose steps may be taken over.
     pub lenders: Vec<Draft>,
-    ends: Mutex<Ends>,
-    turned: Condvar,
+    ends: Ends<(Draft, Scope)>,
     notes: Mutex<Notes>,
 }
-
-/// What each stage has come to; none if to nothing.
-type Ends = BTreeMap<usize, Option<(Draft, Scope)>>;
 
 /// What is to be written down.
 #[derive(Default)]
@@ -119,6 +115,7 @@ impl Engine {
             let steps = &mut file.stages[last.index].steps;
             steps.push(labels(&wish.labels));
         }
+        cancel.begin();
         let making = self.0.images.making();
         let mut lenders = Vec::new();
         let mut fetched = Fetched { engine: self, stay: &names, names: Vec::new() };
@@ -147,8 +144,7 @@ impl Engine {
             making,
             lenders,
             context: wish.context.as_deref().map(|dir| knowing(dir, room.known())).transpose()?,
-            ends: Mutex::default(),
-            turned: Condvar::new(),
+            ends: Ends::default(),
             notes: Mutex::default(),
             file,
             plan,
@@ -282,8 +278,7 @@ impl Job<'_> {
             notes.failure = Some(BuildError::cancelled());
         }
         let last = self.plan.last().map(|planned| planned.index);
-        let draft = last.and_then(|index| self.ends().get(&index).cloned().flatten());
-        let draft = draft.map(|(draft, _)| draft);
+        let draft = last.and_then(|index| self.ends.of(index)).map(|(draft, _)| draft);
         if let Some(failure) = notes.failure {
             // What came before the failure is worth keeping, and the next
             // build begins there.
@@ -375,46 +370,34 @@ impl Job<'_> {
 
     /// The life of a stage's thread.
     fn stage(&self, place: usize, planned: &Planned) {
-        let built = stage::build(self, place, planned);
-        let end = match built {
+        let turn = self.ends.turn(planned.index);
+        match stage::build(self, place, planned) {
             Ok((draft, scope)) => {
                 self.notes().scopes.push(scope.clone());
                 self.client.said(BuildSaid::StageEnded { stage: place });
-                Some((draft, scope))
+                turn.came_to((draft, scope));
             }
             Err(Stopped::Failed(error)) => {
                 self.notes().failure.get_or_insert(error);
                 // Nobody will want what other stages come to.
-                self.cancel.kill();
-                None
+                self.cancel.fail();
             }
-            Err(Stopped::Elsewhere) => None,
-        };
-        self.ends().insert(planned.index, end);
-        self.turned.notify_all();
+            Err(Stopped::Elsewhere) => {}
+        }
     }
 
     /// What an earlier stage came to, and its arguments; waits for it.
     pub fn result(&self, index: usize) -> Result<(Draft, Scope), Stopped> {
-        let mut ends = self.ends();
-        loop {
-            match ends.get(&index) {
-                Some(Some(end)) => return Ok(end.clone()),
-                Some(None) => return Err(Stopped::Elsewhere),
-                None if !self.plan.iter().any(|planned| planned.index == index) => {
-                    let words = format!("stage {index} is not built for this target");
-                    return Err(BuildError::invalid(words).into());
-                }
-                None => {
-                    ends = self.turned.wait(ends).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
+        if !self.plan.iter().any(|planned| planned.index == index) {
+            let words = format!("stage {index} is not built for this target");
+            return Err(BuildError::invalid(words).into());
         }
+        self.ends.wait(index).ok_or(Stopped::Elsewhere)
     }
 
     /// Whether something else has put an end to the build.
     pub fn goes_on(&self) -> Result<(), Stopped> {
-        if self.cancel.is_cancelled() || self.notes().failure.is_some() {
+        if self.cancel.is_over() || self.notes().failure.is_some() {
             return Err(Stopped::Elsewhere);
         }
         Ok(())
@@ -470,10 +453,6 @@ impl Job<'_> {
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ends(&self) -> MutexGuard<'_, Ends> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

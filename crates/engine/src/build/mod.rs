@@ -20,6 +20,7 @@
 mod agent;
 mod bases;
 mod cache;
+mod ends;
 mod error;
 mod fetch;
 mod files;

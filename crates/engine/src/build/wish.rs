@@ -208,6 +208,8 @@ pub struct Cancel(Arc<Cancelling>);
 #[derive(Default)]
 struct Cancelling {
     off: AtomicBool,
+    /// A stage has failed: nobody wants what the others come to.
+    failed: AtomicBool,
     /// Containers that run for the build, and whose they are.
     running: Mutex<(Option<Engine>, BTreeSet<Id>)>,
 }
@@ -219,7 +221,18 @@ impl Cancel {
         self.kill();
     }
 
+    /// A build begins: another one of the same client may have failed.
+    pub(super) fn begin(&self) {
+        self.0.failed.store(false, Ordering::SeqCst);
+    }
+
     /// Kills what runs for the build, which has failed elsewhere.
+    pub(super) fn fail(&self) {
+        self.0.failed.store(true, Ordering::SeqCst);
+        self.kill();
+    }
+
+    /// Kills what runs for the build.
     pub(super) fn kill(&self) {
         let (engine, running) = {
             let running = self.running();
@@ -236,15 +249,20 @@ impl Cancel {
         self.0.off.load(Ordering::SeqCst)
     }
 
+    /// Whether nothing more is wanted: it was called off, or a stage failed.
+    pub fn is_over(&self) -> bool {
+        self.is_cancelled() || self.0.failed.load(Ordering::SeqCst)
+    }
+
     /// Notes that a container runs for the build; killed at once if that was
-    /// called off before.
+    /// over before.
     pub(super) fn runs(&self, engine: &Engine, id: &Id) {
         let mut running = self.running();
         running.0.get_or_insert_with(|| engine.clone());
         running.1.insert(id.clone());
         drop(running);
-        if self.is_cancelled() {
-            self.cancel();
+        if self.is_over() {
+            self.kill();
         }
     }
 
@@ -258,5 +276,24 @@ impl Cancel {
 
     fn running(&self) -> std::sync::MutexGuard<'_, (Option<Engine>, BTreeSet<Id>)> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_that_fails_ends_its_build_and_not_the_next_of_its_client() {
+        let cancel = Cancel::default();
+        let client = cancel.clone();
+        assert!(!client.is_over());
+        cancel.fail();
+        assert!(client.is_over() && !client.is_cancelled());
+        cancel.begin();
+        assert!(!client.is_over());
+        cancel.cancel();
+        cancel.begin();
+        assert!(client.is_over(), "who has called it off has called all of it off");
     }
 }
