@@ -145,6 +145,39 @@ fn an_image_of_a_registry_lends_its_steps_by_both_doors() {
 }
 
 #[test]
+fn what_was_fetched_to_lend_stays_for_who_pulls_it_meanwhile() {
+    let kitchen = Kitchen::new();
+    let registry = Registry::start(&kitchen.engine, "127.0.0.1", 5000, Wants::Nothing);
+    let name = registry.name("lender");
+    kitchen.builds("FROM busybox\nENV A=1\n", &["-t", &name, "--cache-to", "type=inline"]);
+    kitchen.engine.says(&["push", &name]);
+    let is_here = || kitchen.engine.run(&["image", "inspect", &name]).code == 0;
+    let begun = |pull: bool| {
+        kitchen.engine.says(&["rmi", &name]);
+        kitchen.file("Slow", "FROM busybox\nRUN sleep 1000\n");
+        let file = kitchen.context.join("Slow").display().to_string();
+        let context = kitchen.context.display().to_string();
+        let words = ["build", "-q", "--cache-from", &name, "-f", &file, &context];
+        let slow = kitchen.engine.command(Cli::Docker, &words).spawn().expect("starts");
+        promises::until("the slow step", || !kitchen.engine.says(&["ps", "-q"]).is_empty());
+        assert!(is_here(), "it was fetched");
+        if pull {
+            kitchen.engine.says(&["pull", &name]);
+        }
+        let step = kitchen.engine.says(&["ps", "-q"]);
+        kitchen.engine.says(&["kill", &step]);
+        assert_ne!(promises::finish(slow, "the slow build").code, 0);
+    };
+    begun(false);
+    assert!(!is_here(), "it was the build's alone");
+    kitchen.engine.says(&["pull", &name]);
+    begun(true);
+    assert!(is_here(), "somebody has pulled it");
+    drop(registry);
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
 fn what_an_earlier_build_was_sent_is_no_context_of_a_later_one() {
     let kitchen = Kitchen::new();
     let registry = Registry::start(&kitchen.engine, "127.0.0.1", 5000, Wants::Nothing);

@@ -1,8 +1,9 @@
 //! What needs a registry: `pull`, `push`, `login`, `search`.
 
 use crate::{Engine, Error, Kind};
-use registry::{Credentials, Found, Hit, Pull, Push, Said, Settings};
-use spec::{Reference, image::Platform};
+use image::Given;
+use registry::{Credentials, Found, Hit, Pull, Pulled, Push, Said, Settings};
+use spec::{Digest, Reference, image::Platform};
 use std::{collections::BTreeMap, io};
 
 /// Where the files of registries are: certificates of theirs, and ours for
@@ -143,15 +144,41 @@ impl Engine {
             }
         }
         for wish in &wishes {
-            let pulled = house.registry.pull(&house.images, wish, listen)?;
-            let name = wish.reference.familiar();
-            let repository = wish.reference.familiar_repository();
-            tracing::info!(image = name, id = %pulled.id, new = pulled.new, "pulled");
-            let attributes = BTreeMap::from([("name".to_owned(), repository)]);
-            house.journal.say("image", "pull", &name, attributes);
-            self.disk_has_changed();
+            self.pull_one(wish, listen)?;
         }
         Ok(())
+    }
+
+    fn pull_one(
+        &self,
+        wish: &Pull,
+        listen: &mut dyn FnMut(Said) -> io::Result<()>,
+    ) -> Result<Pulled, Error> {
+        let house = &self.0;
+        let pulled = house.registry.pull(&house.images, wish, listen)?;
+        let name = wish.reference.familiar();
+        let repository = wish.reference.familiar_repository();
+        tracing::info!(image = name, id = %pulled.id, new = pulled.new, "pulled");
+        let attributes = BTreeMap::from([("name".to_owned(), repository)]);
+        house.journal.say("image", "pull", &name, attributes);
+        self.disk_has_changed();
+        Ok(pulled)
+    }
+
+    /// Fetches one image for a time; its id, and the name that it was given
+    /// by this, if by nothing else.
+    pub(crate) fn pull_for_a_time(
+        &self,
+        reference: Reference,
+        credentials: &Credentials,
+        listen: &mut dyn FnMut(Said) -> io::Result<()>,
+    ) -> Result<(Digest, Option<Given>), Error> {
+        let credentials = somebody(credentials).cloned();
+        let wish = Pull { reference, platform: None, credentials };
+        let pulled = self.pull_one(&wish, listen)?;
+        let named = pulled.new && wish.reference.digest().is_none();
+        let given = named.then(|| self.0.images.given(&wish.reference, &pulled.id)).transpose()?;
+        Ok((pulled.id, given))
     }
 }
 

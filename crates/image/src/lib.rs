@@ -52,5 +52,6 @@ pub use make::{Commit, Import, host, time as timestamp, time_of as timestamp_of}
 pub use partial::Partial;
 pub use record::{Deleted, Detail, HistoryItem, Pruned, Summary};
 pub use records::Blob;
+pub use removal::Given;
 pub use steps::{Draft, Kept, Layer, Making, Step};
 pub use store::{Store, Usage, nanos};

@@ -6,10 +6,23 @@ use crate::{
     records::{Mark, OWNERS, Records, STRAY, UNSTACKED, digest, unsigned},
 };
 use rusqlite::params;
-use spec::Digest;
+use spec::{Digest, Reference};
 use std::collections::{HashMap, HashSet};
 
 impl Records {
+    /// Takes a name away that an image was given at `tagged`, nanoseconds
+    /// since the epoch; whether no name has been given to the image since.
+    pub fn take_name(&self, name: &Reference, id: &Digest, tagged: u64) -> Result<bool, Error> {
+        self.change("take a name back", |t| {
+            let taken = t.execute(
+                "DELETE FROM image_names WHERE name = ?1 AND id = ?2 AND EXISTS
+                 (SELECT 1 FROM image_records WHERE id = ?2 AND tagged = ?3)",
+                params![name.to_string(), id.as_str(), tagged.cast_signed()],
+            )?;
+            Ok(taken > 0)
+        })
+    }
+
     /// What the data base finds wrong with itself, in its own words.
     pub fn damage(&self) -> Result<Option<String>, Error> {
         let said = self.read("examine the records", |c| {

@@ -35,6 +35,15 @@ struct Mind {
 /// keeps it.
 const NAMES_GO: Mind = Mind { stopped: true, names: false };
 
+/// A name that somebody has given an image for a time.
+#[derive(Clone, Debug)]
+pub struct Given {
+    name: Reference,
+    id: Digest,
+    /// Nanoseconds since the epoch; a name that is given anew changes it.
+    tagged: u64,
+}
+
 /// One removal: what was done, and what was freed.
 struct Work<'a> {
     store: &'a Store,
@@ -61,6 +70,32 @@ impl Store {
         let id = self.lookup(text)?;
         let mut work = Work::new(self, users);
         work.remove(&id, text, force, prune)?;
+        work.finish().map(|pruned| pruned.deleted)
+    }
+
+    /// Remembers a name that an image was given just now.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn given(&self, name: &Reference, id: &Digest) -> Result<Given, Error> {
+        let name = name.clone().or_latest();
+        Ok(Given { name, id: id.clone(), tagged: self.row(id)?.tagged })
+    }
+
+    /// Takes a name back, and the image with its last. Nothing goes if
+    /// somebody else has given the image a name since, this one or another,
+    /// or has a container of it.
+    ///
+    /// # Errors
+    /// The records or files cannot be written.
+    pub fn take_back(&self, given: &Given, users: Users<'_>) -> Result<Vec<Deleted>, Error> {
+        let Given { name, id, tagged } = given;
+        if !users(id).is_empty() || !self.records.take_name(name, id, *tagged)? {
+            return Ok(Vec::new());
+        }
+        let mut work = Work::new(self, users);
+        work.done.push(Deleted::Untagged(name.familiar()));
+        work.without(name, id, Mind { stopped: true, names: true }, false)?;
         work.finish().map(|pruned| pruned.deleted)
     }
 
@@ -169,7 +204,19 @@ impl<'a> Work<'a> {
         let gone: Vec<Name> =
             names.iter().filter(|own| *own.reference() == name).cloned().collect();
         self.untag(&gone)?;
-        let mut left: Vec<Name> = names.into_iter().filter(|own| !gone.contains(own)).collect();
+        self.without(&name, id, Mind { stopped: !force, names: !force }, prune)
+    }
+
+    /// A name has gone: so do digests that nothing else keeps, and the image
+    /// if it has no other.
+    fn without(
+        &mut self,
+        name: &Reference,
+        id: &Digest,
+        mind: Mind,
+        prune: bool,
+    ) -> Result<(), Error> {
+        let mut left = self.store.records.names(id)?;
         let same = |own: &Name| own.reference().repository() == name.repository();
         if name.digest().is_none() && !left.iter().any(|own| own.is_tag() && same(own)) {
             // The last tag of a repository takes its digests along.
@@ -177,7 +224,6 @@ impl<'a> Work<'a> {
             self.untag(&digests)?;
             left = rest;
         }
-        let mind = Mind { stopped: !force, names: !force };
         if left.is_empty() { self.end(id, mind, prune, true) } else { Ok(()) }
     }
 

@@ -279,6 +279,31 @@ fn what_an_operation_relies_on_stays_until_it_ends() {
 }
 
 #[test]
+fn a_name_is_taken_back_unless_somebody_has_given_one_since() {
+    let s = scratch();
+    let nobody = |_: &Digest| Vec::new();
+    let fetched = name("fetched");
+    let import = || import(&s.store, &layer(&[("a", "1")]), "fetched");
+    let id = import();
+    let given = s.store.given(&fetched, &id).expect("there");
+    let user = |_: &Digest| vec![("c".to_owned(), false)];
+    assert_eq!(s.store.take_back(&given, &user).expect("records"), [], "it is in use");
+    // The same name once more, and another one.
+    for anew in ["fetched", "other"] {
+        let given = s.store.given(&fetched, &id).expect("there");
+        s.store.tag(&id, &name(anew)).expect("tagged");
+        assert_eq!(s.store.take_back(&given, &nobody).expect("records"), [], "{anew}");
+        assert_eq!(s.store.lookup("fetched").expect("it stays"), id);
+    }
+    s.store.remove("other", false, false, &nobody).expect("untagged");
+    let given = s.store.given(&fetched, &id).expect("there");
+    let gone = s.store.take_back(&given, &nobody).expect("taken back");
+    assert_eq!(gone[0], Deleted::Untagged("fetched:latest".into()));
+    assert!(s.store.lookup("fetched").is_err() && s.store.list(true).expect("list").is_empty());
+    assert_eq!(s.names("layers"), [""; 0]);
+}
+
+#[test]
 fn an_image_may_have_a_layer_twice() {
     let s = scratch();
     let tar = layer(&[("a", "1")]);

@@ -4,10 +4,10 @@ use super::{
     BuildClient, BuildError, BuildManner, BuildRoom, BuildSaid, BuildWish, Built, Cancel,
     StagePlan, StepPlan, ends::Ends, stage,
 };
-use crate::{Engine, Error, PullWish, error::Doing};
+use crate::{Engine, Error, error::Doing};
 use build::{Globals, Known, Planned, Scope, Tree};
 use dockerfile::{Dockerfile, Instruction, Pair, Step};
-use image::{Draft, Kept, Making};
+use image::{Draft, Given, Kept, Making};
 use rustix::fs::{Mode, OFlags};
 use spec::{Digest, Reference};
 use std::{
@@ -153,45 +153,47 @@ impl Engine {
     }
 }
 
-/// Images that were fetched to lend their steps: their names go with the
-/// build.
+/// Images that were fetched to lend their steps: the names that they were
+/// given by this go with the build.
 struct Fetched<'a> {
     engine: &'a Engine,
     /// Names that the build itself gives.
     stay: &'a [Reference],
-    names: Vec<String>,
+    names: Vec<Given>,
 }
 
 impl Fetched<'_> {
     /// Fetches one, if it is to be had.
     fn fetch(&mut self, name: &str, client: &dyn BuildClient, cancel: &Cancel) -> Option<Digest> {
         let reference = name.parse::<Reference>().ok()?.or_latest();
-        let wish = PullWish {
-            image: reference.familiar(),
-            credentials: client.credentials(reference.domain()),
-            ..PullWish::default()
-        };
-        let pulled = self.engine.pull(&wish, &mut |_| {
+        let credentials = client.credentials(reference.domain());
+        let stays = self.stay.contains(&reference);
+        let pulled = self.engine.pull_for_a_time(reference, &credentials, &mut |_| {
             if cancel.is_cancelled() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
         });
-        if let Err(error) = pulled {
-            let error = crate::error::chain(&error);
-            tracing::info!(name, error, "an image cannot lend its steps");
-            return None;
+        match pulled {
+            Ok((id, given)) => {
+                self.names.extend(given.filter(|_| !stays));
+                Some(id)
+            }
+            Err(error) => {
+                let error = crate::error::chain(&error);
+                tracing::info!(name, error, "an image cannot lend its steps");
+                None
+            }
         }
-        if !self.stay.contains(&reference) {
-            self.names.push(reference.familiar());
-        }
-        self.engine.0.images.lookup(name).ok()
     }
 }
 
 impl Drop for Fetched<'_> {
     fn drop(&mut self) {
-        for name in &self.names {
-            // One that has come into use stays.
-            if let Err(error) = self.engine.remove_image(name, false, false) {
-                tracing::debug!(name, %error, "what was fetched for its steps stays");
+        let house = &self.engine.0;
+        for given in &self.names {
+            match house.images.take_back(given, &|id| house.users(id)) {
+                Ok(deleted) => drop(house.deleted(deleted)),
+                Err(error) => {
+                    tracing::warn!(?given, %error, "what was fetched for its steps stays");
+                }
             }
         }
     }
