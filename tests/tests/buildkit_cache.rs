@@ -199,6 +199,26 @@ fn what_an_earlier_build_was_sent_is_no_context_of_a_later_one() {
 }
 
 #[test]
+fn the_two_builders_take_no_steps_from_each_other() {
+    let kitchen = Kitchen::new();
+    kitchen.file("f", "copied\n");
+    kitchen.builds("FROM busybox\nRUN mkdir /d && ln -s /d/there /link\n", &["-t", "base"]);
+    let dockerfile = "FROM base\nCOPY f /link\n";
+    kitchen.file("Dockerfile", dockerfile);
+    let context = kitchen.context.display().to_string();
+    let mut command = kitchen.engine.command(Cli::Docker, &["build", "-t", "classic", &context]);
+    let ran = command.env("DOCKER_BUILDKIT", "0").output().expect("starts");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    kitchen.builds(dockerfile, &["-t", "made"]);
+    // One replaces the link and the other follows it, as Docker's do.
+    assert_eq!(kitchen.holds("classic", "/link"), "copied");
+    assert_eq!(kitchen.holds("made", "/d/there"), "copied");
+    let history = kitchen.engine.says(&["history", "--no-trunc", "made"]);
+    assert!(history.contains("COPY f /link # buildkit"), "{history}");
+    kitchen.engine.leaves_nothing();
+}
+
+#[test]
 fn a_prune_keeps_as_much_as_it_is_told() {
     let kitchen = Kitchen::new();
     let size = 3_000_000;

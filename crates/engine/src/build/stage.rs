@@ -119,7 +119,7 @@ fn begin<'j, 'a>(
         job,
         index: planned.index,
         at: (place, 0),
-        key: begins(&draft),
+        key: begins(&draft, job.wish.manner),
         before: String::new(),
         draft,
         scope,
@@ -147,11 +147,16 @@ fn begin<'j, 'a>(
     Ok(stage)
 }
 
-/// What the key of a stage's first step begins with.
-fn begins(draft: &Draft) -> String {
+/// What the key of a stage's first step begins with. The two builders write
+/// history and follow links in different ways.
+fn begins(draft: &Draft, manner: BuildManner) -> String {
     let config = &draft.config;
     let variant = config.variant.as_deref().unwrap_or_default();
-    key(&["from", draft.id.as_str(), &config.os, &config.architecture, variant])
+    let manner = match manner {
+        BuildManner::Classic => "classic",
+        BuildManner::BuildKit => "buildkit",
+    };
+    key(&["from", manner, draft.id.as_str(), &config.os, &config.architecture, variant])
 }
 
 /// Whether history tells all that an instruction takes in, so that one of
