@@ -45,6 +45,24 @@ fn a_volume_can_be_another_directory_of_the_host() {
 }
 
 #[test]
+fn what_the_host_has_mounted_below_stays_when_a_volume_goes() {
+    let engine = Engine::new();
+    let elsewhere = bound(&engine, Cli::Docker, "o=rbind").display().to_string();
+    let below = format!("{elsewhere}/below");
+    let script = format!(
+        "mount -t tmpfs tmpfs {elsewhere}; mount --make-rshared {elsewhere}; mkdir {below}; \
+         mount -t tmpfs tmpfs {below}; touch {below}/file"
+    );
+    engine.host().says(&script);
+    assert_eq!(engine.says(&["run", "--rm", "-v", "vol:/v", "busybox", "ls", "/v/below"]), "file");
+    until("its end", || !mounted(&engine, "vol"));
+    engine.host().says(&format!("mountpoint -q {below}; ls {below}/file"));
+    engine.says(&["volume", "rm", "vol"]);
+    engine.host().says(&format!("mountpoint -q {below}; umount {below}; umount {elsewhere}"));
+    engine.leaves_nothing();
+}
+
+#[test]
 fn a_volume_of_memory_is_shared_bounded_and_gone_with_its_last_user() {
     let engine = Engine::new();
     let options = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=1m,mode=1777"];

@@ -11,7 +11,10 @@ use crate::{Container, Error, Kind, State, error::Doing, house::House};
 use rustix::{
     fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx},
     io::Errno,
-    mount::{MountFlags, UnmountFlags, mount, mount_change, mount_remount, unmount},
+    mount::{
+        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount,
+        unmount,
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -153,6 +156,14 @@ fn is_mounted(path: &str) -> Result<bool, Error> {
 /// As many as are there: one for each time.
 fn detach(path: &str) -> Result<(), Error> {
     loop {
+        // With the root of what was bound goes all that is below it; what is a
+        // peer of a mount of the host's would take that one along.
+        match mount_change(path, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC) {
+            Ok(()) => {}
+            // No mount begins there, or nothing is there at all.
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error).doing("keep to itself what is mounted on", path),
+        }
         match unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) => {}
             // Nothing is mounted there (any more), or nothing is there at all.
