@@ -102,6 +102,67 @@ fn a_volume_that_cannot_be_mounted_is_told_and_leaves_nothing() {
     engine.leaves_nothing();
 }
 
+/// Asked for an address it says that it was (`asked`), and that there is none
+/// when it may (`answer`).
+const NAME_SERVER: &str = "import os, socket, sys
+at = sys.argv[1]
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(('127.0.0.53', 53))
+server.settimeout(0.1)
+open(at + '/listens', 'w')
+waiting = []
+while True:
+    try:
+        waiting.append(server.recvfrom(4096))
+        open(at + '/asked', 'w')
+    except TimeoutError:
+        pass
+    while waiting and os.path.exists(at + '/answer'):
+        text, who = waiting.pop()
+        server.sendto(text[:2] + b'\\x81\\x83' + text[4:6] + b'\\0' * 6 + text[12:], who)
+";
+
+#[test]
+fn a_server_that_does_not_answer_keeps_nobody_else_waiting() {
+    let engine = Engine::new();
+    let at = engine.scratch().join("names");
+    std::fs::create_dir(&at).expect("scratch");
+    std::fs::write(at.join("server"), NAME_SERVER).expect("scratch");
+    std::fs::write(at.join("conf"), "nameserver 127.0.0.53\noptions timeout:30\n")
+        .expect("scratch");
+    let dir = at.display().to_string();
+    engine.host().says(&format!("mount --bind {dir}/conf /etc/resolv.conf"));
+    let mut server = engine.host().command("python3");
+    let server = server.arg(at.join("server")).arg(&dir).spawn().expect("python3 starts");
+    let server = promises::kitchen::Serving::of(server);
+    until("the name server", || at.join("listens").exists());
+    let options = ["type=nfs", "device=:/x", "o=addr=nobody.example.,nolock"];
+    let options = options.iter().flat_map(|option| ["--opt", option]).collect::<Vec<_>>();
+    engine.says(&[&["volume", "create"], &options[..], &["far"]].concat());
+    engine.says(&["volume", "create", "near"]);
+    let words = ["create", "-v", "far:/v", "-v", "own:/o", "busybox"];
+    let mut command = engine.command(Cli::Docker, &words);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut far = command.spawn().expect("starts");
+    until("the question", || at.join("asked").exists());
+    for volume in ["far", "own"] {
+        let refused = engine.run(&["volume", "rm", volume]);
+        assert!(refused.code != 0 && refused.err.contains("volume is in use"), "{refused:?}");
+    }
+    engine.says(&["volume", "rm", "near"]);
+    engine.says(&["run", "--rm", "-v", "/anonymous", "-v", "new:/v", "busybox", "true"]);
+    assert!(far.try_wait().expect("our child").is_none(), "it has no answer yet");
+    std::fs::write(at.join("answer"), "").expect("scratch");
+    let ran = promises::finish(far, "the container with the far volume");
+    assert!(ran.code != 0 && ran.err.contains("network volume address"), "{ran:?}");
+    let left = engine.says(&["volume", "ls", "-q"]);
+    assert_eq!(left, "far\nnew", "its own volume went with it");
+    engine.says(&["volume", "rm", "far", "new"]);
+    drop(server);
+    engine.host().says("umount /etc/resolv.conf");
+    engine.leaves_nothing();
+}
+
 #[test]
 fn fs1_what_the_host_mounts_read_only_is_read_only_inside() {
     let engine = Engine::new();

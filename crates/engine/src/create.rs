@@ -91,7 +91,10 @@ impl Engine {
         // As long as this is held no volume goes for want of users.
         let using = house.using_volumes();
         house.take_mounts(&mut container, &mut undo)?;
-        let held = house.hold_volumes(&container).map_err(|error| Error::Below {
+        let held = house.hold_new(&container);
+        // Mounting may take minutes, and nobody is to wait for that.
+        drop(using);
+        house.mount_held(&held).map_err(|error| Error::Below {
             kind: error.kind(),
             message: format!("failed to populate volume: {error}"),
         })?;
@@ -103,7 +106,7 @@ impl Engine {
         house.lay_out(&container, image, &mut undo)?;
         let cell = Arc::new(Cell::new(container, slot));
         house.roster.add(Arc::clone(&cell));
-        drop((using, held));
+        drop(held);
         undo.keep();
         house.journal.container(&cell.now(), "create", &[]);
         Ok(Created { id: cell.id.clone(), warnings })

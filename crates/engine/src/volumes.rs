@@ -252,8 +252,13 @@ impl House {
 }
 
 impl House {
-    /// Takes back a volume that was made for a container that is not to be.
+    /// Takes back a volume that was made for a container that is not to be,
+    /// unless another one has come to use it.
     pub fn forget_volume(&self, name: &str) -> Result<(), Error> {
+        let _alone = self.volume_use.write().expect("no holder panics");
+        if !users(&self.roster.all(), name).is_empty() {
+            return Ok(());
+        }
         self.bare_volume(name)?;
         self.volumes.remove(name, &self.paths, &self.store)
     }

@@ -20,28 +20,57 @@ use std::{
     collections::BTreeMap,
     ffi::CString,
     net::{IpAddr, ToSocketAddrs},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
-/// How many verbs hold each volume; mounting and unmounting is done under it.
-type Holds = Arc<Mutex<u32>>;
+/// One volume that is held, or was.
+#[derive(Default)]
+struct Hold {
+    /// By how many verbs.
+    verbs: u32,
+    /// Mounting and unmounting is done under it. A server that is not there
+    /// takes minutes to be missed: whoever has this waits for nobody else's
+    /// volume, and who wants to know whether a volume is held does not wait.
+    turn: Arc<Mutex<()>>,
+}
 
 /// Which volumes are held.
 #[derive(Default)]
-pub(crate) struct Mounted(Mutex<BTreeMap<String, Holds>>);
+pub(crate) struct Mounted(Mutex<BTreeMap<String, Hold>>);
 
 impl Mounted {
-    fn of(&self, name: &str) -> Holds {
-        let mut all = self.0.lock().expect("no holder panics");
-        Arc::clone(all.entry(name.to_owned()).or_default())
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Hold>> {
+        self.0.lock().expect("no holder panics")
     }
 
+    fn hold(&self, name: &str) {
+        self.all().entry(name.to_owned()).or_default().verbs += 1;
+    }
+
+    fn let_go(&self, name: &str) {
+        if let Some(hold) = self.all().get_mut(name) {
+            hold.verbs -= 1;
+        }
+    }
+
+    fn is_held(&self, name: &str) -> bool {
+        self.all().get(name).is_some_and(|hold| hold.verbs > 0)
+    }
+
+    fn turn(&self, name: &str) -> Arc<Mutex<()>> {
+        Arc::clone(&self.all().entry(name.to_owned()).or_default().turn)
+    }
+
+    /// Forgets one that nobody holds.
     fn forget(&self, name: &str) {
-        self.0.lock().expect("no holder panics").remove(name);
+        let mut all = self.all();
+        if all.get(name).is_some_and(|hold| hold.verbs == 0) {
+            all.remove(name);
+        }
     }
 }
 
-/// Keeps the volumes of a container mounted.
+/// Keeps volumes from being removed, and mounted if they are.
 pub(crate) struct Held<'a> {
     house: &'a House,
     names: Vec<String>,
@@ -49,11 +78,14 @@ pub(crate) struct Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        let mounted = &self.house.volumes.mounted;
         for name in &self.names {
-            let holds = self.house.volumes.mounted.of(name);
-            let mut holds = holds.lock().expect("no holder panics");
-            *holds -= 1;
-            self.house.unmount_unused(name, *holds);
+            mounted.let_go(name);
+            if self.house.volumes.get(name).is_some_and(|volume| !volume.is_plain()) {
+                self.house.unmount_if_unused(name);
+            } else {
+                mounted.forget(name);
+            }
         }
     }
 }
@@ -65,18 +97,41 @@ impl House {
     /// # Errors
     /// One that cannot be mounted, in Docker's words.
     pub fn hold_volumes(&self, container: &Container) -> Result<Held<'_>, Error> {
+        let held = self.holding(container, |volume| !volume.is_plain());
+        self.mount_held(&held)?;
+        Ok(held)
+    }
+
+    /// Keeps all volumes of a container that no record names yet.
+    pub fn hold_new(&self, container: &Container) -> Held<'_> {
+        self.holding(container, |_| true)
+    }
+
+    fn holding(&self, container: &Container, chosen: impl Fn(&Volume) -> bool) -> Held<'_> {
         let mut held = Held { house: self, names: Vec::new() };
         for mount in &container.mounts {
-            let Some((volume, backing)) = self.backed(&mount.name)? else { continue };
-            let holds = self.volumes.mounted.of(&volume.name);
-            let mut holds = holds.lock().expect("no holder panics");
+            if self.volumes.get(&mount.name).is_some_and(|volume| chosen(&volume)) {
+                self.volumes.mounted.hold(&mount.name);
+                held.names.push(mount.name.clone());
+            }
+        }
+        held
+    }
+
+    /// Mounts what backs the volumes that are held. It may take minutes.
+    ///
+    /// # Errors
+    /// As [`hold_volumes`](Self::hold_volumes).
+    pub fn mount_held(&self, held: &Held<'_>) -> Result<(), Error> {
+        for name in &held.names {
+            let Some((volume, backing)) = self.backed(name)? else { continue };
+            let turn = self.volumes.mounted.turn(name);
+            let _turn = turn.lock().expect("no holder panics");
             if !is_mounted(&volume.mountpoint)? {
                 attach(&backing, &volume.mountpoint)?;
             }
-            *holds += 1;
-            held.names.push(volume.name);
         }
-        Ok(held)
+        Ok(())
     }
 
     /// Takes down what backed the volumes of a container that has ended, if
@@ -107,14 +162,14 @@ impl House {
     /// It is in use, or cannot be unmounted.
     pub(super) fn bare_volume(&self, name: &str) -> Result<(), Error> {
         let Some(volume) = self.volumes.get(name) else { return Ok(()) };
+        if self.volumes.mounted.is_held(name) {
+            return Err(Error::Conflict(format!("remove {name}: volume is in use")));
+        }
         if volume.is_plain() {
             return Ok(());
         }
-        let holds = self.volumes.mounted.of(name);
-        let holds = holds.lock().expect("no holder panics");
-        if *holds > 0 {
-            return Err(Error::Conflict(format!("remove {name}: volume is in use")));
-        }
+        let turn = self.volumes.mounted.turn(name);
+        let _turn = turn.lock().expect("no holder panics");
         detach(&volume.mountpoint)?;
         self.volumes.mounted.forget(name);
         Ok(())
@@ -126,17 +181,19 @@ impl House {
     }
 
     fn unmount_if_unused(&self, name: &str) {
-        let holds = self.volumes.mounted.of(name);
-        let holds = holds.lock().expect("no holder panics");
-        self.unmount_unused(name, *holds);
-    }
-
-    fn unmount_unused(&self, name: &str, holds: u32) {
+        if self.volumes.mounted.is_held(name) {
+            return;
+        }
+        let turn = self.volumes.mounted.turn(name);
+        let _turn = turn.lock().expect("no holder panics");
         let uses = |container: &Container| {
             let alive = matches!(container.state, State::Running { .. } | State::Paused { .. });
             alive && container.mounts.iter().any(|mount| mount.name == name)
         };
-        if holds > 0 || self.roster.all().iter().any(|cell| uses(&cell.now())) {
+        // Who comes from here on mounts it again.
+        if self.volumes.mounted.is_held(name)
+            || self.roster.all().iter().any(|cell| uses(&cell.now()))
+        {
             return;
         }
         let Some(volume) = self.volumes.get(name) else { return };
@@ -148,7 +205,8 @@ impl House {
 
 /// Is something mounted on `path` itself?
 fn is_mounted(path: &str) -> Result<bool, Error> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    // A server that has gone is not asked.
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
     let found = statx(CWD, path, flags, StatxFlags::empty()).doing("look at", path)?;
     Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
