@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 const PAGES: usize = 100;
 /// Entries of a list at most.
 const ENTRIES: usize = 10_000;
+/// Bytes of all its pages at most.
+const ALL: u64 = 4 * LARGEST;
 const DOING: &str = "list what refers to an image";
 
 impl Registry {
@@ -32,7 +34,8 @@ impl Registry {
     /// fetched nor checked.
     ///
     /// # Errors
-    /// There is no such image, or the registry says no.
+    /// No image of that name, or the registry says no. To a digest that a
+    /// registry does not know nothing refers.
     ///
     /// Source: OCI distribution specification 1.1, "Listing Referrers".
     pub fn referrers(
@@ -51,6 +54,11 @@ impl Registry {
                 Some(manifests) => manifests,
                 None => tagged(session, reference, &subject)?,
             };
+            if manifests.is_empty() && session.endpoint.mirror {
+                // It may have the image and not what came to it later.
+                let words = "a mirror knows of nothing that refers to it".into();
+                return Err(Error::NoManifest { reference: reference.familiar(), words });
+            }
             // Whether the registry could have done so does not matter then.
             manifests.retain(|entry| {
                 artifact_type.is_empty() || entry.artifact_type.as_deref() == Some(artifact_type)
@@ -69,7 +77,7 @@ impl Registry {
 
 /// The registry's own list; none if it keeps none.
 fn listed(session: &Session<'_>, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Error> {
-    let mut all = Vec::new();
+    let (mut all, mut left) = (Vec::new(), ALL);
     let first = format!("/referrers/{subject}");
     let mut path = first.clone();
     for _ in 0..PAGES {
@@ -83,7 +91,11 @@ fn listed(session: &Session<'_>, subject: &Digest) -> Result<Option<Vec<Descript
         }
         let next = answer.headers().get(header::LINK).and_then(|value| value.to_str().ok());
         let next = next.and_then(next_of).map(str::to_owned);
-        all.extend(entries(&whole(answer, LARGEST, DOING)?)?);
+        let bytes = whole(answer, LARGEST, DOING)?;
+        left = left.checked_sub(bytes.len() as u64).ok_or_else(|| {
+            Error::Invalid(format!("a list of what refers to {subject} of more than {ALL} bytes"))
+        })?;
+        all.extend(entries(&bytes)?);
         if all.len() > ENTRIES {
             return Err(Error::Invalid(format!("more than {ENTRIES} things refer to {subject}")));
         }

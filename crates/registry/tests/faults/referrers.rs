@@ -1,8 +1,13 @@
 //! What refers to an image is found where a registry lists it, and where its
 //! users do.
 
-use crate::{Scratch, fake::Fault, pull::app, scratch};
-use registry::{Error, Kind};
+use crate::{
+    Scratch,
+    fake::{Fake, Fault},
+    pull::app,
+    scratch,
+};
+use registry::{Error, Kind, Registry, Settings};
 use serde_json::{Value, json};
 use spec::image::{Index, media};
 
@@ -90,6 +95,36 @@ fn where_a_registry_keeps_no_list_its_users_do() {
     s.fake.document(&tag, media::OCI_MANIFEST, &manifest);
     let error = s.referrers("app:1", "").expect_err("no list");
     assert!(error.to_string().contains("no list of what refers"), "{error}");
+}
+
+#[test]
+fn a_mirror_that_knows_of_nothing_has_not_the_last_word() {
+    let mut s = scratch();
+    let empty = Fake::new();
+    app(&s.fake);
+    let entry = s.attached(SIGNATURE);
+    let subject = s.subject();
+    let page = index(&[entry]).to_string();
+    s.fake.fault(&format!("/referrers/{subject}"), &[Fault::Page(page, "")]);
+    let mirrors = [&empty, &s.fake].map(|fake| format!("http://{}", fake.addr)).into();
+    s.registry = Registry::new(Settings { mirrors, ..Settings::default() });
+    let reference = format!("busybox@{subject}").parse().expect("a name");
+    let found = s.registry.referrers(&reference, "", None).expect("listed");
+    assert_eq!(kinds(&found), [SIGNATURE]);
+    assert!(!empty.seen("/referrers/").is_empty(), "it was asked first");
+}
+
+#[test]
+fn a_list_has_a_bound_in_bytes_over_all_its_pages() {
+    let s = scratch();
+    app(&s.fake);
+    let mut entry = s.attached(SIGNATURE);
+    entry["annotations"] = json!({"made": "x".repeat(3 << 20)});
+    let link = "Link: </x?more>; rel=\"next\"";
+    let page = index(&[entry]).to_string();
+    s.fake.fault("/referrers/", &vec![Fault::Page(page, link); 8]);
+    let error = s.referrers("app:1", "").expect_err("too much");
+    assert!(error.to_string().contains("of more than 16777216 bytes"), "{error}");
 }
 
 #[test]
