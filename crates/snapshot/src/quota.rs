@@ -73,6 +73,9 @@ pub fn size(text: &str) -> Option<u64> {
         digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
     };
     let bytes = number(whole)?.checked_mul(1 << shift)?;
+    if !part.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     // Nobody means more than microunits.
     let part = &part[..part.len().min(6)];
     if part.is_empty() {
@@ -95,6 +98,9 @@ mod tests {
         assert_eq!(size("1.5GiB"), Some(3 << 29));
         assert_eq!(size(" 2 tb "), Some(2 << 40));
         for bad in ["", "g", "-1", "1x", "1.x", "1.5.5g", "99999999999t", "1e3", "+5"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+        for bad in ["1.aéééé", "1.ééééé", "1.12345é", "é"] {
             assert_eq!(size(bad), None, "{bad}");
         }
     }
