@@ -274,26 +274,33 @@ fn directories(dir: &Path, kind: &'static str, what: &str) -> Result<Vec<CacheEn
     };
     let mut entries = Vec::new();
     for one in all {
-        let one = one.doing("read", dir)?;
-        let path = one.path();
-        let found = one.metadata().doing("look at", &path)?;
-        let used = found.modified().doing("look at", &path)?;
-        // Not every file system knows when something was made.
-        let made = found.created().unwrap_or(used);
-        entries.push(CacheEntry {
-            id: one.file_name().to_string_lossy().into_owned(),
-            parent: String::new(),
-            kind,
-            description: what.to_owned(),
-            size: usage::measure(&path),
-            shared: false,
-            in_use: false,
-            created: nanos(made),
-            used: nanos(used),
-            uses: 0,
-        });
+        let path = one.doing("read", dir)?.path();
+        entries.extend(directory(&path, kind, what)?);
     }
     Ok(entries)
+}
+
+/// One of them; none if it went while others were measured.
+fn directory(path: &Path, kind: &'static str, what: &str) -> Result<Option<CacheEntry>, Error> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        found => found.doing("look at", path)?,
+    };
+    let used = found.modified().doing("look at", path)?;
+    // Not every file system knows when something was made.
+    let made = found.created().unwrap_or(used);
+    Ok(Some(CacheEntry {
+        id: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        parent: String::new(),
+        kind,
+        description: what.to_owned(),
+        size: usage::measure(path),
+        shared: false,
+        in_use: false,
+        created: nanos(made),
+        used: nanos(used),
+        uses: 0,
+    }))
 }
 
 fn nanos(time: SystemTime) -> Nanos {
@@ -317,6 +324,15 @@ mod tests {
         assert_eq!(keep(0, 60, 70).bytes(100, 50), Some(60));
         assert_eq!(keep(90, 0, 70).bytes(100, 50), Some(90));
         assert_eq!(keep(0, 0, 40).bytes(100, 50), Some(100));
+    }
+
+    #[test]
+    fn what_goes_while_the_cache_is_listed_is_no_entry() {
+        let dir = tempfile::tempdir().expect("scratch");
+        fs::create_dir(dir.path().join("a")).expect("made");
+        let listed = directories(dir.path(), MOUNT, "").expect("listed");
+        assert_eq!(listed.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(directory(&dir.path().join("gone"), MOUNT, "").expect("no failure"), None);
     }
 
     #[test]
