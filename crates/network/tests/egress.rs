@@ -335,6 +335,32 @@ fn net_what_a_name_led_to_holds_for_its_time_and_its_policy() {
 }
 
 #[test]
+fn net_a_name_opens_nothing_of_this_host() {
+    on_a_host("net_a_name_opens_nothing_of_this_host", || {
+        let _outside = far_away();
+        let (_realm, bridge) = network(&config("coffer0"));
+        answer(TcpListener::bind("0.0.0.0:90").expect("bind"));
+        let guest = fenced(&bridge, 2, "allow=dns:*.example");
+        let mut learner = Learner::open("coffer0").expect("nftables");
+        let learnt = |address: Ipv4Addr| Learnt {
+            who: Who::Address(guest.v4().into()),
+            address: address.into(),
+            port: None,
+            name: "*.example".to_owned(),
+            seconds: 60,
+        };
+        let own = [[172, 30, 0, 1], [192, 0, 2, 1]].map(Ipv4Addr::from);
+        learner.learn(&[learnt(FAR), learnt(own[0]), learnt(own[1])]).expect("entered");
+        assert!(reaches(&guest, "192.0.2.2:80"), "what is elsewhere it opens");
+        for address in own {
+            assert!(!reaches(&guest, &format!("{address}:90")), "{address}");
+        }
+        change(&bridge, &guest, "allow=172.30.0.1:90 allow=dns:*.example");
+        assert!(reaches(&guest, "172.30.0.1:90"), "by address it is opened");
+    });
+}
+
+#[test]
 fn net_fences_can_be_read_by_people_and_outlive_the_daemon() {
     on_a_host("net_fences_can_be_read_by_people_and_outlive_the_daemon", || {
         let _outside = far_away();

@@ -51,6 +51,8 @@ pub(crate) struct Sets {
     pub(crate) named: Set,
     pub(crate) named_port: Set,
     chain: &'static str,
+    /// For what goes to this host.
+    chain_to_us: &'static str,
     family: Ip,
     of_network: bool,
 }
@@ -63,6 +65,7 @@ pub(crate) const OWN4: Sets = Sets {
     named: fleeting("named4", &[Part::Ipv4, Part::Ipv4]),
     named_port: fleeting("named_port4", &[Part::Ipv4, Part::Ipv4, Part::Port]),
     chain: "fence4",
+    chain_to_us: "fence4_to_us",
     family: Ip::V4,
     of_network: false,
 };
@@ -75,6 +78,7 @@ pub(crate) const OWN6: Sets = Sets {
     named: fleeting("named6", &[Part::Ipv6, Part::Ipv6]),
     named_port: fleeting("named_port6", &[Part::Ipv6, Part::Ipv6, Part::Port]),
     chain: "fence6",
+    chain_to_us: "fence6_to_us",
     family: Ip::V6,
     of_network: false,
 };
@@ -87,6 +91,7 @@ pub(crate) const NET4: Sets = Sets {
     named: fleeting("net_named4", &[Part::Ifname, Part::Ipv4]),
     named_port: fleeting("net_named_port4", &[Part::Ifname, Part::Ipv4, Part::Port]),
     chain: "wall4",
+    chain_to_us: "wall4_to_us",
     family: Ip::V4,
     of_network: true,
 };
@@ -97,6 +102,7 @@ pub(crate) const NET6: Sets = Sets {
     named: fleeting("net_named6", &[Part::Ifname, Part::Ipv6]),
     named_port: fleeting("net_named_port6", &[Part::Ifname, Part::Ipv6, Part::Port]),
     chain: "wall6",
+    chain_to_us: "wall6_to_us",
     family: Ip::V6,
     ..NET4
 };
@@ -160,7 +166,10 @@ fn destination(family: Ip, at: u32) -> Expr {
 }
 
 pub(super) fn write(w: &mut Writer<'_>) {
-    w.declare(Family::Inet, &[CHAIN, "metadata", "fence4", "fence6", "wall4", "wall6", "to_us"]);
+    w.declare(Family::Inet, &[CHAIN, "metadata", "to_us"]);
+    let kinds = [&OWN4, &OWN6, &NET4, &NET6];
+    w.declare(Family::Inet, &kinds.map(|sets| sets.chain));
+    w.declare(Family::Inet, &kinds.map(|sets| sets.chain_to_us));
     w.enter("to_host", filter(INPUT, 0));
     w.rule("what containers send this host", &[&port_in(&BRIDGES), &jump("to_us")]);
     w.begin("to_us");
@@ -171,17 +180,15 @@ pub(super) fn write(w: &mut Writer<'_>) {
         cmp(0, Is::AtMost, &[136]),
     ];
     w.rule("neighbours", &[&family(Ip::V6), &protocol(58), &discovery, &pass()]);
-    w.rule("", &[&jump(CHAIN)]);
+    metadata(w);
+    for sets in kinds {
+        w.rule(word(sets), &[&family(sets.family), &fenced(sets), &jump(sets.chain_to_us)]);
+    }
 
     w.begin(CHAIN);
-    for (of, address) in [(Ip::V4, IpAddr::from(METADATA4)), (Ip::V6, METADATA6.into())] {
-        let to_it = [destination(of, 0), cmp(0, Is::Eq, &octets(address))];
-        w.rule("the cloud's metadata", &[&family(of), &to_it, &jump("metadata")]);
-    }
-    for sets in [&OWN4, &OWN6, &NET4, &NET6] {
-        let word = if sets.of_network { "its network's fence" } else { "its own fence" };
-        let fenced = [who(sets), lookup(sets.who.name)];
-        w.rule(word, &[&family(sets.family), &fenced, &jump(sets.chain)]);
+    metadata(w);
+    for sets in kinds {
+        w.rule(word(sets), &[&family(sets.family), &fenced(sets), &jump(sets.chain)]);
     }
 
     w.begin("metadata");
@@ -197,28 +204,51 @@ pub(super) fn write(w: &mut Writer<'_>) {
     w.rule("", &[&port_in(&REACH_FROM), &back()]);
     w.rule("not asked for", &[&deny()]);
 
-    for sets in [&OWN4, &OWN6, &NET4, &NET6] {
-        fence(w, sets);
+    for sets in kinds {
+        w.begin(sets.chain);
+        fence(w, sets, true);
+        w.begin(sets.chain_to_us);
+        fence(w, sets, false);
     }
 }
 
-fn fence(w: &mut Writer<'_>, sets: &Sets) {
+fn metadata(w: &mut Writer<'_>) {
+    for (of, address) in [(Ip::V4, IpAddr::from(METADATA4)), (Ip::V6, METADATA6.into())] {
+        let to_it = [destination(of, 0), cmp(0, Is::Eq, &octets(address))];
+        w.rule("the cloud's metadata", &[&family(of), &to_it, &jump("metadata")]);
+    }
+}
+
+fn word(sets: &Sets) -> &'static str {
+    if sets.of_network { "its network's fence" } else { "its own fence" }
+}
+
+fn fenced(sets: &Sets) -> [Expr; 2] {
+    [who(sets), lookup(sets.who.name)]
+}
+
+/// What may be begun. Whoever answers for a name could have it lead to this
+/// host: by `names` nothing of it is opened.
+fn fence(w: &mut Writer<'_>, sets: &Sets, names: bool) {
     let of = family(sets.family);
     // In words of four bytes: a name takes four of them, as IPv6 does.
     let width = if sets.of_network || sets.family == Ip::V6 { 4 } else { 1 };
     let next = width + if sets.family == Ip::V6 { 4 } else { 1 };
     let to = || [who(sets), destination(sets.family, width)];
     let naming = [who(sets), lookup(sets.naming.name)];
-    w.begin(sets.chain);
     w.rule("by address", &[&of, &to(), &[lookup(sets.may.name)], &back()]);
-    w.rule("by name", &[&of, &naming, &to(), &[lookup(sets.named.name)], &back()]);
+    if names {
+        w.rule("by name", &[&of, &naming, &to(), &[lookup(sets.named.name)], &back()]);
+    }
     for proto in [Proto::Tcp, Proto::Udp, Proto::Sctp] {
         // Said first, so that nft(8) knows of whose ports it reads.
         let of = [&of[..], &protocol(proto.number())].concat();
         let at = [meta(Meta::L4proto, next), asked(Asked::Port, next + 1)];
         w.rule("by address", &[&of, &to(), &at, &[lookup(sets.may_port.name)], &back()]);
-        let at = [asked(Asked::Port, next), lookup(sets.named_port.name)];
-        w.rule("by name", &[&of, &naming, &to(), &at, &back()]);
+        if names {
+            let at = [asked(Asked::Port, next), lookup(sets.named_port.name)];
+            w.rule("by name", &[&of, &naming, &to(), &at, &back()]);
+        }
     }
     w.rule("not allowed out", &[&deny()]);
 }
