@@ -32,6 +32,9 @@ const LIST: usize = 48 << 10;
 /// lists a lone name as empty: type 0, four bytes, `BYTEORDER_HOST_ENDIAN`.
 const HOST_ORDER: [u8; 6] = [0, 4, 1, 0, 0, 0];
 
+/// Elements that a set has at most whose content is not this engine's to say.
+const MOST_FLEETING: u32 = 1 << 16;
+
 /// Longest comment. Source: `NFTNL_UDATA_COMMENT_MAXLEN` of nft(8).
 const COMMENT: usize = 127;
 
@@ -152,7 +155,8 @@ pub(crate) struct Set {
     pub(crate) limit: Option<(u64, u32)>,
     /// Elements are ranges of each part of the key.
     pub(crate) ranges: bool,
-    /// Elements go by themselves after a time that each brings.
+    /// Elements go by themselves after a time that each brings, and there are
+    /// no more than [`MOST_FLEETING`].
     pub(crate) fleeting: bool,
 }
 
@@ -271,6 +275,9 @@ pub(crate) fn set(table: &str, set: &Set, id: u32) -> Message {
                     }
                 });
             });
+        }
+        if set.fleeting {
+            a.nest(9, |desc| desc.be32(1, MOST_FLEETING));
         }
         a.be32(10, id);
         if set.key == [Part::Ifname] {
