@@ -1,7 +1,7 @@
 //! NET: routed networks, whose containers share no layer 2.
 
 use promises::{
-    Cli, Engine,
+    Cli, Engine, until,
     web::{address, reaches, serve},
 };
 use std::{collections::BTreeSet, sync::Mutex};
@@ -67,30 +67,50 @@ fn net2_lines_come_and_go_and_outlive_the_daemon() {
 
 #[test]
 fn net3_a_container_cannot_pass_for_another_on_a_line() {
-    let engine = Engine::new();
+    let mut engine = Engine::new();
     engine.says(&["network", "create", "--driver", "routed", "--subnet", "10.5.0.0/24", "lines"]);
     let place = |ip| ["--network", "lines", "--ip", ip];
     let words = ["run", "-d", "--name", "victim"];
     engine.says(&[&words[..], &place("10.5.0.7"), &["busybox", "sleep", "999"]].concat());
-    // How many questions it has heard: false ones cannot be answered.
-    let heard = || {
-        let script = "awk '/^Icmp:/ { n = $10 } END { print n }' /proc/net/snmp";
-        engine.says(&["exec", "victim", "sh", "-c", script]).parse::<u32>().expect("a number")
-    };
+    let options = [&place("10.5.0.8")[..], &["--cap-add", "NET_ADMIN"]].concat();
+    let words = ["run", "-d", "--name", "attacker"];
+    engine.says(&[&words[..], &options, &["busybox", "sleep", "999"]].concat());
     // It takes another's address as well and speaks under it.
-    let script = "ip addr add 10.5.0.9/32 dev eth0; ping -c2 -W1 -I 10.5.0.9 10.5.0.7; \
-                  ping -c1 -W3 10.5.0.7 > /dev/null && echo honest";
-    let speak = || {
-        let options = [&place("10.5.0.8")[..], &["--cap-add", "NET_ADMIN"]].concat();
-        let ran = engine.container(&options, script);
-        assert!(ran.out.ends_with("honest"), "{ran:?}");
+    engine.says(&["exec", "attacker", "ip", "addr", "add", "10.5.0.9/32", "dev", "eth0"]);
+    let pids = ["victim", "attacker"].map(|name| engine.pid_of(name).to_string());
+    let within = |engine: &Engine, pid: &str, script: &str| {
+        engine.host().says(&format!("nsenter --net --target {pid} -- sh -c '{script}'"))
     };
-    let before = heard();
-    speak();
-    assert_eq!(heard(), before + 1, "what was honest");
+    // How many questions it has heard: false ones cannot be answered.
+    let heard = |engine: &Engine| {
+        let script = "sed -n \"s/^Icmp: //p\" /proc/net/snmp | tail -n1 | cut -d \" \" -f 9";
+        within(engine, &pids[0], script).trim().parse::<u32>().expect("a number")
+    };
+    let speak = |engine: &Engine| {
+        let script = "/bin/busybox ping -c2 -W1 -I 10.5.0.9 10.5.0.7 > /dev/null; \
+                      /bin/busybox ping -c1 -W3 10.5.0.7 > /dev/null && echo honest";
+        assert_eq!(within(engine, &pids[1], script).trim(), "honest");
+    };
+    let before = heard(&engine);
+    speak(&engine);
+    assert_eq!(heard(&engine), before + 1, "what was honest");
+    // A daemon would put it back.
+    engine.kill_daemon();
     engine.host().says("nft flush chain inet cofferdam-coffer0 line4");
-    speak();
-    assert_eq!(heard(), before + 4, "it bites");
+    speak(&engine);
+    assert_eq!(heard(&engine), before + 4, "it bites");
+    engine.start();
+    until("the guard to be back", || {
+        let before = heard(&engine);
+        speak(&engine);
+        heard(&engine) == before + 1
+    });
+    engine.host().says("nft flush chain inet cofferdam-coffer0 line4");
+    until("the guard to be back under a daemon that runs", || {
+        let before = heard(&engine);
+        speak(&engine);
+        heard(&engine) == before + 1
+    });
 }
 
 #[test]

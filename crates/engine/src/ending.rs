@@ -149,13 +149,29 @@ impl Engine {
     /// somebody has taken them away.
     pub(crate) fn firewall_changed(&self) {
         let house = &self.0;
-        match house.networks.stand_up() {
-            Ok(false) => {}
-            Ok(true) => tracing::warn!("our nftables tables were taken away: they are restored"),
-            Err(error) => tracing::error!(%error, "cannot restore our nftables tables"),
-        }
+        let restored = match house.networks.stand_up() {
+            Ok(false) => false,
+            Ok(true) => {
+                tracing::warn!("our nftables tables were taken away: they are restored");
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot restore our nftables tables");
+                false
+            }
+        };
         if let Err(error) = house.watcher.watch(house.networks.lookout(), Due::Firewall) {
             tracing::error!(%error, "cannot watch the host's firewall");
+        }
+        if restored {
+            self.hold_to_policies();
+        }
+    }
+
+    /// What has begun while nothing held containers to their policies ends.
+    pub(crate) fn hold_to_policies(&self) {
+        if let Err(error) = self.0.networks.hold_to_policies(&self.0) {
+            tracing::error!(%error, "cannot end what policies forbid and has begun");
         }
     }
 

@@ -13,6 +13,7 @@
 //! - [`said`]: what a client says of one; [`options`]: beside its addresses.
 //! - [`gateway`]: which of them leads out.
 //! - [`verbs`]: create, remove, prune; [`live`]: connect, disconnect.
+//! - [`upheld`]: what the kernel must have of them, whatever becomes of that.
 
 mod driver;
 mod gateway;
@@ -21,6 +22,7 @@ mod net;
 mod options;
 mod place;
 mod said;
+mod upheld;
 mod verbs;
 mod wish;
 
@@ -32,7 +34,6 @@ pub use wish::{NetworkPool, NetworkWish};
 
 use crate::{
     Container, Engine, Error, Nanos, Options,
-    container::Plugs,
     house::House,
     store::{Store, Write},
 };
@@ -42,8 +43,7 @@ use spec::Id;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    os::fd::{AsFd as _, BorrowedFd},
-    sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicBool},
 };
 
 /// A network.
@@ -171,6 +171,8 @@ pub(crate) struct Networks {
     stuck: Mutex<Vec<(String, network::Endpoint)>>,
     /// Containers of an earlier daemon's whose places could not be seen to.
     unsure: Mutex<BTreeSet<Id>>,
+    /// Something was not held to its policy before this daemon came.
+    loose: AtomicBool,
 }
 
 /// A network as it is recorded.
@@ -239,7 +241,8 @@ impl Networks {
         let all = all.into_iter().map(|net| (net.network.name.clone(), net)).collect();
         let lookout = realm.lookout()?;
         let (making, stuck, unsure) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Self { realm, lookout, all: RwLock::new(all), default, making, stuck, unsure })
+        let (all, loose) = (RwLock::new(all), AtomicBool::new(!realm.was_whole()));
+        Ok(Self { realm, lookout, all, default, making, stuck, unsure, loose })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Net>>> {
@@ -349,65 +352,6 @@ impl Networks {
             }
         }
         known
-    }
-
-    /// Where the host's firewall is heard to change.
-    pub fn lookout(&self) -> BorrowedFd<'_> {
-        self.lookout.as_fd()
-    }
-
-    /// Puts our tables back if they are gone or emptied: were they?
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn stand_up(&self) -> Result<bool, Error> {
-        self.lookout.changed()?;
-        if self.realm.stands()? {
-            return Ok(false);
-        }
-        self.realm.restore()?;
-        Ok(true)
-    }
-
-    /// Has what an earlier daemon plugged in be as it should, whatever has
-    /// become of the host's firewall since. Beside an interface of the host's,
-    /// which may be gone, there is nothing to see to.
-    ///
-    /// # Errors
-    /// What the kernel said of the first that could not be; all others are.
-    pub fn restore(&self, plugs: &Plugs) -> Result<(), Error> {
-        let restored = plugs
-            .iter()
-            .filter(|(name, _)| !self.is_beside(name))
-            .map(|(name, plug)| Ok(self.bridge_of(name)?.restore(plug)?));
-        restored.fold(Ok(()), Result::and)
-    }
-
-    /// The same for a container that lives: what cannot be is tried again,
-    /// each time that there is [tidied](Self::tidy) up.
-    pub fn take_over(&self, id: &Id, plugs: &Plugs) {
-        if let Err(error) = self.restore(plugs) {
-            tracing::error!(%id, %error, "what it may on its networks cannot be seen to yet");
-            self.unsure.lock().expect("no holder panics").insert(id.clone());
-        }
-    }
-
-    /// Is there a container of which that is so?
-    pub fn is_unsure(&self) -> bool {
-        !self.unsure.lock().expect("no holder panics").is_empty()
-    }
-
-    /// Has the kernel all that upholds what may go out of these places?
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn hold_policies(&self, plugs: &Plugs) -> Result<bool, Error> {
-        for (name, plug) in plugs {
-            if !self.bridge_of(name)?.is_fenced(plug)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Takes everything back, when nobody is plugged in: the next daemon

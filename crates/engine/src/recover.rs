@@ -57,6 +57,9 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
         engine.sweep();
         engine.0.sweep_volumes();
         engine.firewall_changed();
+        if house.networks.was_loose() {
+            engine.hold_to_policies();
+        }
         if house.networks.is_unsure() {
             engine.tidy();
         }

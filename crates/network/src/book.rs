@@ -5,7 +5,6 @@
 //! is a network, or a container on a network.
 
 use crate::{
-    Egress, Proto, Published, conntrack,
     error::{Doing, Error},
     netlink::{Message, Socket},
     nft::{self, Element, Family, Table},
@@ -13,7 +12,11 @@ use crate::{
     rules,
 };
 use spec::Id;
-use std::{collections::BTreeMap, fmt, io, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt, io,
+    net::IpAddr,
+};
 
 /// Whose an element is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +60,17 @@ impl fmt::Display for Owner {
     }
 }
 
+/// A table in the kernel: what tells it from another of its name, made later or
+/// emptied.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    number: u64,
+    /// Sets and chains.
+    things: u32,
+    /// The numbers of its rules.
+    rules: Vec<u64>,
+}
+
 /// The book, and the socket by which it is kept.
 #[derive(Debug)]
 pub(crate) struct Book {
@@ -69,7 +83,9 @@ pub(crate) struct Book {
     /// Ports of the host.
     pub(crate) ports: Ports,
     /// What the kernel said of both tables when they were made.
-    tables: Vec<(u64, u32)>,
+    made: Vec<Seen>,
+    /// Both were there before, with as many rules as they are to have.
+    was_whole: bool,
 }
 
 impl Book {
@@ -83,9 +99,13 @@ impl Book {
             entries: BTreeMap::new(),
             condemned: Vec::new(),
             ports: Ports::default(),
-            tables: Vec::new(),
+            made: Vec::new(),
+            was_whole: false,
         };
+        let before = book.look()?.unwrap_or_default();
         book.install(loopback6)?;
+        let rules = |all: &[Seen]| all.iter().map(|seen| seen.rules.len()).collect::<Vec<_>>();
+        book.was_whole = rules(&before) == rules(&book.made);
         book.read().doing("read nftables table", table)?;
         Ok(book)
     }
@@ -93,7 +113,7 @@ impl Book {
     fn install(&mut self, loopback6: bool) -> Result<(), Error> {
         self.transact(rules::install(&self.table, loopback6))
             .doing("install nftables table", &self.table.clone())?;
-        self.tables = self.look()?.unwrap_or_default();
+        self.made = self.look()?.unwrap_or_default();
         Ok(())
     }
 
@@ -106,27 +126,41 @@ impl Book {
             messages.extend(nft::add_elements(&self.table, &kept(elements), &owner.to_string()));
         }
         self.transact(messages).doing("restore nftables table", &self.table.clone())?;
-        self.tables = self.look()?.unwrap_or_default();
+        self.made = self.look()?.unwrap_or_default();
         Ok(())
     }
 
     /// Are both tables those that were made here, with all that was made in
     /// them?
     pub(crate) fn stands(&mut self) -> Result<bool, Error> {
-        Ok(self.look()?.is_some_and(|tables| tables == self.tables))
+        Ok(self.look()?.is_some_and(|seen| seen == self.made))
     }
 
-    fn look(&mut self) -> Result<Option<Vec<(u64, u32)>>, Error> {
-        let mut tables = Vec::new();
+    /// Did the tables stand before this daemon came?
+    pub(crate) fn was_whole(&self) -> bool {
+        self.was_whole
+    }
+
+    fn look(&mut self) -> Result<Option<Vec<Seen>>, Error> {
+        let mut all = Vec::new();
         for family in [Family::Bridge, Family::Inet] {
-            let request = nft::get_table(Table { family, name: &self.table });
-            match self.socket.ask(&request) {
-                Ok(answer) => tables.extend(nft::read_table(&answer)),
+            match self.look_at(family) {
+                Ok(seen) => all.push(seen),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error).doing("look at nftables table", &self.table),
             }
         }
-        Ok(Some(tables))
+        Ok(Some(all))
+    }
+
+    fn look_at(&mut self, family: Family) -> io::Result<Seen> {
+        let table = Table { family, name: &self.table };
+        let answer = self.socket.ask(&nft::get_table(table))?;
+        let (number, things) =
+            nft::read_table(&answer).ok_or(io::Error::from(io::ErrorKind::InvalidData))?;
+        let rules = self.socket.dump(nft::get_rules(table))?;
+        let rules = rules.iter().filter_map(nft::read_rule).collect();
+        Ok(Seen { number, things, rules })
     }
 
     /// Does an owner have this element?
@@ -160,12 +194,12 @@ impl Book {
         &mut self.socket
     }
 
-    /// The addresses of everybody on a bridge.
+    /// The addresses of everybody on a bridge, those of the link too.
     pub(crate) fn addresses_on(&self, bridge: &str) -> Vec<IpAddr> {
         let here =
             |owner: &Owner| matches!(owner, Owner::Endpoint { bridge: b, .. } if b == bridge);
         let entries = self.entries.iter().filter(|(owner, _)| here(owner));
-        entries.flat_map(|(_, elements)| addresses_of(elements)).collect()
+        entries.flat_map(|(_, all)| all.iter().filter_map(rules::any_address_of)).collect()
     }
 
     /// Has the kernel these elements?
@@ -207,22 +241,6 @@ impl Book {
         Ok(())
     }
 
-    /// Lets clients that were sending before a port was published find it.
-    pub(crate) fn redirect_datagrams(&mut self, published: &[Published]) -> Result<(), Error> {
-        for v4 in [true, false] {
-            let ports: Vec<_> = published
-                .iter()
-                .filter(|one| one.proto == Proto::Udp && one.host_ip.is_ipv4() == v4)
-                .map(Published::host_ports)
-                .collect();
-            if !ports.is_empty() {
-                conntrack::forget_ports(&mut self.socket, v4, &ports)
-                    .doing("forget connections to", "published ports")?;
-            }
-        }
-        Ok(())
-    }
-
     /// Gives an owner one more element.
     pub(crate) fn add(&mut self, owner: &Owner, element: Element) -> Result<(), Error> {
         let mut elements = self.entries.get(owner).cloned().unwrap_or_default();
@@ -232,17 +250,30 @@ impl Book {
         self.enter(owner, elements)
     }
 
-    /// Enters them again after somebody else emptied or removed the tables;
-    /// what is still there stays.
-    pub(crate) fn restore(&mut self, owner: &Owner, elements: Vec<Element>) -> Result<(), Error> {
-        let missing = |wanted: &Element| !self.has(owner, wanted);
-        if !elements.iter().any(missing) {
-            return Ok(());
+    /// Gives an owner exactly these elements, whatever the kernel was found to
+    /// have: somebody else may have emptied the tables, or a daemon that died
+    /// have entered more than it could write down. Did it differ?
+    pub(crate) fn restore(&mut self, owner: &Owner, elements: Vec<Element>) -> Result<bool, Error> {
+        let had: HashSet<Element> =
+            self.entries.get(owner).into_iter().flatten().cloned().collect();
+        let wanted: HashSet<&Element> = elements.iter().collect();
+        let more: Vec<Element> = had.iter().filter(|one| !wanted.contains(one)).cloned().collect();
+        let missing: Vec<Element> =
+            elements.iter().filter(|one| !had.contains(*one)).cloned().collect();
+        if more.is_empty() && missing.is_empty() {
+            return Ok(false);
         }
-        self.transact(nft::add_elements(&self.table, &kept(&elements), &owner.to_string()))
-            .doing("restore in nftables", &owner.to_string())?;
+        let mut more = more;
+        more.sort_by_key(|element| element.set);
+        let mut messages = nft::remove_elements(&self.table, &more);
+        messages.extend(nft::add_elements(&self.table, &kept(&missing), &owner.to_string()));
+        self.transact(messages).doing("restore in nftables", &owner.to_string())?;
+        if let Owner::Endpoint { container, .. } = owner {
+            let published: Vec<_> = more.iter().filter_map(rules::published_of).collect();
+            self.ports.give_back(&published, container);
+        }
         self.entries.insert(owner.clone(), elements);
-        Ok(())
+        Ok(true)
     }
 
     /// Strikes an owner out, and says what it had. A port whose interface is
@@ -253,17 +284,6 @@ impl Book {
         self.entries.remove(owner);
         if let Owner::Endpoint { container, .. } = owner {
             self.give_back_ports(container, &had);
-        }
-        if had.iter().any(leads_datagrams) {
-            for address in addresses_of(&had) {
-                conntrack::forget_to(&mut self.socket, address)
-                    .doing("forget connections to", &address.to_string())?;
-            }
-        }
-        if had.iter().any(rules::is_of_fence) {
-            // So that who has the address next has nothing of it.
-            let nothing = Egress { fenced: true, ..Egress::default() };
-            self.hold_container(&addresses_of(&had), &nothing)?;
         }
         Ok(had)
     }
@@ -338,11 +358,6 @@ impl Book {
 /// The same, not minding that they are there.
 fn kept(elements: &[Element]) -> Vec<Element> {
     elements.iter().map(|element| Element { exclusive: false, ..element.clone() }).collect()
-}
-
-/// Is it a published port of UDP?
-fn leads_datagrams(element: &Element) -> bool {
-    rules::published_of(element).is_some_and(|published| published.proto == Proto::Udp)
 }
 
 /// The addresses that an owner's elements let it use.

@@ -60,7 +60,7 @@ impl Bridge {
                 // What failed is what the caller must hear of; a sweep finds
                 // what could not be undone.
                 let _ = delete(&mut realm.route(), &name);
-                let _ = realm.book().strike(&Owner::Network(name));
+                let _ = realm.strike(&Owner::Network(name));
             }
         })
     }
@@ -193,7 +193,7 @@ impl Bridge {
     /// Enters the endpoint's rights and ports.
     fn admit(&self, host: &str, endpoint: &Endpoint) -> Result<(), Error> {
         self.enter(host, endpoint)?;
-        self.realm.book().redirect_datagrams(&endpoint.ports)
+        self.realm.redirect_datagrams(&endpoint.ports)
     }
 
     fn enter(&self, host: &str, endpoint: &Endpoint) -> Result<(), Error> {
@@ -215,7 +215,7 @@ impl Bridge {
     pub fn fence(&self, endpoint: &Endpoint) -> Result<(), Error> {
         self.enter(&port_name(endpoint), endpoint).map_err(|error| error.of(endpoint))?;
         let addresses: Vec<_> = endpoint.addresses().collect();
-        self.realm.book().hold_container(&addresses, &endpoint.egress)
+        self.realm.hold_container(&addresses, &endpoint.egress)
     }
 
     /// Has the kernel all that holds a container to its policy?
@@ -235,13 +235,19 @@ impl Bridge {
     /// What the kernel said.
     pub fn wall(&self, egress: &Egress) -> Result<(), Error> {
         let config = BridgeConfig { egress: egress.clone(), ..self.config.clone() };
-        let mut book = self.realm.book();
-        book.enter(
+        self.realm.book().enter(
             &Owner::Network(config.name.clone()),
             rules::of_network(&config, link::group_of(self.index)),
         )?;
-        let addresses = book.addresses_on(&config.name);
-        book.hold_network(&config.name, &addresses, egress)
+        self.hold_to(egress)
+    }
+
+    /// Ends what has begun on the network and what its policy forbids.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn hold_to(&self, egress: &Egress) -> Result<(), Error> {
+        self.realm.hold_network(&self.config.name, egress)
     }
 
     /// Ends what an earlier owner of its addresses has begun, who may have
@@ -252,7 +258,7 @@ impl Bridge {
         }
         let addresses: Vec<_> = endpoint.addresses().collect();
         let nothing = Egress { fenced: true, ..Egress::default() };
-        self.realm.book().hold_container(&addresses, &nothing)
+        self.realm.hold_container(&addresses, &nothing)
     }
 
     /// Makes the pair and its port.
@@ -338,7 +344,7 @@ impl Bridge {
         // Others' datagrams go on by the ways that they have found.
         let differs = |one: &Endpoint, other: &Endpoint| runs::without(&one.ports, &other.ports);
         let moved = [differs(before, after), differs(after, before)].concat();
-        self.realm.book().redirect_datagrams(&moved)?;
+        self.realm.redirect_datagrams(&moved)?;
         let mut route = self.realm.route();
         let index = route.index(&host).doing("find interface", &host)?;
         let requests = match self.config.driver {
@@ -383,14 +389,16 @@ impl Bridge {
         self.unplug(&endpoint.container)
     }
 
-    /// Enters a plugged-in endpoint's rights and ports again, after somebody
-    /// emptied the host's nftables.
+    /// Gives a plugged-in endpoint the rights and ports that it is to have and
+    /// no others, after somebody emptied the host's nftables, or a daemon died
+    /// between a change and its record. Had it others? Then what has begun by
+    /// them is to be [ended](Realm::hold).
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn restore(&self, endpoint: &Endpoint) -> Result<(), Error> {
+    pub fn restore(&self, endpoint: &Endpoint) -> Result<bool, Error> {
         if self.config.driver == Driver::Beside {
-            return Ok(());
+            return Ok(false);
         }
         let elements = rules::of_endpoint(&port_name(endpoint), endpoint, &self.config);
         self.realm.book().restore(&self.owner(&endpoint.container), elements)
@@ -446,7 +454,7 @@ impl Bridge {
         }
         self.sweep(BTreeSet::new)?;
         delete(&mut self.realm.route(), &self.config.name)?;
-        self.realm.book().strike(&Owner::Network(self.config.name.clone()))?;
+        self.realm.strike(&Owner::Network(self.config.name.clone()))?;
         beside::leave(&self.realm, &self.config)
     }
 
@@ -533,7 +541,7 @@ pub(crate) fn sweep(realm: &Realm, known: impl FnOnce() -> Known) -> Result<Vec<
 
 /// Strikes an owner out; where its bridge stays, so do not its neighbours.
 fn withdraw(realm: &Realm, owner: &Owner, bridge: Option<u32>) -> Result<(), Error> {
-    let had = realm.book().strike(owner)?;
+    let had = realm.strike(owner)?;
     let Some(index) = bridge else { return Ok(()) };
     let mut route = realm.route();
     for address in book::addresses_of(&had) {

@@ -21,6 +21,9 @@ const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const FILTER: u16 = 25;
 
+/// Entries that the kernel is told at once to forget; it answers for each.
+const AT_ONCE: usize = 256;
+
 const BY_SOURCE: u32 = 1 << 0;
 const BY_PROTOCOL: u32 = 1 << 3;
 
@@ -130,21 +133,18 @@ fn forget(
     v4: bool,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
+    let mut requests = Vec::new();
     for answer in socket.dump(request)? {
         let entry = answer.body.get(4..).unwrap_or_default();
         let Some((_, original)) = attributes(entry).find(|(kind, _)| *kind == ORIGINAL) else {
             continue;
         };
-        if !wanted(original) {
-            continue;
-        }
-        let request = Message::new(DELETE, ACK, &family(v4))
-            .with(|a| a.nest(ORIGINAL, |tuple| tuple.0.extend(original)));
-        match socket.talk(&[request]) {
-            // It ended by itself meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
+        if wanted(original) {
+            let request = Message::new(DELETE, ACK, &family(v4));
+            requests.push(request.with(|a| a.nest(ORIGINAL, |tuple| tuple.0.extend(original))));
         }
     }
-    Ok(())
+    // One may end by itself meanwhile.
+    let gone = io::ErrorKind::NotFound;
+    requests.chunks(AT_ONCE).try_for_each(|some| socket.talk_unless(some, gone))
 }

@@ -31,6 +31,9 @@ pub struct Realm {
     book: Mutex<Book>,
     /// Interfaces beside which networks stand, each with the network's own.
     parents: Mutex<BTreeSet<(String, String)>>,
+    /// To the connections that the kernel tracks: a list of them is long, and
+    /// nobody who comes or goes is to wait for it.
+    tracked: Mutex<Socket>,
 }
 
 impl Realm {
@@ -45,9 +48,11 @@ impl Realm {
         let loopback6 = forwarding::loopback6();
         let route = Socket::route().doing("open a socket to", "the kernel's interfaces")?;
         let book = Book::open(&table(name), loopback6)?;
+        let tracked = Socket::netfilter().doing("open a socket to", "tracked connections")?;
+        tracked.make_room().doing("enlarge the socket to", "tracked connections")?;
         let (route, book) = (Mutex::new(route), Mutex::new(book));
-        let parents = Mutex::default();
-        Ok(Arc::new(Self { name: name.to_owned(), loopback6, route, book, parents }))
+        let (parents, tracked) = (Mutex::default(), Mutex::new(tracked));
+        Ok(Arc::new(Self { name: name.to_owned(), loopback6, route, book, parents, tracked }))
     }
 
     /// Makes a bridge, or adopts the one of that name that this realm made.
@@ -180,6 +185,12 @@ impl Realm {
         Lookout::new(self.book().number().doing("ask the number of a socket to", "nftables")?)
     }
 
+    /// Did the tables stand, with all their rules, when this daemon came? If
+    /// not, nothing held containers to their policies for a while.
+    pub fn was_whole(&self) -> bool {
+        self.book().was_whole()
+    }
+
     /// Puts the tables back as they were, after somebody else emptied the
     /// host's nftables while this daemon ran.
     ///
@@ -230,6 +241,10 @@ impl Realm {
 
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn tracked(&self) -> MutexGuard<'_, Socket> {
+        self.tracked.lock().expect("no holder of this lock panics")
     }
 
     /// Lets the host forward packets of a family, for us alone if it did not:

@@ -361,6 +361,95 @@ fn net_a_name_opens_nothing_of_this_host() {
 }
 
 #[test]
+fn net_a_networks_fence_ends_what_goes_by_addresses_of_the_link() {
+    on_a_host("net_a_networks_fence_ends_what_goes_by_addresses_of_the_link", || {
+        let (_realm, bridge) = network(&config("coffer0"));
+        let listener = TcpListener::bind("[::]:7").expect("bind");
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let mut buffer = [0; 4];
+                while stream.read_exact(&mut buffer).is_ok() && stream.write_all(&buffer).is_ok() {}
+            }
+        });
+        let guest = Guest::plug(&bridge, 2);
+        let link_local = sh("ip -6 -o addr show dev coffer0 scope link");
+        let link_local = link_local.split_whitespace().nth(3).and_then(|a| a.split('/').next());
+        let mut held = Held::to(&guest, &format!("[{}%2]:7", link_local.expect("it has one")));
+        assert!(held.lives());
+        bridge.wall(&policy("deny")).expect("wall");
+        assert!(!held.lives());
+    });
+}
+
+#[test]
+fn net_a_daemon_holds_to_its_record_what_another_let_out_further() {
+    on_a_host("net_a_daemon_holds_to_its_record_what_another_let_out_further", || {
+        let _outside = far_away();
+        let (realm, bridge) = network(&config("coffer0"));
+        let guest = fenced(&bridge, 2, "allow=192.0.2.2:80");
+        // It died before it could write this down.
+        guest.netns.serve("0.0.0.0:80");
+        let more = Endpoint {
+            ports: vec![port("0.0.0.0", 8080, 80)],
+            egress: policy("allow=192.0.2.2"),
+            ..guest.endpoint.clone()
+        };
+        bridge.change(guest.netns.fd(), &guest.endpoint, &more).expect("published");
+        assert!(ask("127.0.0.1:8080").is_ok() && reaches(&guest, "192.0.2.2:81"));
+        drop((realm, bridge));
+        let (realm, bridge) = network(&config("coffer0"));
+        bridge.restore(&guest.endpoint).expect("restored");
+        assert!(reaches(&guest, "192.0.2.2:80") && !reaches(&guest, "192.0.2.2:81"));
+        assert!(ask("127.0.0.1:8080").is_err(), "nor is it published");
+        let wish = network::PortWish {
+            proto: network::Proto::Tcp,
+            host_ip: None,
+            host_ports: 8080..=8080,
+            container_port: 80,
+            count: 1,
+        };
+        let again = Endpoint { container: id(9), ..guest.endpoint.clone() };
+        realm.reserve(&again, &[wish]).expect("nobody has the port");
+        let before = sh("nft -s list ruleset");
+        bridge.restore(&guest.endpoint).expect("as it is");
+        assert_eq!(sh("nft -s list ruleset"), before);
+    });
+}
+
+#[test]
+fn net_what_began_while_nothing_held_is_ended() {
+    on_a_host("net_what_began_while_nothing_held_is_ended", || {
+        let outside = outside();
+        echo(&outside, "0.0.0.0:7");
+        let (realm, bridge) = network(&config("coffer0"));
+        let (guest, other) = (fenced(&bridge, 2, "deny"), Guest::plug(&bridge, 3));
+        let mut before = Held::to(&other, "192.0.2.2:7");
+        assert!(before.lives() && !reaches(&guest, "192.0.2.2:7"));
+        // A firewall of the host's, which has the kernel track connections.
+        sh("nft add table inet theirs
+            nft add chain inet theirs forward '{ type filter hook forward priority 0; }'
+            nft add rule inet theirs forward ct state established accept");
+        // Nor does anything hide it meanwhile.
+        outside.sh("ip route add 172.30.0.0/16 via 192.0.2.1");
+        sh("nft flush table inet cofferdam-coffer0");
+        assert!(!realm.stands().expect("nftables"), "rules are missed too");
+        let mut meanwhile = Held::to(&guest, "192.0.2.2:7");
+        assert!(meanwhile.lives(), "the way is open");
+        realm.restore().expect("restored");
+        assert!(realm.stands().expect("nftables") && meanwhile.lives(), "for what has begun");
+        realm.hold(&[guest.endpoint.clone(), other.endpoint.clone()]).expect("held");
+        assert!(!meanwhile.lives() && before.lives());
+        sh("nft flush table inet cofferdam-coffer0");
+        drop((realm, bridge));
+        let (realm, bridge) = network(&config("coffer0"));
+        assert!(!realm.was_whole());
+        drop((realm, bridge));
+        assert!(network(&config("coffer0")).0.was_whole());
+    });
+}
+
+#[test]
 fn net_fences_can_be_read_by_people_and_outlive_the_daemon() {
     on_a_host("net_fences_can_be_read_by_people_and_outlive_the_daemon", || {
         let _outside = far_away();

@@ -159,13 +159,30 @@ impl Socket {
     /// every one, whatever became of those before it; the first that it
     /// refused is the error.
     pub(crate) fn talk(&mut self, messages: &[Message]) -> io::Result<()> {
+        self.talk_and(messages, |_| true)
+    }
+
+    /// The same, but that a refusal of this kind is none.
+    pub(crate) fn talk_unless(
+        &mut self,
+        messages: &[Message],
+        forgiven: io::ErrorKind,
+    ) -> io::Result<()> {
+        self.talk_and(messages, |error| error.kind() != forgiven)
+    }
+
+    fn talk_and(
+        &mut self,
+        messages: &[Message],
+        counts: impl Fn(&io::Error) -> bool,
+    ) -> io::Result<()> {
         debug_assert!(messages.iter().all(|m| m.flags() & ACK != 0));
         if messages.is_empty() {
             // The kernel refuses an empty packet.
             return Ok(());
         }
         let first = self.post(messages)?;
-        self.await_acks(first, messages.len())
+        self.await_acks(first, messages.len(), counts)
     }
 
     /// Sends messages of which only the last bears [`ACK`]: an nftables
@@ -251,7 +268,12 @@ impl Socket {
         Ok(first)
     }
 
-    fn await_acks(&mut self, first: u32, count: usize) -> io::Result<()> {
+    fn await_acks(
+        &mut self,
+        first: u32,
+        count: usize,
+        counts: impl Fn(&io::Error) -> bool,
+    ) -> io::Result<()> {
         let mut waiting = count;
         let mut refusal = None;
         while waiting > 0 {
@@ -260,7 +282,9 @@ impl Socket {
                     continue;
                 }
                 waiting -= 1;
-                if let Err(error) = outcome(&answer) {
+                if let Err(error) = outcome(&answer)
+                    && counts(&error)
+                {
                     refusal.get_or_insert(error);
                 }
             }
@@ -381,6 +405,18 @@ mod tests {
             }
         }
         (Socket { fd, sequence: 0, buffer: vec![0; 1024] }, kernel)
+    }
+
+    #[test]
+    fn a_refusal_that_is_forgiven_hides_none_that_is_not() {
+        let (gone, denied) = ((-2_i32).to_ne_bytes(), (-1_i32).to_ne_bytes());
+        let messages = || [Message::new(18, ACK, &[]), Message::new(18, ACK, &[])];
+        let answers: &[&[(u16, u16, &[u8])]] = &[&[(ERROR, 0, &gone)], &[(ERROR, 0, &denied)]];
+        let (mut socket, _kernel) = told(answers);
+        let error = socket.talk_unless(&messages(), io::ErrorKind::NotFound).expect_err("denied");
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        let (mut socket, _kernel) = told(&[&[(ERROR, 0, &gone)], &[(ERROR, 0, &[0; 4])]]);
+        socket.talk_unless(&messages(), io::ErrorKind::NotFound).expect("it was only gone");
     }
 
     #[test]

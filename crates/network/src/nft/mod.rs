@@ -17,6 +17,7 @@ const GET_TABLE: u16 = 1;
 const DEL_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
+const GET_RULE: u16 = 7;
 const DEL_RULE: u16 = 8;
 const NEW_SET: u16 = 9;
 const NEW_ELEMENT: u16 = 12;
@@ -39,7 +40,7 @@ const MOST_FLEETING: u32 = 1 << 16;
 const COMMENT: usize = 127;
 
 /// A table's family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Family {
     /// Frames that pass a bridge.
     Bridge,
@@ -219,6 +220,18 @@ pub(crate) fn read_table(answer: &Answer) -> Option<(u64, u32)> {
     Some((handle, u32::from_be_bytes(*value(3)?.first_chunk()?)))
 }
 
+/// Asks for the rules of a table; see [`read_rule`].
+pub(crate) fn get_rules(table: Table<'_>) -> Message {
+    message(GET_RULE, 0, table.family.number()).with(|a| a.text(1, table.name))
+}
+
+/// A rule's number, which no other of its table had or will have.
+pub(crate) fn read_rule(answer: &Answer) -> Option<u64> {
+    let (_, body) = answer.body.split_at_checked(4)?;
+    let (_, handle) = attributes(body).find(|(kind, _)| *kind == 3)?;
+    Some(u64::from_be_bytes(*handle.first_chunk()?))
+}
+
 /// A chain, if it is not there; with a hook, one that packets enter and that
 /// lets pass what no rule decides.
 pub(crate) fn chain(table: Table<'_>, name: &str, hook: Option<Hook>) -> Message {
@@ -290,7 +303,7 @@ pub(crate) fn set(table: &str, set: &Set, id: u32) -> Message {
 }
 
 /// One element: in which set, under which key, leading where, and whose.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Element {
     pub(crate) set: &'static str,
     pub(crate) family: Family,

@@ -149,13 +149,19 @@ pub(super) fn port_of(element: &Element) -> Option<String> {
 
 /// The address that such an element lets a port use, link-local ones left out.
 pub(super) fn address_of(element: &Element) -> Option<IpAddr> {
+    let of_link = |address: &IpAddr| match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    any_address_of(element).filter(|address| !of_link(address))
+}
+
+/// The same, whatever it is.
+pub(super) fn any_address_of(element: &Element) -> Option<IpAddr> {
     let address = element.key.get(24..)?;
     match element.set {
         set if set == FROM4.name => Some(Ipv4Addr::from(*address.first_chunk::<4>()?).into()),
-        set if set == FROM6.name => {
-            let address = Ipv6Addr::from(*address.first_chunk::<16>()?);
-            (!address.is_unicast_link_local()).then_some(address.into())
-        }
+        set if set == FROM6.name => Some(Ipv6Addr::from(*address.first_chunk::<16>()?).into()),
         _ => None,
     }
 }

@@ -61,6 +61,11 @@ pub(crate) fn address_of(element: &Element) -> Option<IpAddr> {
     elements::address_of(element).or_else(|| lines::address_of(element))
 }
 
+/// The same, link-local ones too.
+pub(crate) fn any_address_of(element: &Element) -> Option<IpAddr> {
+    elements::any_address_of(element).or_else(|| lines::address_of(element))
+}
+
 /// Before anything else of this hook that a host is likely to have.
 const FIRST: i32 = -300;
 
