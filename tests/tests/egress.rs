@@ -129,6 +129,36 @@ fn net_the_metadata_service_is_reached_by_who_asks_for_it_and_that_is_told() {
 }
 
 #[test]
+fn net_what_weakens_a_container_that_runs_is_told_as_well() {
+    let engine = Engine::new();
+    let _outside = Outside::of(&engine);
+    let told = |name: &str, word: &str| {
+        let shown = engine.inspect(name, "{{json .Cofferdam.Weakened}}").contains(word);
+        let audit = engine.says(&["audit", name]).contains(word);
+        assert_eq!(shown, audit, "{name}");
+        shown
+    };
+    let metadata = "metadata service";
+    idle(&engine, Cli::Docker, &["--name", "tab", "--label", "cofferdam.egress=deny\tmetadata"]);
+    assert!(told("tab", metadata));
+    let option = "cofferdam.egress=metadata";
+    engine.says(&["network", "create", "-o", option, "granted"]);
+    idle(&engine, Cli::Docker, &["--name", "a", "--network", "granted"]);
+    assert!(told("a", metadata), "by its network");
+    engine.says(&["network", "update", "--egress", "", "granted"]);
+    assert!(!told("a", metadata));
+    engine.says(&["update", "--egress", "metadata", "a"]);
+    assert!(told("a", metadata), "by an update");
+    engine.says(&["update", "--egress", "", "a"]);
+    let lan = ["network", "create", "-d", "macvlan", "--subnet", "10.9.0.0/24"];
+    engine.says(&[&lan[..], &["-o", "parent=uplink", "lan"]].concat());
+    engine.says(&["network", "connect", "lan", "a"]);
+    assert!(told("a", "lan beside the host"));
+    engine.says(&["network", "disconnect", "lan", "a"]);
+    assert!(!told("a", "beside the host"));
+}
+
+#[test]
 fn net_what_is_no_policy_is_refused_and_leaves_nothing() {
     let engine = Engine::new();
     let refused = |words: &[&str], why: &str| {

@@ -71,7 +71,8 @@ impl Engine {
         rows.push(found.covered());
         rows.extend(self.0.limits(&container, &sandbox)?);
         rows.extend(self.0.egress(&container)?);
-        Ok(Audit { rows, weakened: sandbox.weakened })
+        // What was decided at the start, and what has changed since.
+        Ok(Audit { rows, weakened: container.weakened.clone() })
     }
 }
 

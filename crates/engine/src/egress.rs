@@ -252,27 +252,72 @@ impl Engine {
             return Err(Error::Forbidden(words.into()));
         }
         let _making = house.networks.making();
-        let record = net.record_with(&policy)?;
-        house
-            .store
-            .write(Write::Network { id: net.network.id.clone(), json: record })
-            .map_err(|error| Error::records(&error))?;
-        net.set_egress(&policy)?;
-        for cell in house.roster.all() {
-            if !cell.now().plugs.contains_key(name) {
-                continue;
-            }
-            let _own = cell.own();
-            if cell.now().state.pid().is_some() {
-                house.tell_names_of(&cell)?;
-            }
+        let record = |policy: &Egress| {
+            let json = net.record_with(policy)?;
+            let write = Write::Network { id: net.network.id.clone(), json };
+            house.store.write(write).map_err(|error| Error::records(&error))
+        };
+        let before = net.egress();
+        record(&policy)?;
+        if let Err(error) = net.set_egress(&policy) {
+            // Else it came into force with the next daemon.
+            record(&before)?;
+            return Err(error);
         }
-        house.resolver.settle()?;
+        let cells = house.roster.all().into_iter();
+        let here = cells.filter(|cell| cell.now().plugs.contains_key(name));
+        // One that cannot be told leaves no other untold.
+        let told = here.map(|cell| house.has_new_walls(&cell)).fold(Ok(()), Result::and);
+        let told = told.and(house.resolver.settle().map_err(Error::from));
         net.set_egress(&policy)?;
         house.say_of_network(&net, "update", None);
-        Ok(())
+        told
     }
 }
+
+impl House {
+    /// A container's network has another policy.
+    fn has_new_walls(&self, cell: &Arc<Cell>) -> Result<(), Error> {
+        let _own = cell.own();
+        let changed = cell.change(|container| self.weaken_anew(container));
+        self.leave(&changed);
+        // One that is ending asks about no more names.
+        if netns(cell, &changed).is_err() {
+            return Ok(());
+        }
+        self.tell_names_of(cell)
+    }
+
+    /// In which ways a container's networks, and what may go out by them, are
+    /// weaker than the default.
+    pub(crate) fn weaker_networks(&self, container: &Container) -> Result<Vec<String>, Error> {
+        let mut words = Vec::new();
+        let nets = || container.endpoints.keys().filter_map(|name| self.networks.named(name));
+        if policy(&container.host)?.metadata || nets().any(|net| net.egress().metadata) {
+            words.push(METADATA.to_owned());
+        }
+        for name in container.endpoints.keys().filter(|name| self.networks.is_beside(name)) {
+            words.push(format!("{BESIDE}{name} {UNGUARDED}"));
+        }
+        Ok(words)
+    }
+
+    /// The same, after something of that has changed while it runs.
+    pub(crate) fn weaken_anew(&self, container: &mut Container) {
+        // It was read when it was asked for.
+        let Ok(words) = self.weaker_networks(container) else { return };
+        let of_network = |word: &String| {
+            word == METADATA || (word.starts_with(BESIDE) && word.ends_with(UNGUARDED))
+        };
+        container.weakened.retain(|word| !of_network(word));
+        container.weakened.extend(words);
+    }
+}
+
+/// How it is said that a container is weaker than the default.
+const METADATA: &str = "reaches the cloud's metadata service";
+const BESIDE: &str = "is on network ";
+const UNGUARDED: &str = "beside the host, where no guard holds what it says";
 
 /// May a container's policy be changed now?
 pub(crate) fn may_change(container: &Container, words: &[String]) -> Result<Egress, Error> {

@@ -403,6 +403,7 @@ impl Engine {
         }
         let updated = cell.change(|container| {
             crate::usage::merge(&mut container.host, &wish.limits);
+            self.0.weaken_anew(container);
             if let Some(bindings) = published {
                 container.config.exposed_ports.extend_from(&bindings);
                 container.host.port_bindings = bindings;

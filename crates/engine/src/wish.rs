@@ -64,11 +64,7 @@ impl House {
             selinux_level: level.as_deref(),
         };
         let mut sandbox = policy::sandbox(&wish, &self.policy)?;
-        for name in container.endpoints.keys().filter(|name| self.networks.is_beside(name)) {
-            sandbox.weakened.push(format!(
-                "is on network {name} beside the host, where no guard holds what it says"
-            ));
-        }
+        sandbox.weakened.extend(self.weaker_networks(container)?);
         Ok(sandbox)
     }
 

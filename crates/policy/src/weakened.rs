@@ -55,15 +55,6 @@ pub fn list(
     if asked.oom_score_adj < 0 {
         words.push("is killed after others when the host runs out of memory".to_owned());
     }
-    if asked
-        .egress
-        .iter()
-        .flatten()
-        .flat_map(|text| text.split([',', ' ']))
-        .any(|w| w == "metadata")
-    {
-        words.push("reaches the cloud's metadata service".to_owned());
-    }
     if matches!(sandbox.log, Log::JsonFile { max_bytes: u64::MAX, .. }) {
         words.push("has a log without bounds".to_owned());
     }

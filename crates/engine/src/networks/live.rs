@@ -67,6 +67,7 @@ impl Engine {
         let asked = wished(asked);
         let dns_names = net.dns_names(&next, &asked);
         next.endpoints.insert(name.clone(), EndpointSettings { dns_names, ..asked });
+        house.weaken_anew(&mut next);
         if container.state.pid().is_none() {
             return house.change_record(&cell, &next);
         }
@@ -102,6 +103,7 @@ impl Engine {
             return Err(Error::Below { kind: Kind::Host, message });
         }
         next.macs.remove(name);
+        house.weaken_anew(&mut next);
         match (container.state.pid(), container.plugs.get(name)) {
             (Some(_), Some(plug)) => {
                 let plug = plug.clone();
@@ -303,6 +305,7 @@ fn addresses(plug: &Endpoint) -> Vec<IpAddr> {
 /// Has everybody see a container's networks as `next` has them.
 fn publish(cell: &Cell, next: &Container) -> Arc<Container> {
     cell.change(|container| {
+        container.weakened.clone_from(&next.weakened);
         container.endpoints.clone_from(&next.endpoints);
         container.macs.clone_from(&next.macs);
         container.plugs.clone_from(&next.plugs);
