@@ -154,6 +154,11 @@ fn net_what_weakens_a_container_that_runs_is_told_as_well() {
     engine.says(&[&lan[..], &["-o", "parent=uplink", "lan"]].concat());
     engine.says(&["network", "connect", "lan", "a"]);
     assert!(told("a", "lan beside the host"));
+    // All of an update, or nothing.
+    let ran = engine.run(&["update", "--publish", "8085:80", "--egress", "deny", "a"]);
+    assert!(ran.code == 1 && ran.err.contains("cannot be held to on network lan"), "{ran:?}");
+    let ports = engine.host().says("nft list map inet cofferdam-coffer0 any4");
+    assert!(!ports.contains("8085"), "{ports}");
     engine.says(&["network", "disconnect", "lan", "a"]);
     assert!(!told("a", "beside the host"));
 }

@@ -399,6 +399,8 @@ fn net1_a_network_namespace_of_others_is_joined() {
     refused(&["--network", "ns:/etc/hostname"], "no network namespace that can be joined");
     refused(&["--network", "ns:theirs"], "the full path of a namespace");
     refused(&["--network", "ns:/run/netns/theirs", "-p", "80:80"], "port publishing");
+    let publish = engine.run(&["update", "--publish", "8082:80", "a"]);
+    assert!(publish.code == 1 && publish.err.contains("no network of its own"), "{publish:?}");
     let connect = engine.run(&["network", "connect", "bridge", "a"]);
     assert!(connect.err.contains("sharing network namespace"), "{connect:?}");
     engine.says(&["rm", "-f", "a"]);

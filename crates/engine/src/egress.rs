@@ -17,6 +17,7 @@ use crate::{
     house::House,
     networks::{self, Mode, Net, netns},
     store::Write,
+    undo::Undo,
 };
 use network::{Driver, Egress, Proto};
 use resolver::wire::{Fence, Named, Upstream};
@@ -216,18 +217,29 @@ impl House {
             self.networks.named(name).map_or(Ok(()), |net| may_be_on(&net, policy))?;
         }
         let netns = netns(cell, &before)?;
-        let hold = || {
+        let hold_to = |plugs: &Plugs| {
             plugs.iter().try_for_each(|(name, plug)| {
                 let bridge = self.networks.bridge_of(name)?;
                 Ok::<_, Error>(bridge.fence(plug)?)
             })
         };
+        let hold = || hold_to(&plugs);
+        let mut undo = Undo::default();
+        undo.with("hold it to its former policy", || hold_to(&before.plugs));
         hold()?;
+        undo.with("take its new policy back", || {
+            let then = cell.now();
+            let now = cell.change(|container| container.plugs.clone_from(&before.plugs));
+            self.leave(&now);
+            self.names_changed(cell, &then, &now, netns.as_fd())
+        });
         let now = cell.change(|container| container.plugs.clone_from(&plugs));
         self.announce(&now).wait().map_err(|error| Error::records(&error))?;
         self.names_changed(cell, &before, &now, netns.as_fd())?;
         self.resolver.settle()?;
-        hold()
+        hold()?;
+        undo.keep();
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     Container, Error,
     cell::Cell,
     house::House,
-    networks::{give_ports, netns, shown_ports},
+    networks::{Mode, give_ports, netns, shown_ports},
     ports,
 };
 use network::{Proto, Published, runs};
@@ -133,7 +133,7 @@ impl House {
     pub(crate) fn republish(&self, cell: &Arc<Cell>, wish: &PortsWish) -> Result<PortMap, Error> {
         let before = cell.now();
         let mode = before.host.network_mode.as_str();
-        if mode == "host" || mode == "none" || mode.starts_with("container:") {
+        if !matches!(Mode::parse(mode)?, Mode::Network(_)) {
             return Err(Error::Invalid(format!(
                 "ports cannot be published or withdrawn with --network {mode}: the container has \
                  no network of its own"
@@ -181,6 +181,9 @@ impl House {
         let all = runs::joined(stay.iter().chain(given).copied());
         let mut plugs = before.plugs.clone();
         give_ports(&mut plugs, &all);
+        let mut next = before.clone();
+        next.plugs.clone_from(&plugs);
+        let shown = shown_ports(&next, &plugs)?;
         let netns = netns(cell, before)?;
         let mut done = Vec::new();
         for (name, plug) in &plugs {
@@ -198,14 +201,19 @@ impl House {
             }
             done.push((bridge, old, plug));
         }
-        let mut next = before.clone();
-        next.plugs.clone_from(&plugs);
-        let shown = shown_ports(&next, &plugs)?;
         let now = cell.change(|container| {
             container.plugs.clone_from(&plugs);
             container.ports.clone_from(&shown);
         });
-        self.announce(&now).wait().map_err(|error| Error::records(&error))
+        let Err(error) = self.announce(&now).wait() else { return Ok(()) };
+        cell.change(|container| {
+            container.plugs.clone_from(&before.plugs);
+            container.ports.clone_from(&before.ports);
+        });
+        for (bridge, old, plug) in done {
+            bridge.change(netns.as_fd(), plug, old)?;
+        }
+        Err(Error::records(&error))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Attach, Attaching, Condition, Container, Engine, Error, Filters, Pruned, Size, State,
-    UpdateWish, Waited, cell::Cell, names, signals, state::Step,
+    UpdateWish, Waited, cell::Cell, names, signals, state::Step, undo::Undo,
 };
 use spec::wire::Request;
 use std::{
@@ -394,13 +394,18 @@ impl Engine {
         if container.state.is_running() {
             self.0.group(&container)?.apply(&resources)?;
         }
-        let published =
-            (!wish.ports.is_empty()).then(|| self.0.republish(&cell, &wish.ports)).transpose()?;
+        let mut undo = Undo::default();
         if let Some(policy) = &egress
             && container.state.pid().is_some()
         {
+            let before = crate::egress::policy(&container.host)?;
             self.0.refence(&cell, policy)?;
+            let (house, cell) = (&self.0, &cell);
+            undo.with("hold it to its former policy", move || house.refence(cell, &before));
         }
+        let published =
+            (!wish.ports.is_empty()).then(|| self.0.republish(&cell, &wish.ports)).transpose()?;
+        undo.keep();
         let updated = cell.change(|container| {
             crate::usage::merge(&mut container.host, &wish.limits);
             self.0.weaken_anew(container);
