@@ -91,6 +91,30 @@ fn net2_a_link_tells_of_ports_as_docker_does() {
 }
 
 #[test]
+fn net2_linked_containers_come_up_after_those_that_they_are_linked_to() {
+    let mut engine = Engine::new();
+    let words = ["run", "-d", "--restart", "always", "--name"];
+    let sleep = ["busybox", "sleep", "999"];
+    for (name, link) in [("c", None), ("b", Some("c")), ("a", Some("b"))] {
+        let link = link.map_or(vec![], |link| vec!["--link", link]);
+        engine.says(&[&words[..], &[name], &link, &sleep].concat());
+    }
+    let pids = ["a", "b", "c"].map(|name| engine.pid_of(name));
+    engine.kill_daemon();
+    for pid in pids {
+        let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("the engine's");
+    }
+    engine.start();
+    until("all to run again", || {
+        ["a", "b", "c"].iter().zip(pids).all(|(name, pid)| {
+            engine.inspect(name, "{{.State.Status}}") == "running" && engine.pid_of(name) != pid
+        })
+    });
+    assert!(sh(&engine, "a", "cat /etc/hosts").contains("\tb"));
+}
+
+#[test]
 fn net2_a_link_on_a_users_network_is_a_name_for_one_container_alone() {
     let engine = Engine::new();
     engine.says(&["network", "create", "mine"]);

@@ -41,6 +41,7 @@ impl Engine {
             Due::Exec(id) => self.exec_heard(&id),
             Due::Left(number) => self.left(number),
             Due::Restart(id) => self.restart_due(&id),
+            Due::Dawn(id, tries) => self.start_at_dawn(&id, tries),
             Due::Probe(id, number) => self.probe_due(&id, number),
             Due::Tidy => self.tidy(),
             Due::Firewall => self.firewall_changed(),
@@ -217,6 +218,10 @@ impl Engine {
         let _own = cell.own();
         if !matches!(cell.now().state, crate::State::Restarting { .. }) {
             return;
+        }
+        // After a restart of the host all come up at once.
+        if let Some(at) = self.0.linked_come(&cell.now(), false) {
+            return self.0.watcher.at(at, Due::Restart(id.clone()));
         }
         if let Err(error) = self.start_owned(&cell) {
             tracing::warn!(%id, %error, "a restart failed");

@@ -10,7 +10,9 @@
 //! The shape of the variables is Docker's: its documentation, "Legacy container
 //! links".
 
-use crate::{Container, Engine, Error, Kind, cell::Cell, files, house::House, ports};
+use crate::{
+    Container, Engine, Error, Kind, Nanos, State, cell::Cell, files, house::House, ports, restart,
+};
 use network::Proto;
 use spec::docker::HostConfig;
 use std::{
@@ -18,6 +20,9 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
+
+/// Until it is looked again whether one is up.
+const SOON: Nanos = 100_000_000;
 
 /// Reads `NAME`, `NAME:ALIAS`, and `/NAME:/OWN/ALIAS` as `inspect` shows it.
 fn parse(text: &str) -> Result<(&str, &str), Error> {
@@ -120,6 +125,30 @@ impl House {
         Ok(linked)
     }
 
+    /// When to look again for those that a container is linked to and that are
+    /// on their way up; none if there is nobody to wait for. At `dawn` that is
+    /// also who is about to be started.
+    pub(crate) fn linked_come(&self, container: &Container, dawn: bool) -> Option<Nanos> {
+        let now = crate::clock::now();
+        let come = |link: &String| {
+            let other = self.find(parse(link).ok()?.0).ok()?.now();
+            let end = || restart::End {
+                code: other.last.code,
+                by_hand: other.stopped_by_hand,
+                restarts: other.restart_count,
+            };
+            match other.state {
+                State::Starting => Some(now),
+                State::Restarting { at } => Some(now.max(at)),
+                State::Exited if dawn => {
+                    restart::wanted_at_dawn(&other.host.restart_policy, end()).then_some(now)
+                }
+                _ => None,
+            }
+        };
+        container.host.links.iter().flatten().filter_map(come).max().map(|at| at + SOON)
+    }
+
     /// The lines of a container's `/etc/hosts` for those it is linked to.
     ///
     /// # Errors
@@ -210,18 +239,19 @@ impl Engine {
 
     /// Has those that run and are linked to a container know where it is now.
     pub(crate) fn tell_linked(&self, cell: &Cell) {
-        let target = cell.now();
-        let start = format!("{}:", target.id);
+        let start = format!("{}:", cell.id);
         for other in self.0.roster.all() {
             let now = other.now();
             let is_linked = now.host.links.iter().flatten().any(|link| link.starts_with(&start));
             if !is_linked || now.state.pid().is_none() {
                 continue;
             }
-            let (target, start) = (Arc::clone(&target), start.clone());
+            let (engine, id, start) = (self.clone(), cell.id.clone(), start.clone());
             self.0.workers.give(move || {
                 let _own = other.own();
                 let now = other.now();
+                // Where it is by now: who comes last here writes the newest.
+                let Some(target) = engine.0.roster.get(&id).map(|cell| cell.now()) else { return };
                 for link in now.host.links.iter().flatten() {
                     let Some(alias) = link.strip_prefix(&start) else { continue };
                     let one = Linked { alias: alias.to_owned(), container: Arc::clone(&target) };

@@ -27,6 +27,10 @@ use std::{
     sync::{Arc, mpsc},
 };
 
+/// How often it is looked whether those are up that one is linked to: for ten
+/// seconds at the least.
+const PATIENCE: u32 = 100;
+
 /// Starts recovery. Until a container has its verdict, its owner lets no verb
 /// pass; readers see the record.
 pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
@@ -206,18 +210,29 @@ impl Engine {
                 by_hand: container.stopped_by_hand,
                 restarts: container.restart_count,
             };
-            if restart::wanted_at_dawn(&container.host.restart_policy, end) {
-                let engine = self.clone();
-                self.0.workers.give(move || {
-                    let _own = cell.own();
-                    let started = engine.start_owned(&cell);
-                    if let Err(error) = started
-                        && !matches!(error, Error::NotModified(_))
-                    {
-                        tracing::warn!(id = %cell.id, %error, "cannot start a container again");
-                    }
-                });
+            if !restart::wanted_at_dawn(&container.host.restart_policy, end) {
+                continue;
             }
+            let engine = self.clone();
+            self.0.workers.give(move || engine.start_at_dawn(&cell.id, 0));
+        }
+    }
+
+    /// Starts one of them, when those are up that it is linked to: each takes
+    /// its own time.
+    pub(crate) fn start_at_dawn(&self, id: &Id, tries: u32) {
+        let Some(cell) = self.0.roster.get(id) else { return };
+        let _own = cell.own();
+        if let Some(at) = self.0.linked_come(&cell.now(), true)
+            && tries < PATIENCE
+        {
+            return self.0.watcher.at(at, Due::Dawn(id.clone(), tries + 1));
+        }
+        let started = self.start_owned(&cell);
+        if let Err(error) = started
+            && !matches!(error, Error::NotModified(_))
+        {
+            tracing::warn!(id = %cell.id, %error, "cannot start a container again");
         }
     }
 

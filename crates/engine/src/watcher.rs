@@ -26,6 +26,8 @@ pub(crate) enum Due {
     Left(u64),
     /// It is time to start this container again.
     Restart(Id),
+    /// What its restart policy wants up when a daemon comes: tried so often.
+    Dawn(Id, u32),
     /// It is time for a probe of this container, by its check of that number.
     Probe(Id, u64),
     /// It is time to look for what had to outlive its container.
