@@ -201,6 +201,13 @@ fn net_what_is_no_policy_is_refused_and_leaves_nothing() {
 #[test]
 fn net_a_policy_is_not_asked_for_with_an_address_of_the_link() {
     let engine = Engine::new();
+    engine.says(&["network", "create", "--subnet", "10.5.0.0/24", "five"]);
+    let dns = ["--network", "five", "--ip", "10.5.0.7", "--dns", "10.5.0.7"];
+    let label = "cofferdam.egress=allow=dns:a.example";
+    let words = [&["run", "--rm"], &dns[..], &["--label", label, "busybox", "true"]].concat();
+    let ran = engine.run_as(Cli::Docker, &words);
+    assert!(ran.err.contains("the container would answer itself"), "{ran:?}");
+    engine.says(&["network", "rm", "five"]);
     engine.says(&["network", "create", "--ipv6", "six"]);
     let place = ["--network", "six", "--link-local-ip", "fe80::77"];
     let label = "cofferdam.egress=deny";

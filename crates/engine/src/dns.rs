@@ -77,6 +77,7 @@ impl House {
         for (network, plug) in plugs {
             roads.out |= plug.default4 || plug.default6;
             roads.v6 |= plug.addr6.is_some();
+            roads.own.extend(plug.addresses());
             let Some((id, names)) = named(container, network) else { continue };
             let links = container.endpoints[network].links.iter().flatten();
             places.push(Place {
@@ -93,7 +94,7 @@ impl House {
         }
         let read = Resolv::read(&resolv::of_host_itself(), &container.host);
         roads.policies = self.policies(container);
-        let upstream = read.upstream(roads)?;
+        let upstream = read.upstream(&roads)?;
         let fences = self.fences(container, &upstream);
         let services = services::of(container)?;
         Ok(Some(Seat { container: container.id.clone(), places, upstream, fences, services }))

@@ -22,7 +22,7 @@ pub(crate) struct Resolv {
 }
 
 /// From where a container's questions can go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Roads {
     /// One of its networks leads out.
     pub out: bool,
@@ -30,6 +30,8 @@ pub(crate) struct Roads {
     pub v6: bool,
     /// What may go out of it.
     pub policies: Policies,
+    /// Its own addresses.
+    pub own: Vec<IpAddr>,
 }
 
 impl Resolv {
@@ -86,7 +88,7 @@ impl Resolv {
     ///
     /// # Errors
     /// A server of the user's that is no address.
-    pub fn upstream(&self, roads: Roads) -> Result<Upstream, Error> {
+    pub fn upstream(&self, roads: &Roads) -> Result<Upstream, Error> {
         let ndots = self.ndots().is_some_and(|ndots| ndots > 0);
         if !roads.out {
             return Ok(Upstream { servers: Vec::new(), ndots });
@@ -113,8 +115,9 @@ impl Resolv {
             // What the host reaches and the container does not; a server that
             // the user named is where the container is.
             let beyond = address.is_loopback() || (address.is_ipv6() && !roads.v6);
+            let own = address.is_loopback() || roads.own.contains(&address);
             let inside = self.asked && address.is_loopback();
-            if inside && roads.policies.names {
+            if self.asked && own && roads.policies.names {
                 return Err(Error::Invalid(format!(
                     "bad DNS server {text}: the container would answer itself what its egress \
                      policy allows by name, use a server outside of it"
@@ -173,7 +176,7 @@ mod tests {
     use super::*;
 
     const NONE: Policies = Policies { fenced: false, names: false };
-    const OUT: Roads = Roads { out: true, v6: false, policies: NONE };
+    const OUT: Roads = Roads { out: true, v6: false, policies: NONE, own: Vec::new() };
 
     fn plain(of_host: &str) -> Resolv {
         Resolv::read(of_host, &HostConfig::default())
@@ -222,11 +225,11 @@ mod tests {
     #[test]
     fn the_hosts_loopback_is_asked_from_the_host_and_what_the_user_named_from_inside() {
         let upstream = plain("nameserver 127.0.0.53\nnameserver 10.0.0.53\nnameserver fd00::53\n");
-        let upstream = upstream.upstream(OUT).expect("valid");
+        let upstream = upstream.upstream(&OUT).expect("valid");
         let expected = [("127.0.0.53", true), ("10.0.0.53", false), ("fd00::53", true)];
         assert_eq!(servers(&upstream), expected.map(|(text, host)| (text.to_owned(), host)));
         let host = asked(&["127.0.0.1", "fd00::53"], &[]);
-        let upstream = Resolv::read("nameserver 10.0.0.53\n", &host).upstream(OUT).expect("valid");
+        let upstream = Resolv::read("nameserver 10.0.0.53\n", &host).upstream(&OUT).expect("valid");
         let expected = [("127.0.0.1", false), ("fd00::53", false)];
         assert_eq!(servers(&upstream), expected.map(|(text, host)| (text.to_owned(), host)));
     }
@@ -234,14 +237,14 @@ mod tests {
     #[test]
     fn nobody_is_asked_for_who_does_not_lead_out() {
         let read = Resolv::read("nameserver 10.0.0.53\n", &asked(&["1.1.1.1"], &[]));
-        assert_eq!(read.upstream(Roads::default()).expect("valid"), Upstream::default());
+        assert_eq!(read.upstream(&Roads::default()).expect("valid"), Upstream::default());
     }
 
     #[test]
     fn ndots_counts_if_it_is_above_zero() {
         let ndots = |options: &[&str]| {
             let read = Resolv::read("", &asked(&["1.1.1.1"], options));
-            read.upstream(OUT).expect("valid").ndots
+            read.upstream(&OUT).expect("valid").ndots
         };
         assert!(ndots(&["ndots:2"]) && !ndots(&["ndots:0"]) && !ndots(&["edns0"]));
     }
@@ -249,9 +252,25 @@ mod tests {
     #[test]
     fn a_server_of_the_users_that_is_none_is_refused() {
         for text in ["resolver.example", "", "fe80::1%eth0"] {
-            assert!(Resolv::read("", &asked(&[text], &[])).upstream(OUT).is_err(), "{text:?}");
+            assert!(Resolv::read("", &asked(&[text], &[])).upstream(&OUT).is_err(), "{text:?}");
         }
-        let upstream = plain("nameserver nonsense\nnameserver fe80::1%eth0\n").upstream(OUT);
+        let upstream = plain("nameserver nonsense\nnameserver fe80::1%eth0\n").upstream(&OUT);
         assert_eq!(servers(&upstream.expect("valid"))[0].0, "8.8.8.8");
+    }
+
+    #[test]
+    fn a_container_is_not_asked_what_names_lead_to_that_its_policy_allows() {
+        let own = "10.5.0.7".parse().expect("an address");
+        let roads = |names| Roads {
+            policies: Policies { fenced: true, names },
+            own: vec![own],
+            ..OUT.clone()
+        };
+        let of = |text: &str, names| Resolv::read("", &asked(&[text], &[])).upstream(&roads(names));
+        for text in ["127.0.0.1", "10.5.0.7"] {
+            assert!(of(text, true).is_err(), "{text}");
+            assert!(of(text, false).is_ok(), "{text}");
+        }
+        assert!(of("10.5.0.1", true).is_ok());
     }
 }
