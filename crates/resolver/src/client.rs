@@ -27,7 +27,10 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -47,6 +50,8 @@ pub struct Resolver {
     /// Of whose tables a scribe is.
     realm: String,
     open: Mutex<Option<Open>>,
+    /// One was ended that served somebody, and nobody has been told.
+    lost: AtomicBool,
 }
 
 /// One that runs.
@@ -94,7 +99,7 @@ impl Resolver {
         realm: impl Into<String>,
     ) -> Self {
         let (program, dir, realm) = (program.into(), dir.into(), realm.into());
-        Self { program, dir, user, realm, open: Mutex::default() }
+        Self { program, dir, user, realm, open: Mutex::default(), lost: AtomicBool::new(false) }
     }
 
     /// Looks for one that an earlier daemon started: whom it serves.
@@ -131,8 +136,19 @@ impl Resolver {
                     none.insert(self.begin()?)
                 }
             };
-            if let Err(error) = self.need_scribe(seat, running) {
-                open.take().into_iter().for_each(Open::bury);
+            let scribe = match self.need_scribe(seat, running) {
+                Ok(scribe) => scribe,
+                // Whom it serves it goes on to serve.
+                Err(error) if !fresh => return Err(error.into()),
+                Err(error) => {
+                    open.take().into_iter().for_each(Open::bury);
+                    return Err(error.into());
+                }
+            };
+            if let Some((child, ours)) = scribe
+                && let Err(error) = running.take_scribe(child, ours)
+            {
+                self.lose(&mut open);
                 return Err(error.into());
             }
             let held = running.held.get(&seat.container);
@@ -157,7 +173,7 @@ impl Resolver {
                 Err(error) => {
                     // Half told is not to be: the next one is told everything.
                     if !matches!(error, Error::TooLong(_)) {
-                        open.take().into_iter().for_each(Open::bury);
+                        self.lose(&mut open);
                     }
                     return Err(error.into());
                 }
@@ -165,11 +181,20 @@ impl Resolver {
         }
     }
 
-    /// Starts a scribe with the first container that has names in a policy.
-    fn need_scribe(&self, seat: &Seat, running: &mut Open) -> Result<(), Error> {
+    /// Ends one that was told half of something. All whom it served are to be
+    /// told of again, which whoever watches its connection hears.
+    fn lose(&self, open: &mut Option<Open>) {
+        let Some(running) = open.take() else { return };
+        self.lost.store(!running.held.is_empty(), Ordering::Relaxed);
+        running.bury();
+    }
+
+    /// Starts a scribe with the first container that has names in a policy, and
+    /// gives the resolver's end of their pair.
+    fn need_scribe(&self, seat: &Seat, running: &Open) -> Result<Option<(Child, OwnedFd)>, Error> {
         let names = seat.fences.iter().any(|fence| !fence.names.is_empty());
         if !names || running.has_scribe {
-            return Ok(());
+            return Ok(None);
         }
         let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
         let (ours, its) = socketpair(family, kind, SocketFlags::CLOEXEC, None)
@@ -177,15 +202,8 @@ impl Resolver {
         let mut command = self.command("scribe")?;
         let child = command.arg(&self.realm).arg(&self.dir).stdin(Stdio::from(its)).spawn();
         let path = || self.program.clone();
-        running.scribe =
-            Some(child.map_err(|source| Error::File { doing: "start", path: path(), source })?);
-        // A resolver that is gone is missed by whoever speaks to it next.
-        match running.say(&ToResolver::Scribe, &[ours]) {
-            Ok(()) => running.has_scribe = true,
-            Err(Error::Gone) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        let child = child.map_err(|source| Error::File { doing: "start", path: path(), source })?;
+        Ok(Some((child, ours)))
     }
 
     /// This program, to be started as another one: with the user that it is to
@@ -251,7 +269,10 @@ impl Resolver {
     /// The connection has something to read: what became of the resolver.
     pub fn look(&self) -> State {
         let mut open = self.hold();
-        let Some(running) = &mut *open else { return State::Rests };
+        let Some(running) = &mut *open else {
+            let lost = self.lost.swap(false, Ordering::Relaxed);
+            return if lost { State::Lost(Duration::ZERO) } else { State::Rests };
+        };
         if running.drain() {
             return State::Runs;
         }
@@ -445,6 +466,17 @@ impl Open {
         let _ = set_socket_send_buffer_size_force(&socket, 2 * MAX_PACKET);
         let (since, held) = (Instant::now(), HashMap::new());
         Self { socket, child, since, held, has_scribe: false, scribe: None }
+    }
+
+    fn take_scribe(&mut self, child: Child, its_end: OwnedFd) -> Result<(), Error> {
+        self.scribe = Some(child);
+        // A resolver that is gone is missed by whoever speaks to it next.
+        match self.say(&ToResolver::Scribe, &[its_end]) {
+            Ok(()) => self.has_scribe = true,
+            Err(Error::Gone) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Reads who it serves; false if it speaks otherwise.

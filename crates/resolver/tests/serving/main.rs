@@ -4,7 +4,8 @@
 mod host;
 mod server;
 
-use host::{Container, PATIENCE, Way, ask, on_a_host, query, resolver, seat};
+use host::{Container, PATIENCE, Way, ask, dir, on_a_host, query, resolver, seat};
+use resolver::State;
 use rustix::process::Signal;
 use server::Server;
 use std::{
@@ -359,5 +360,24 @@ fn noise_stops_nobody() {
         loud.make_noise();
         assert_eq!(quiet.ask(Way::Udp, "quiet", A).addresses(), [[10, 0, 0, 2]]);
         assert_eq!(loud.ask(Way::Tcp, "loud", A).addresses(), [[10, 0, 0, 1]]);
+    });
+}
+
+#[test]
+fn a_scribe_that_cannot_be_started_takes_names_from_nobody() {
+    on_a_host("a_scribe_that_cannot_be_started_takes_names_from_nobody", || {
+        let program = dir().join("program");
+        std::fs::copy(env!("CARGO_BIN_EXE_resolver-alone"), &program).expect("copied");
+        let resolver = resolver::Resolver::new(&program, dir(), 424_242, "coffer0");
+        let (a, b) = (Container::new(1), Container::new(2));
+        assert!(a.enter(&resolver, &["a"], &[]));
+        std::fs::remove_file(&program).expect("ours");
+        let named = resolver::wire::Named { name: "api.example".into(), port: None };
+        let fence = resolver::wire::Fence { names: vec![named], ..Default::default() };
+        let seat = resolver::wire::Seat { fences: vec![fence], ..seat(&b, &["b"], &[]) };
+        let none = |_: &resolver::Wanted| Ok::<_, resolver::Error>(Vec::new());
+        resolver.seat(&seat, none).expect_err("there is no program");
+        assert_eq!(resolver.look(), State::Runs);
+        assert_eq!(a.ask(Way::Udp, "a", 1).code, 0, "it is answered as ever");
     });
 }
