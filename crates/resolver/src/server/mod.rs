@@ -10,6 +10,7 @@ mod lane;
 mod poll;
 mod room;
 mod scribe;
+mod taught;
 
 use crate::{
     cache::Total,
@@ -177,11 +178,9 @@ impl Server {
             let Some(scribe) = &mut self.core.scribe else { return false };
             match scribe.hear() {
                 Ok(None) => return false,
-                Ok(Some(Done::Answers(held, done))) => {
-                    for held in held {
-                        if let Some(room) = self.rooms.get_mut(&held.container) {
-                            room.let_go(&mut self.core, &held, done);
-                        }
+                Ok(Some(Done::Answers(batch, done))) => {
+                    if let Some(room) = self.rooms.get_mut(&batch.container) {
+                        room.let_go(&mut self.core, batch, done);
                     }
                 }
                 Ok(Some(Done::Daemon)) => self.settled(),

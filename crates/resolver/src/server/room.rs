@@ -5,7 +5,8 @@ use super::{
     client::Client,
     lane::{Lane, TCP},
     poll::{Source, Wake, Watched},
-    scribe::Held,
+    scribe::Batch,
+    taught::Taught,
 };
 use crate::{
     answer::{Answer, Asker, Way, answer},
@@ -13,7 +14,7 @@ use crate::{
     fence,
     packet::{self, Query, Read},
     table::{Number, Table},
-    wire::{self, Fence, LANE, Learnt, Upstream, Who},
+    wire::{self, Fence, LANE, Upstream},
 };
 use hickory_proto::op::ResponseCode;
 use rustix::{
@@ -24,7 +25,7 @@ use spec::Id;
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::fd::OwnedFd,
     time::{Duration, Instant},
 };
@@ -41,12 +42,6 @@ const BREATH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Where servers are.
 const PORT: u16 = 53;
-/// What is asked again and again is entered again after so long: somebody may
-/// have emptied the kernel's sets.
-const AGAIN: Duration = Duration::from_secs(5);
-/// Lessons that are remembered.
-const TAUGHT: usize = 1024;
-
 /// A container's sockets and what is under way there.
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -65,12 +60,8 @@ pub(crate) struct Room {
     connections: u32,
     cache: Cache,
     fences: Vec<Fence>,
-    /// What was taught lately, and until when it holds.
-    taught: HashMap<Lesson, (Instant, Instant)>,
+    taught: Taught,
 }
-
-/// Which policy's name led where.
-type Lesson = (Who, IpAddr, Option<u16>);
 
 /// A question that servers are asked.
 #[derive(Debug)]
@@ -128,7 +119,7 @@ impl Room {
             connections: 0,
             cache: Cache::default(),
             fences: Vec::new(),
-            taught: HashMap::new(),
+            taught: Taught::default(),
         })
     }
 
@@ -189,7 +180,7 @@ impl Room {
     pub fn set_fences(&mut self, fences: Vec<Fence>) {
         if self.fences != fences {
             self.fences = fences;
-            self.taught.clear();
+            self.taught.forget();
         }
     }
 
@@ -438,51 +429,39 @@ impl Room {
 
     /// Says answers: at once, or when what `whole` teaches is entered.
     fn teach(&mut self, core: &mut Core, answers: Vec<(From, Vec<u8>)>, whole: &[u8]) {
-        let mut lessons = fence::lessons(&self.fences, whole);
-        lessons.retain(|lesson| self.is_new(lesson, core.now));
-        if lessons.is_empty() {
-            for (to, answer) in answers {
-                self.say(core, &to, &answer);
+        let lessons = fence::lessons(&self.fences, whole);
+        let lessons = match self.taught.new_of(lessons, core.now) {
+            Ok(lessons) if lessons.is_empty() => {
+                for (to, answer) in answers {
+                    self.say(core, &to, &answer);
+                }
+                return;
             }
-            return;
-        }
-        let container = self.number;
-        let held = answers.into_iter().map(|(to, answer)| Held { container, to, answer }).collect();
-        let refused = match &mut core.scribe {
-            Some(scribe) => scribe.enter(&lessons, held).err(),
-            None => Some(held),
+            other => other,
         };
-        for held in refused.into_iter().flatten() {
-            self.let_go(core, &held, false);
+        let batch = |lessons| Batch { container: self.number, lessons, answers };
+        let refused = match (lessons, &mut core.scribe) {
+            (Ok(lessons), Some(scribe)) => scribe.enter(batch(lessons)).err(),
+            (_, _) => Some(batch(Vec::new())),
+        };
+        if let Some(batch) = refused {
+            self.let_go(core, batch, false);
         }
     }
 
-    /// Is it to be taught, or was it just now?
-    fn is_new(&mut self, lesson: &Learnt, now: Instant) -> bool {
-        let until = now + Duration::from_secs(lesson.seconds.into());
-        let key = (lesson.who.clone(), lesson.address, lesson.port);
-        if let Some((since, taught)) = self.taught.get(&key)
-            && now < *since + AGAIN
-            && until <= *taught + AGAIN
-        {
-            return false;
-        }
-        if self.taught.len() >= TAUGHT {
-            self.taught.clear();
-        }
-        self.taught.insert(key, (now, until));
-        true
-    }
-
-    /// Says an answer that was held back, or that the question has failed
-    /// since what it teaches could not be entered.
-    pub fn let_go(&mut self, core: &mut Core, held: &Held, done: bool) {
+    /// Says answers that were held back, or that the question has failed since
+    /// what it teaches could not be entered.
+    pub fn let_go(&mut self, core: &mut Core, batch: Batch, done: bool) {
         if done {
-            return self.say(core, &held.to, &held.answer);
+            self.taught.entered(&batch.lessons, core.now);
+        } else {
+            self.taught.forget();
         }
-        self.taught.clear();
-        let failure = packet::failure(&held.answer, ResponseCode::ServFail);
-        self.say(core, &held.to, &failure);
+        for (to, answer) in batch.answers {
+            let failure = || packet::failure(&answer, ResponseCode::ServFail);
+            let said = if done { &answer } else { &failure() };
+            self.say(core, &to, said);
+        }
     }
 
     /// A server speaks.
