@@ -56,6 +56,7 @@ fn serve(user: &str, realm: &str) -> Result<(), Error> {
     rustix::thread::set_name(c"scribe").map_err(|e| Error::Host("name itself", e.into()))?;
     resolver::confine_scribe(number, &[socket.as_fd(), learner.as_fd()])?;
     let mut buffer = vec![0; learn::MAX_REQUEST];
+    let mut outcomes = Outcomes::default();
     loop {
         let length = match recv(&socket, &mut buffer[..], RecvFlags::TRUNC) {
             Ok((_, 0)) | Err(Errno::CONNRESET) => return Ok(()),
@@ -67,16 +68,31 @@ fn serve(user: &str, realm: &str) -> Result<(), Error> {
         let (number, lines) = request.ok_or(Error::OutOfTurn)?;
         let lessons: Vec<Learnt> = lines.into_iter().map(lesson).collect();
         let entered = learner.learn(&lessons);
-        if let Err(error) = &entered {
-            // The daemon puts back tables that somebody has removed; until
-            // then such questions fail.
-            eprintln!("scribe: {error}");
+        // The daemon puts back tables that somebody has removed; until then
+        // such questions fail.
+        if let Some(line) = outcomes.told(entered.as_ref().err().map(ToString::to_string)) {
+            eprintln!("scribe: {line}");
         }
         match send(&socket, &learn::answer(number, entered.is_ok()), SendFlags::NOSIGNAL) {
             Ok(_) => {}
             Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
             Err(errno) => return Err(Error::Host("answer the resolver", errno.into())),
         }
+    }
+}
+
+/// What was said last of how it went: nobody bounds the file that it is written
+/// to, so only what has changed is said.
+#[derive(Default)]
+struct Outcomes(Option<String>);
+
+impl Outcomes {
+    fn told(&mut self, now: Option<String>) -> Option<String> {
+        if self.0 == now {
+            return None;
+        }
+        self.0.clone_from(&now);
+        Some(now.unwrap_or_else(|| "what names lead to is entered again".into()))
     }
 }
 
@@ -88,4 +104,20 @@ fn lesson(line: wire::Learnt) -> Learnt {
     };
     let (address, port, name, seconds) = (line.address, line.port, line.name, line.seconds);
     Learnt { who, address, port, name, seconds }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_failing_is_said_once() {
+        let mut outcomes = Outcomes::default();
+        let failed = || Some("cannot".to_owned());
+        assert_eq!(outcomes.told(None), None);
+        assert_eq!(outcomes.told(failed()), failed());
+        assert_eq!(outcomes.told(failed()), None);
+        assert!(outcomes.told(None).is_some_and(|line| line.contains("again")));
+        assert_eq!(outcomes.told(None), None);
+    }
 }
