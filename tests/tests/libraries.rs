@@ -4,6 +4,7 @@
 use promises::{
     Cli, Engine, Registry, Wants,
     kitchen::{Context, id},
+    until,
 };
 use serde_json::{Value, json};
 
@@ -232,5 +233,38 @@ fn odd_ways_of_asking_are_answered_as_dockers() {
         assert!(status == 400 && text.contains(words), "{status} {text}");
     }
     assert!(!id(&engine, "busybox").is_empty(), "and it lives");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn old_clients_name_images_in_a_parameter_of_their_own() {
+    let engine = Engine::new();
+    engine.says(&["tag", "busybox", "other:v1"]);
+    let tags = |version: &str| -> Vec<String> {
+        let path = format!("/{version}/images/json?filter=other");
+        let rows = done(&engine, "GET", &path, &Value::Null);
+        let tags = rows.as_array().expect("a list").iter().flat_map(|row| {
+            row["RepoTags"].as_array().expect("a list").iter().filter_map(Value::as_str)
+        });
+        tags.map(str::to_owned).collect()
+    };
+    assert_eq!(tags("v1.40"), ["other:v1"]);
+    assert!(tags("v1.41").contains(&"busybox:latest".to_owned()), "it has gone from the API");
+    engine.leaves_nothing();
+}
+
+#[test]
+fn who_looks_into_a_container_is_told_of_in_the_events() {
+    let engine = Engine::new();
+    engine.says(&["run", "-d", "--name", "c", "busybox", "sleep", "1000"]);
+    engine.says_as(Cli::Docker, &["top", "c"]);
+    let out = engine.scratch().join("out").display().to_string();
+    engine.says_as(Cli::Docker, &["cp", "c:/etc/hostname", &out]);
+    let words = ["events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}"];
+    // The client asks up to the second that has begun.
+    until("both events", || {
+        let events = engine.says_as(Cli::Docker, &words);
+        events.ends_with("top\narchive-path")
+    });
     engine.leaves_nothing();
 }

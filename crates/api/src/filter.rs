@@ -47,6 +47,13 @@ impl Filters {
         }
     }
 
+    /// The same with one more value of a key: what old clients say beside it.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.0.entry(key.to_owned()).or_default().insert(value.to_owned());
+        self
+    }
+
     /// Is the key given at all?
     pub fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)

@@ -13,6 +13,8 @@ use spec::docker::{Config, Empty, Healthcheck, Words};
 use spec::ports::PortSet;
 use std::collections::BTreeMap;
 
+/// Up to which clients name images in a parameter of their own, `filter`.
+const HAD_FILTER: Version = Version(40);
 /// Up to which clients expect `VirtualSize`.
 const HAD_VIRTUAL_SIZE: Version = Version(43);
 /// Up to which an image's `Config` has all fields of a container's.
@@ -58,7 +60,12 @@ impl<'a> Listed<'a> {
 /// `GET /images/json`.
 pub fn list(call: &Call) -> Outcome {
     let query = &call.query;
-    let filters = Filters::parse(query.text("filters"), FILTERS)?;
+    let mut filters = Filters::parse(query.text("filters"), FILTERS)?;
+    if let Some(wanted) = query.get("filter").filter(|wanted| !wanted.is_empty())
+        && call.version <= HAD_FILTER
+    {
+        filters = filters.with("reference", wanted);
+    }
     let created = |key| -> Result<Option<u64>, Error> {
         let Some(name) = filters.one(key)? else { return Ok(None) };
         Ok(Some(call.engine.image(name)?.summary.created))

@@ -309,10 +309,12 @@ impl Engine {
     /// No such container or file.
     pub fn archive_get(&self, reference: &str, path: &str) -> Result<Archive, Error> {
         let cell = self.0.find(reference)?;
-        let ids = cell.now().ids();
+        let container = cell.now();
+        let ids = container.ids();
         let root = self.0.view(&cell)?;
         let stat = snapshot::stat(root.as_fd(), path).map_err(|e| no_file(e, path, reference))?;
         let path = path.to_owned();
+        self.0.journal.container(&container, "archive-path", &[]);
         Ok(Archive::new(Some(stat.into()), move |out| {
             Ok(snapshot::get(root.as_fd(), &path, ids, out)?)
         }))

@@ -94,7 +94,9 @@ impl Engine {
             return Err(crate::verbs::not_running(&container));
         }
         let pids = self.0.group(&container)?.pids()?;
-        top::top(&pids, container.ids(), ps_args)
+        let top = top::top(&pids, container.ids(), ps_args)?;
+        self.0.journal.container(&container, "top", &[]);
+        Ok(top)
     }
 }
 
