@@ -12,6 +12,7 @@
 
 use base64::{Engine as _, alphabet, engine};
 use serde::Deserialize;
+use spec::docker::null_is_default;
 use std::fmt;
 
 /// What a client sent along for one registry.
@@ -19,16 +20,22 @@ use std::fmt;
 #[serde(default, rename_all = "lowercase")]
 pub struct Credentials {
     /// The user's name.
+    #[serde(deserialize_with = "null_is_default")]
     pub username: String,
     /// The user's password.
+    #[serde(deserialize_with = "null_is_default")]
     pub password: String,
     /// Name and password, joined by a colon, in base64.
+    #[serde(deserialize_with = "null_is_default")]
     pub auth: String,
     /// Whose they are.
+    #[serde(deserialize_with = "null_is_default")]
     pub serveraddress: String,
     /// Stands for a password at the realm of tokens.
+    #[serde(deserialize_with = "null_is_default")]
     pub identitytoken: String,
     /// A token, to be used as it is.
+    #[serde(deserialize_with = "null_is_default")]
     pub registrytoken: String,
 }
 
@@ -193,6 +200,13 @@ mod tests {
         assert!(Credentials::from_header("e30=").is_ok_and(|c| c.is_nobody()));
         assert!(Credentials::from_header("%%%").is_err());
         assert!(Credentials::from_header(&header("[1")).is_err());
+    }
+
+    #[test]
+    fn what_a_client_leaves_null_is_as_not_said() {
+        let text = header(r#"{"username":"a","password":"b","auth":null,"identitytoken":null}"#);
+        let read = Credentials::from_header(&text).expect("valid");
+        assert_eq!((&*read.username, &*read.password, &*read.auth), ("a", "b", ""));
     }
 
     #[test]
