@@ -227,3 +227,40 @@ fn net2_a_port_that_nobody_could_be_led_to_is_refused() {
     engine.says(&["run", "--rm", "--network", "four", "-p", "8080:80", "busybox", "true"]);
     engine.leaves_nothing();
 }
+
+#[test]
+fn net3_the_hosts_other_addresses_are_not_for_containers() {
+    let engine = Engine::new();
+    let neighbour = engine.host().neighbour();
+    std::fs::write(engine.scratch().join("index.html"), "host").expect("scratch");
+    let mut server = engine.host().command("/bin/busybox");
+    server.args(["httpd", "-f", "-p", "[::]:80", "-h"]).arg(engine.scratch());
+    let mut server = server.spawn().expect("starts");
+    until("the server", || engine.host().sh("curl -sf -m 2 http://192.0.2.1/").status.success());
+    engine.says(&["network", "create", "own"]);
+    engine.says(&["network", "create", "-o", "cofferdam.host=all", "open"]);
+    engine.says(&["network", "create", "--driver", "routed", "lines"]);
+    let reaches = |network: &str, url: &str| {
+        let own = ["--network", network, "--add-host", "gw:host-gateway"];
+        // A static program reads no file of names.
+        let script = format!("gw=$(sed -n 's/[[:blank:]]gw$//p' /etc/hosts); wget -T 2 -qO- {url}");
+        engine.container(&own, &script).out == "host"
+    };
+    for network in ["bridge", "own", "lines"] {
+        assert!(reaches(network, "http://$gw/"), "{network}");
+        assert!(!reaches(network, "http://192.0.2.1/"), "{network}");
+        assert!(!reaches(network, "http://[2001:db8::1]/"), "{network}");
+    }
+    assert!(reaches("open", "http://192.0.2.1/"), "the attack must be able to succeed");
+    let option = engine.run(&["network", "inspect", "open", "-f", "{{json .Options}}"]);
+    assert!(option.out.contains(r#""cofferdam.host":"all""#), "{option:?}");
+    server.kill().and_then(|()| server.wait()).expect("ours");
+    for (driver, word) in [("bridge", "some"), ("macvlan", "all")] {
+        let option = format!("cofferdam.host={word}");
+        let ran = engine.run(&["network", "create", "-d", driver, "-o", &option, "bad"]);
+        assert!(ran.code == 1 && ran.err.contains("cofferdam.host"), "{ran:?}");
+    }
+    engine.says(&["network", "rm", "own", "open", "lines"]);
+    drop(neighbour);
+    engine.leaves_nothing();
+}

@@ -17,6 +17,7 @@ use crate::{
         Message, Socket,
         link::{self, Link, Pair, Port},
     },
+    nft,
     realm::unless_gone,
     rules, runs,
 };
@@ -80,7 +81,7 @@ impl Bridge {
         forwarding::set_up_bridge(&config.name, v6)?;
         let bridge = Self { realm, config, index, mac };
         // Before it has an address, so that nothing passes unjudged.
-        let elements = rules::of_network(&bridge.config, link::group_of(bridge.index));
+        let elements = bridge.elements(&bridge.config);
         bridge.realm.book().enter(&Owner::Network(bridge.config.name.clone()), elements)?;
         bridge.set_addresses()?;
         if !bridge.config.internal {
@@ -235,10 +236,8 @@ impl Bridge {
     /// What the kernel said.
     pub fn wall(&self, egress: &Egress) -> Result<(), Error> {
         let config = BridgeConfig { egress: egress.clone(), ..self.config.clone() };
-        self.realm.book().enter(
-            &Owner::Network(config.name.clone()),
-            rules::of_network(&config, link::group_of(self.index)),
-        )?;
+        let owner = Owner::Network(config.name.clone());
+        self.realm.book().enter(&owner, self.elements(&config))?;
         self.hold_to(egress)
     }
 
@@ -248,6 +247,10 @@ impl Bridge {
     /// What the kernel said.
     pub fn hold_to(&self, egress: &Egress) -> Result<(), Error> {
         self.realm.hold_network(&self.config.name, egress)
+    }
+
+    fn elements(&self, config: &BridgeConfig) -> Vec<nft::Element> {
+        rules::of_network(config, link::group_of(self.index), self.realm.name())
     }
 
     /// Ends what an earlier owner of its addresses has begun, who may have

@@ -221,6 +221,10 @@ impl Realm {
         Ok(true)
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Does the alias say that an interface is this realm's?
     pub(crate) fn is_mine(&self, alias: &str) -> bool {
         let mut words = alias.split(' ');

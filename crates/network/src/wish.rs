@@ -146,6 +146,10 @@ pub struct BridgeConfig {
     /// containers' own addresses.
     #[serde(default)]
     pub trusted: Vec<String>,
+    /// Its containers reach every address of the host, and not its gateway
+    /// alone.
+    #[serde(default)]
+    pub whole_host: bool,
     /// What may go out of all its containers together.
     #[serde(default)]
     pub egress: Egress,
@@ -191,6 +195,7 @@ impl BridgeConfig {
             gateway6: GatewayMode::Nat,
             inhibit4: false,
             trusted: Vec::new(),
+            whole_host: false,
             egress: Egress::default(),
         }
     }

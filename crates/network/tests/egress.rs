@@ -57,7 +57,7 @@ fn pings(guest: &Guest, to: &str) -> bool {
 fn net_a_fence_lets_out_what_it_allows_and_nothing_else() {
     on_a_host("net_a_fence_lets_out_what_it_allows_and_nothing_else", || {
         let _outside = far_away();
-        let (realm, bridge) = network(&config("coffer0"));
+        let (realm, bridge) = network(&BridgeConfig { whole_host: true, ..config("coffer0") });
         let second = BridgeConfig {
             subnet4: Some("172.31.0.1/16".parse().expect("a subnet")),
             ..config("coffer1")

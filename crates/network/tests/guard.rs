@@ -574,9 +574,10 @@ fn net3_a_connection_cannot_be_reset_from_another_network() {
         drop((victim, attacker));
         sh("ip link del plain1; ip link del plain2");
 
-        let (realm, bridge) = network(&config("coffer0"));
+        let (realm, bridge) = network(&BridgeConfig { whole_host: true, ..config("coffer0") });
         let second = BridgeConfig {
             subnet4: Some("172.31.0.1/16".parse().expect("a subnet")),
+            whole_host: true,
             ..config("coffer1")
         };
         let second = realm.bridge(&second).expect("a second bridge");

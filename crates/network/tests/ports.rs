@@ -121,7 +121,7 @@ fn net3_an_unpublished_port_cannot_be_routed_to_from_outside() {
 #[test]
 fn net3_a_container_cannot_reach_the_hosts_loopback() {
     on_a_host("net3_a_container_cannot_reach_the_hosts_loopback", || {
-        let (_realm, bridge) = network(&config("coffer0"));
+        let (_realm, bridge) = network(&BridgeConfig { whole_host: true, ..config("coffer0") });
         let guest = Guest::plug(&bridge, 2);
         answer(TcpListener::bind("127.0.0.1:631").expect("bind"));
         guest.netns.sh(&format!("{SEND_LOOPBACK_ABROAD} 172.30.0.1"));

@@ -159,7 +159,7 @@ fn net2_lines_of_an_internal_network_have_no_way_out_and_none_in() {
 #[test]
 fn net3_a_line_does_not_lead_to_the_hosts_loopback() {
     on_a_host("net3_a_line_does_not_lead_to_the_hosts_loopback", || {
-        let (_realm, net) = network(&routed("coffer0"));
+        let (_realm, net) = network(&BridgeConfig { whole_host: true, ..routed("coffer0") });
         let guest = Guest::plug(&net, 2);
         answer(TcpListener::bind("127.0.0.1:631").expect("bind"));
         guest.netns.sh("ip addr del 127.0.0.1/8 dev lo

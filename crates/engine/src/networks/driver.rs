@@ -1,7 +1,7 @@
 //! The options of a network's driver, as a client spells them.
 
 use crate::Error;
-use network::{Beside, BesideKind, GatewayMode, IpvlanFlag, MacvlanMode};
+use network::{Beside, BesideKind, Driver, GatewayMode, IpvlanFlag, MacvlanMode};
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 /// Option keys of the bridge driver.
@@ -19,6 +19,8 @@ pub(super) mod key {
     pub(in super::super) const MACVLAN: &str = "macvlan_mode";
     pub(in super::super) const IPVLAN: &str = "ipvlan_mode";
     pub(in super::super) const IPVLAN_FLAG: &str = "ipvlan_flag";
+    /// Which addresses of the host its containers reach: `gateway` or `all`.
+    pub(in super::super) const HOST: &str = "cofferdam.host";
     pub(in super::super) const PREFIX: &str = "com.docker.network.container_iface_prefix";
 }
 
@@ -122,6 +124,27 @@ impl Options<'_> {
             Some("vepa") => Ok(kind(IpvlanFlag::Vepa)),
             Some(flag) => Err(Error::Invalid(format!(
                 "requested ipvlan flag '{flag}' is not valid, 'bridge' is the ipvlan driver default"
+            ))),
+        }
+    }
+
+    /// Do containers reach every address of the host? There is a host between
+    /// it and them where they have a gateway alone.
+    pub(super) fn whole_host(&self, driver: Driver) -> Result<bool, Error> {
+        let said = self.text(key::HOST);
+        if said.is_some() && driver == Driver::Beside {
+            return Err(Error::Invalid(format!(
+                "{} is not for networks beside the host, whose containers do not pass it: leave \
+                 it out",
+                key::HOST
+            )));
+        }
+        match said {
+            None | Some("gateway") => Ok(false),
+            Some("all") => Ok(true),
+            Some(word) => Err(Error::Invalid(format!(
+                "invalid {}: {word:?}: say gateway, or all for every address of the host",
+                key::HOST
             ))),
         }
     }

@@ -166,6 +166,7 @@ pub(super) fn plan(
         gateway6: mode6,
         inhibit4: options.yes(key::INHIBIT)?.unwrap_or_default(),
         trusted: options.interfaces(key::TRUSTED)?,
+        whole_host: options.whole_host(driver)?,
         egress: crate::egress::of_network(
             driver,
             crate::egress::of_option(options.text(crate::egress::KEY))?,

@@ -267,6 +267,15 @@ pub(crate) fn ct(key: Ct) -> Expr {
 
 /// Goes on if the destination is an address of this host.
 pub(crate) fn to_this_host() -> [Expr; 2] {
+    destination(Is::Eq)
+}
+
+/// Goes on if it is not, but everybody's or a group's.
+pub(crate) fn not_to_this_host() -> [Expr; 2] {
+    destination(Is::Ne)
+}
+
+fn destination(is: Is) -> [Expr; 2] {
     const RESULT_TYPE: u32 = 3;
     const BY_DESTINATION: u32 = 2;
     const LOCAL: u32 = 2;
@@ -275,7 +284,7 @@ pub(crate) fn to_this_host() -> [Expr; 2] {
         a.be32(2, RESULT_TYPE);
         a.be32(3, BY_DESTINATION);
     });
-    [load, cmp(0, Is::Eq, &LOCAL.to_ne_bytes())]
+    [load, cmp(0, is, &LOCAL.to_ne_bytes())]
 }
 
 /// The families of addresses. Source: `NFPROTO_*`.

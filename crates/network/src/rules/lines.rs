@@ -91,6 +91,7 @@ pub(super) fn of_line(host: &str, endpoint: &Endpoint, config: &BridgeConfig) ->
     elements.extend(gate4.map(|gate| Element::mapping(&GATE4, line.clone(), gate)));
     elements.extend(gate6.map(|gate| Element::mapping(&GATE6, line, gate)));
     elements.extend(modes::of_interface(host, config));
+    elements.extend(super::host::of_interface(host, config));
     // What counts by address is as on a bridge.
     let of_bridge = elements::of_endpoint(host, endpoint).into_iter();
     elements.extend(of_bridge.filter(|element| element.family == Family::Inet));

@@ -6,11 +6,13 @@
 //! - [`lines`]: what one may say on a line, and what is particular about it.
 //! - [`modes`]: networks that are not hidden behind the host.
 //! - [`egress`]: what containers may begin towards the outside.
+//! - [`host`]: which of the host's addresses containers reach.
 //! - [`roads`]: between networks, the outside and the host's ports.
 
 pub(crate) mod egress;
 mod elements;
 mod guard;
+mod host;
 mod lines;
 mod modes;
 mod roads;
@@ -27,11 +29,16 @@ use crate::{
 };
 use std::net::IpAddr;
 
-/// What a network is to the rules; its lines bear the number `group`.
-pub(crate) fn of_network(config: &BridgeConfig, group: u32) -> Vec<Element> {
+/// What a network is to the rules; its lines bear the number `group`. That of
+/// the realm's name is the default network.
+pub(crate) fn of_network(config: &BridgeConfig, group: u32, realm: &str) -> Vec<Element> {
     let mut elements = elements::of_network(config);
     elements.extend(lines::of_group(group, config));
     elements.extend(modes::of_interface(&config.name, config));
+    elements.extend(host::of_interface(&config.name, config));
+    if config.name == realm {
+        elements.extend(host::of_default(config));
+    }
     elements
 }
 
@@ -85,12 +92,13 @@ pub(crate) fn install(table: &str, loopback6: bool) -> Vec<Message> {
     guard::write(&mut writer);
     egress::write(&mut writer);
     roads::write(&mut writer, loopback6);
+    host::write(&mut writer);
     writer.messages
 }
 
 /// Every set that owners have elements in.
 pub(crate) fn owned_sets() -> impl Iterator<Item = &'static Set> {
-    let of_drivers = lines::SETS.iter().chain(&modes::SETS);
+    let of_drivers = lines::SETS.iter().chain(&modes::SETS).chain(&host::SETS);
     elements::OWN_SETS.iter().chain(of_drivers).chain(&egress::OWNED)
 }
 
