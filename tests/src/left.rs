@@ -32,7 +32,7 @@ impl Left {
             processes: processes(&name),
             mounts,
             interfaces: links.lines().map(str::to_owned).collect(),
-            firewall: host.says("nft list ruleset"),
+            firewall: host.says("nft -s list ruleset"),
             groups: groups(scratch),
             runs: names(&scratch.join("run/containers")),
         }

@@ -8,10 +8,11 @@ use std::{
 };
 
 /// A program that tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 19] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
+    ("/usr/sbin/iptables-nft", "iptables"),
     ("/usr/bin/curl", "curl"),
     ("/usr/bin/sqlite3", "sqlite3"),
     ("/usr/bin/psql", "postgresql-client"),

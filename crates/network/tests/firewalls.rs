@@ -162,3 +162,100 @@ fn net2_it_is_noticed_that_the_tables_are_gone_and_nothing_else_is() {
         }
     });
 }
+
+/// Rules as ufw has iptables-nft make them, for one family.
+fn ufw(prefix: &str) -> String {
+    let mut text = String::from("*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\n");
+    for hook in ["input", "forward", "output"] {
+        for part in ["before", "user", "after"] {
+            text += &format!(":{prefix}-{part}-{hook} -\n");
+        }
+    }
+    for hook in ["input", "forward", "output"] {
+        for part in ["before", "user", "after"] {
+            text += &format!("-A {} -j {prefix}-{part}-{hook}\n", hook.to_uppercase());
+        }
+        let under_way = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
+        text += &format!("-A {prefix}-before-{hook} {under_way}\n");
+    }
+    text += &format!("-A {prefix}-before-input -i lo -j ACCEPT\n");
+    text += &format!("-A {prefix}-before-input -m conntrack --ctstate INVALID -j DROP\n");
+    text += &format!("-A {prefix}-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n");
+    text + "COMMIT\n"
+}
+
+fn load_ufw() {
+    for (program, prefix) in [("iptables", "ufw"), ("ip6tables", "ufw6")] {
+        sh(&format!("{program}-nft-restore <<'END'\n{}END", ufw(prefix)));
+    }
+}
+
+/// What iptables-nft has, without the time at which it says so, and how many
+/// packets came by.
+fn iptables() -> String {
+    sh("(iptables-nft-save; ip6tables-nft-save) | sed '/^#/d; s/ [[][0-9:]*[]]$//'")
+}
+
+#[test]
+fn net2_what_ufw_drops_by_iptables_stays_dropped() {
+    on_a_host("net2_what_ufw_drops_by_iptables_stays_dropped", || {
+        let (outside, _realm, _bridge, web) = world();
+        host::answer(std::net::TcpListener::bind("[::]:90").expect("bind"));
+        assert!(outside.ask(FOUR).is_ok() && outside.ask(SIX).is_ok());
+        web.netns.ask("172.30.0.1:90").expect("its gateway");
+        load_ufw();
+        assert!(outside.ask(FOUR).is_err() && outside.ask(SIX).is_err(), "ufw says no");
+        web.netns.ask("172.30.0.1:90").expect_err("and lets nobody to the host");
+        outside.serve("0.0.0.0:80");
+        web.netns.ask("192.0.2.2:80").expect_err("nor out");
+        // `ufw route allow`.
+        sh("iptables-nft -A ufw-user-forward -d 172.30.0.2 -p tcp --dport 80 -j ACCEPT
+            iptables-nft -A ufw-user-input -i coffer0 -j ACCEPT");
+        assert_eq!(outside.ask(FOUR).expect("let in"), "::ffff:192.0.2.2", "the client's own");
+        outside.ask(SIX).expect_err("by IPv6 still not");
+        web.netns.ask("172.30.0.1:90").expect("let to the host");
+        sh(&format!("ip6tables-nft -A ufw6-user-forward -d {} -j ACCEPT", web.v6()));
+        outside.ask(SIX).expect("let in");
+        // `ufw route deny`.
+        sh("iptables-nft -I ufw-user-forward -s 192.0.2.2 -j DROP");
+        outside.ask(FOUR).expect_err("this one is not");
+        assert_eq!(ask("127.0.0.1:8080").expect("from the host itself"), "::ffff:172.30.0.1");
+    });
+}
+
+#[test]
+fn net2_what_iptables_made_is_left_byte_for_byte() {
+    on_a_host("net2_what_iptables_made_is_left_byte_for_byte", || {
+        load_ufw();
+        // As Docker's.
+        sh("iptables-nft -t nat -N DOCKER
+            iptables-nft -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+            iptables-nft -t nat -A DOCKER ! -i docker0 -p tcp -m tcp --dport 9999 -j DNAT \
+                --to-destination 172.17.0.2:80
+            iptables-nft -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE");
+        let theirs = || {
+            let tables = ["ip filter", "ip nat", "ip6 filter"];
+            let listed = tables.map(|table| sh(&format!("nft -s -a list table {table}")));
+            (iptables(), listed)
+        };
+        let before = theirs();
+        let (realm, bridge) = network(&config("coffer0"));
+        assert_eq!(theirs(), before, "with a network");
+        let ports = [port("0.0.0.0", 8080, 80), port("::", 8080, 80)];
+        let web = Guest::publish(&bridge, 2, &ports);
+        let egress = Egress::read(["deny"]).expect("valid");
+        bridge.fence(&Endpoint { egress, ..web.endpoint.clone() }).expect("fenced");
+        assert_eq!(theirs(), before, "with a container");
+        sh("nft delete table inet cofferdam-coffer0");
+        realm.restore().expect("restored");
+        assert_eq!(theirs(), before, "restored");
+        drop((realm, bridge));
+        let (realm, bridge) = network(&config("coffer0"));
+        assert_eq!(theirs(), before, "with the next daemon");
+        bridge.unplug(&id(2)).expect("unplugged");
+        bridge.remove().expect("removed");
+        realm.remove().expect("removed");
+        assert_eq!(theirs(), before, "and after all");
+        assert!(!sh("nft list tables").contains("cofferdam"));
+    });
+}
