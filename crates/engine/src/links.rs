@@ -216,8 +216,9 @@ impl Engine {
         let _own = cell.own();
         let before = cell.now();
         let is_it = |text: &String| parse(text).is_ok_and(|(_, of)| of == alias);
-        let gone =
-            before.host.links.iter().flatten().find(|text| is_it(text)).ok_or_else(missing)?;
+        if !before.host.links.iter().flatten().any(is_it) {
+            return Err(missing());
+        }
         let changed = cell.change(|container| {
             if let Some(links) = &mut container.host.links {
                 links.retain(|text| !is_it(text));
@@ -228,11 +229,9 @@ impl Engine {
             cell.change(|container| container.host.links.clone_from(&before.host.links));
             return Err(error);
         }
-        let other = parse(gone).and_then(|(id, _)| self.0.find(id));
-        if let (Ok(other), Some(_)) = (other, changed.state.pid()) {
-            let one = Linked { alias: alias.to_owned(), container: other.now() };
+        if changed.state.pid().is_some() {
             let text = files::read(&changed.hosts_path)?;
-            files::write(&changed.hosts_path, &files::without_names(&text, &one.names()))?;
+            files::write(&changed.hosts_path, &files::without_alias(&text, alias))?;
         }
         Ok(())
     }

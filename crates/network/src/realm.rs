@@ -231,10 +231,6 @@ impl Realm {
         words.next() == Some("cofferdam") && words.next() == Some(&self.name)
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     pub(crate) fn parents(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
         self.parents.lock().expect("no holder of this lock panics")
     }
