@@ -94,7 +94,7 @@ struct Running(Child);
 impl Running {
     fn start(host: &Host, scratch: &Scratch, storage: &Path, at: usize) -> Result<Self> {
         // Where the peers' host sees it, too.
-        let program = scratch.0.join("docker-registry");
+        let program = scratch.0.join(format!("docker-registry-{at}"));
         fs::copy(registry()?, &program).context("cannot copy the registry")?;
         let config = scratch.0.join(format!("registry-{at}.yml"));
         let text = format!(
