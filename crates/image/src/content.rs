@@ -16,6 +16,7 @@ use crate::{
     Error,
     codec::Plain,
     error::Doing,
+    passed::{Hashing, Passed, Tee},
     pipe::{PipeReader, PipeWriter, pipe},
 };
 use serde::{Deserialize, Serialize};
@@ -39,8 +40,6 @@ const FIGURES: &str = "layer.json";
 const RECIPE: &str = "recipe.zst";
 /// Level of the recipes' compression: they are mostly zeros.
 const RECIPE_LEVEL: i32 = 1;
-/// Bytes of a layer after which they are on their way to the disk.
-const FLUSH: u64 = 64 << 20;
 
 /// Figures of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -580,76 +579,6 @@ struct Rubbish<'a>(&'a Path);
 impl Drop for Rubbish<'_> {
     fn drop(&mut self) {
         let _ = snapshot::remove(self.0);
-    }
-}
-
-/// What has passed of a layer's tar.
-#[derive(Default)]
-struct Passed<'a> {
-    hash: Sha256,
-    size: u64,
-    /// Called after each [`FLUSH`] bytes.
-    flush: Option<&'a mut dyn FnMut()>,
-}
-
-impl Passed<'_> {
-    fn add(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
-        let before = self.size / FLUSH;
-        self.size += bytes.len() as u64;
-        if self.size / FLUSH > before
-            && let Some(flush) = &mut self.flush
-        {
-            flush();
-        }
-    }
-}
-
-/// Hashed and counted, and kept nowhere.
-impl Write for Passed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.add(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Into a pipe, hashed and counted.
-struct Hashing<'a, 'p> {
-    writer: &'a mut PipeWriter,
-    passed: &'a mut Passed<'p>,
-}
-
-impl Write for Hashing<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.writer.write(bytes)?;
-        self.passed.add(&bytes[..len]);
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Out, and hashed.
-struct Tee<'a> {
-    out: &'a mut dyn Write,
-    hash: &'a mut Sha256,
-}
-
-impl Write for Tee<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.out.write(bytes)?;
-        self.hash.update(&bytes[..len]);
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }
 

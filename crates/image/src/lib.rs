@@ -31,6 +31,7 @@ mod load;
 mod make;
 mod outgoing;
 mod partial;
+mod passed;
 mod pipe;
 mod record;
 mod record_upkeep;
