@@ -268,3 +268,14 @@ fn who_looks_into_a_container_is_told_of_in_the_events() {
     });
     engine.leaves_nothing();
 }
+
+#[test]
+fn a_container_that_changed_nothing_has_no_list_of_changes() {
+    let engine = Engine::new();
+    engine.says(&["create", "--name", "c", "busybox", "true"]);
+    assert_eq!(done(&engine, "GET", "/v1.51/containers/c/changes", &Value::Null), Value::Null);
+    for cli in [Cli::Docker, Cli::Cofferdam] {
+        assert_eq!(engine.says_as(cli, &["diff", "c"]), "");
+    }
+    engine.leaves_nothing();
+}

@@ -285,7 +285,9 @@ pub fn changes(call: &Call) -> Outcome {
             ChangeKind::Deleted => 2,
         },
     });
-    Ok(Answer::json(&changes.collect::<Vec<_>>()))
+    // Docker has no list where there is nothing to list.
+    let changes = Some(changes.collect::<Vec<_>>()).filter(|changes| !changes.is_empty());
+    Ok(Answer::json(&changes))
 }
 
 /// `POST /containers/prune`.
