@@ -520,12 +520,17 @@ fn net2_ports_answer_where_bridged_packets_are_filtered_too() {
             other.netns.ask(&format!("[{}]:80", web.v6())).expect("bridged"),
             other.v6().to_string()
         );
+        let count = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count");
+        assert_eq!(count.expect("tracking").trim(), "0", "between neighbours nothing is tracked");
         assert_eq!(ask("127.0.0.1:8080").expect("loopback"), "::ffff:172.30.0.1");
         assert_eq!(ask("127.0.0.1:81").expect("loopback"), "::ffff:172.30.0.1");
         assert_eq!(outside.ask("192.0.2.1:8080").expect("outside"), "::ffff:192.0.2.2");
         assert_eq!(outside.ask("[2001:db8::1]:8080").expect("outside"), "2001:db8::2");
-        other.netns.ask("172.30.0.1:8080").expect("from its own network");
-        web.netns.ask("172.30.0.1:8080").expect("from itself");
+        for guest in [&other, &web] {
+            let from_its_network = guest.netns.ask("172.30.0.1:8080").expect("from its network");
+            assert_eq!(from_its_network, "::ffff:172.30.0.1");
+            guest.netns.ask("[2001:db8::1]:8080").expect("from its network");
+        }
         let refused = ask("[::1]:8080").expect_err("no way back");
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "at once, not in time");
     });

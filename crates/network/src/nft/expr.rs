@@ -37,11 +37,13 @@ fn register(word: u32) -> u32 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Meta {
     Protocol = 1,
+    Iif = 4,
     Iifname = 6,
     Oifname = 7,
     Iiftype = 8,
     Nfproto = 15,
     L4proto = 16,
+    Pkttype = 19,
     Iifgroup = 21,
     Oifgroup = 22,
 }
@@ -267,22 +269,33 @@ pub(crate) fn ct(key: Ct) -> Expr {
 
 /// Goes on if the destination is an address of this host.
 pub(crate) fn to_this_host() -> [Expr; 2] {
-    destination(Is::Eq)
+    of_this_host(End::Destination, Is::Eq)
 }
 
 /// Goes on if it is not, but everybody's or a group's.
 pub(crate) fn not_to_this_host() -> [Expr; 2] {
-    destination(Is::Ne)
+    of_this_host(End::Destination, Is::Ne)
 }
 
-fn destination(is: Is) -> [Expr; 2] {
+/// Goes on if the source is no address of this host.
+pub(crate) fn not_from_this_host() -> [Expr; 2] {
+    of_this_host(End::Source, Is::Ne)
+}
+
+/// Which address. Source: `NFTA_FIB_F_SADDR`, `NFTA_FIB_F_DADDR`.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Source = 1,
+    Destination = 2,
+}
+
+fn of_this_host(end: End, is: Is) -> [Expr; 2] {
     const RESULT_TYPE: u32 = 3;
-    const BY_DESTINATION: u32 = 2;
     const LOCAL: u32 = 2;
     let load = Expr::new("fib", |a| {
         a.be32(1, register(0));
         a.be32(2, RESULT_TYPE);
-        a.be32(3, BY_DESTINATION);
+        a.be32(3, end as u32);
     });
     [load, cmp(0, is, &LOCAL.to_ne_bytes())]
 }
@@ -333,6 +346,11 @@ pub(crate) fn snat(family: Ip) -> Expr {
 /// Sends the packet under an address of the interface it leaves by.
 pub(crate) fn masquerade() -> Expr {
     Expr::new("masq", |_| {})
+}
+
+/// Keeps connection tracking off the packet.
+pub(crate) fn untracked() -> Expr {
+    Expr::new("notrack", |_| {})
 }
 
 /// Goes on for at most `rate` packets a second, after `burst` at once.

@@ -58,12 +58,6 @@ pub(super) const HIDDEN: Set = inet_set("hidden", &[Part::Ifname]);
 /// Every bridge with itself.
 pub(super) const SAME: Set = inet_set("same", &[Part::Ifname, Part::Ifname]);
 
-/// Containers with published ports, each with itself: where bridged packets
-/// are translated as frames, one from a container to its own published port
-/// is in no other way known to come from its network.
-pub(super) const SELF4: Set = inet_set("self4", &[Part::Ipv4, Part::Ipv4]);
-pub(super) const SELF6: Set = inet_set("self6", &[Part::Ipv6, Part::Ipv6]);
-
 /// Bridges between which packets may be forwarded: each with itself, if its
 /// containers may talk to one another.
 pub(super) const PAIRS: Set = inet_set("pairs", &[Part::Ifname, Part::Ifname]);
@@ -97,9 +91,9 @@ pub(super) const RUNS_ANY6: Set =
     Set { ranges: true, ..inet_map("runs_any6", ANY6.key, &[Part::Ipv6]) };
 
 /// Every set that owners have elements in.
-pub(super) const OWN_SETS: [Set; 21] = [
-    PORTS, CALM, OWN, FROM4, FROM6, BRIDGES, OPEN, HIDDEN, SAME, SELF4, SELF6, PAIRS, CLOSED, TO4,
-    TO6, ANY4, ANY6, RUNS_TO4, RUNS_TO6, RUNS_ANY4, RUNS_ANY6,
+pub(super) const OWN_SETS: [Set; 19] = [
+    PORTS, CALM, OWN, FROM4, FROM6, BRIDGES, OPEN, HIDDEN, SAME, PAIRS, CLOSED, TO4, TO6, ANY4,
+    ANY6, RUNS_TO4, RUNS_TO6, RUNS_ANY4, RUNS_ANY6,
 ];
 
 /// An interface's name as a key.
@@ -215,11 +209,6 @@ pub(super) fn of_endpoint(host: &str, endpoint: &Endpoint) -> Vec<Element> {
     }));
     for address in endpoint.addresses() {
         elements.extend(egress::of_address(address, &endpoint.egress));
-    }
-    if !endpoint.ports.is_empty() {
-        let twice4 = endpoint.addr4.map(|a| Element::of(&SELF4, a.octets().repeat(2)));
-        let twice6 = endpoint.addr6.map(|a| Element::of(&SELF6, a.octets().repeat(2)));
-        elements.extend(twice4.into_iter().chain(twice6));
     }
     let mut ports: Vec<_> =
         endpoint.ports.iter().flat_map(|run| of_published(run, endpoint)).collect();

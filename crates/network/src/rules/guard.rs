@@ -7,6 +7,15 @@
 //! discovery that name somebody else, packets that choose their own way. Group membership reports are dropped
 //! since the bridge floods groups anyway. Broadcasts and multicasts are
 //! limited in number for each port. Ports of other bridges are not touched.
+//!
+//! What most frames are, TCP and UDP to one neighbour or the host with a plain
+//! header, is judged by one rule that asks the same of it.
+//!
+//! Between neighbours nobody's connections are tracked: where bridged packets
+//! are shown to the hooks of IP (`br_netfilter`), tracking and translation
+//! would cost more than all rules here, and nothing is decided by it. What was
+//! led to a neighbour by a published port bears the host's address, and goes
+//! to the host's MAC address and back.
 
 use super::{
     FIRST, Writer, bytes, deny,
@@ -17,7 +26,7 @@ use crate::nft::{
     Family, INPUT, PREROUTING,
     expr::{
         Base, Expr, Extra, Is, Meta, Verdict, cmp, has, later_fragment, lookup, lookup_not, mask,
-        meta, payload, verdict,
+        meta, payload, untracked, verdict,
     },
 };
 
@@ -62,6 +71,18 @@ pub(super) fn types(first: u8, last: u8) -> [Expr; 3] {
     [load, cmp(0, Is::AtLeast, &[first]), cmp(0, Is::AtMost, &[last])]
 }
 
+/// Goes on for frames to one port alone. Source: `PACKET_BROADCAST`,
+/// `PACKET_MULTICAST`.
+fn to_one() -> [Expr; 3] {
+    [meta(Meta::Pkttype, 0), cmp(0, Is::Ne, &[1]), cmp(0, Is::Ne, &[2])]
+}
+
+/// Goes on for frames that the bridge is not the last to see. Source:
+/// `PACKET_OTHERHOST`, which the bridge takes from frames to its own address.
+fn to_neighbour() -> [Expr; 2] {
+    [meta(Meta::Pkttype, 0), cmp(0, Is::Eq, &[3])]
+}
+
 /// Known already where it stands: tells nft(8) how to list the rest.
 fn listed_as(ethertype: u16) -> [Expr; 2] {
     [meta(Meta::Protocol, 0), cmp(0, Is::Eq, &ethertype.to_be_bytes())]
@@ -77,6 +98,7 @@ pub(super) fn write(w: &mut Writer<'_>) {
         Family::Bridge,
         &[
             "guard",
+            "passed",
             "crowd",
             "from_arp",
             "from_ip",
@@ -90,6 +112,7 @@ pub(super) fn write(w: &mut Writer<'_>) {
         ],
     );
     w.enter("arriving", filter(PREROUTING, FIRST));
+    plain(w);
     w.rule("what our ports receive", &[&port_in(&PORTS), &go("guard")]);
     w.enter("to_host", filter(INPUT, FIRST));
     w.rule("spanning tree, LLDP, 802.1X", &[&is_bridge_group(), &port_in(&PORTS), &deny()]);
@@ -104,8 +127,35 @@ pub(super) fn write(w: &mut Writer<'_>) {
     w.rule("", &[&port_in(&CALM), &[verdict(Verdict::Return)]]);
     w.rule("too many", &[&deny()]);
 
+    w.begin("passed");
+    w.rule("between neighbours", &[&to_neighbour(), &[untracked()]]);
+    w.rule("", &[&pass()]);
     arp_and_ipv4(w);
     ipv6(w);
+}
+
+/// The common case: no options and no other headers between, which could hold
+/// what is looked for below, and all of the transport header's beginning.
+fn plain(w: &mut Writer<'_>) {
+    let from4 = sender_and(Base::Network, 12, 4, lookup(FROM4.name));
+    let from6 = sender_and(Base::Network, 8, 16, lookup(FROM6.name));
+    // Version and header length; next header.
+    let without_options = bytes(Base::Network, 0, &[0x45]);
+    let next = |protocol| bytes(Base::Network, 6, &[protocol]);
+    let not = |offset, port: u16| {
+        [payload(Base::Transport, offset, 2, 0), cmp(0, Is::Ne, &port.to_be_bytes())]
+    };
+    let (no_server, no_client) = (not(0, 67), not(2, 68));
+    let (no_server6, no_client6) = (not(0, 547), not(2, 546));
+    let (one, go) = (to_one(), go("passed"));
+    let (ip, ip6) = (ethertype(0x0800), ethertype(0x86dd));
+    let (tcp, udp) = (protocol(6), protocol(17));
+    let word = "most of TCP";
+    w.rule(word, &[&one, &tcp, &ip, &without_options, &from4, &go]);
+    w.rule(word, &[&one, &tcp, &ip6, &next(6), &from6, &go]);
+    let word = "most of UDP";
+    w.rule(word, &[&one, &udp, &ip, &without_options, &no_server, &no_client, &from4, &go]);
+    w.rule(word, &[&one, &udp, &ip6, &next(17), &no_server6, &no_client6, &from6, &go]);
 }
 
 fn arp_and_ipv4(w: &mut Writer<'_>) {
@@ -130,23 +180,23 @@ fn arp_and_ipv4(w: &mut Writer<'_>) {
     w.rule("", &[&protocol(17), &go("from_udp")]);
     w.rule("", &[&protocol(1), &go("from_icmp")]);
     w.rule("group membership", &[&protocol(2), &deny()]);
-    w.rule("whole headers", &[&whole(), &pass()]);
+    w.rule("whole headers", &[&whole(), &go("passed")]);
     w.rule("cut headers", &[&deny()]);
     w.begin("from_udp");
     w.rule("a DHCP server", &[&dhcp_port(0, 67), &deny()]);
     w.rule("to a DHCP client", &[&dhcp_port(2, 68), &deny()]);
-    w.rule("", &[&pass()]);
+    w.rule("", &[&go("passed")]);
     w.begin("from_icmp");
     w.rule("redirects", &[&types(5, 5), &deny()]);
     w.rule("routers", &[&types(9, 9), &deny()]);
-    w.rule("", &[&pass()]);
+    w.rule("", &[&go("passed")]);
 }
 
 /// Ends a chain that has judged what stands in a header: a packet of which
 /// that has come in a later piece would not have been judged at all.
 fn seen_or_later(w: &mut Writer<'_>) {
-    w.rule("", &[&[payload(Base::Transport, 0, 1, 0), cmp(0, Is::AtLeast, &[0])], &pass()]);
-    w.rule("the rest of a packet", &[&later_fragment(), &pass()]);
+    w.rule("", &[&[payload(Base::Transport, 0, 1, 0), cmp(0, Is::AtLeast, &[0])], &go("passed")]);
+    w.rule("the rest of a packet", &[&later_fragment(), &go("passed")]);
     w.rule("a header that is yet to come", &[&deny()]);
 }
 
@@ -158,7 +208,7 @@ fn ipv6(w: &mut Writer<'_>) {
     w.rule("a way of its own choice", &[&listed_as(0x86dd), &has(Extra::Routing), &deny()]);
     w.rule("", &[&protocol(17), &go("from_udp6")]);
     w.rule("", &[&protocol(58), &go("from_icmp6")]);
-    w.rule("whole headers", &[&whole(), &pass()]);
+    w.rule("whole headers", &[&whole(), &go("passed")]);
     w.rule("cut headers", &[&deny()]);
     w.begin("from_udp6");
     w.rule("a DHCP server", &[&dhcp_port(0, 547), &deny()]);
@@ -183,12 +233,13 @@ fn ipv6(w: &mut Writer<'_>) {
     let own_mac = sender_and(Base::Transport, 26, 6, lookup(OWN.name));
     let own_target = sender_and(Base::Transport, 8, 16, lookup(FROM6.name));
     w.begin("solicit");
-    w.rule("", &[&plain, &pass()]);
-    w.rule("from its own MAC", &[&with_one_option, &sender_mac, &own_mac, &pass()]);
+    w.rule("", &[&plain, &go("passed")]);
+    w.rule("from its own MAC", &[&with_one_option, &sender_mac, &own_mac, &go("passed")]);
     w.rule("of others", &[&deny()]);
     w.begin("advertise");
-    w.rule("", &[&plain, &own_target, &pass()]);
-    let itself: [&[Expr]; 5] = [&with_one_option, &target_mac, &own_mac, &own_target, &pass()];
+    w.rule("", &[&plain, &own_target, &go("passed")]);
+    let itself: [&[Expr]; 5] =
+        [&with_one_option, &target_mac, &own_mac, &own_target, &go("passed")];
     w.rule("itself at its own MAC", &itself);
     w.rule("others", &[&deny()]);
 }

@@ -10,7 +10,7 @@
 
 use super::{
     Writer, deny,
-    elements::{self, BRIDGES, HIDDEN, OPEN, SELF4, SELF6, ifname, inet_set, padded},
+    elements::{self, BRIDGES, HIDDEN, OPEN, ifname, inet_set, padded},
     go,
     guard::{dhcp_port, sender_and, types},
     modes, pass, port_in, protocol,
@@ -45,7 +45,12 @@ const OF6: Set = set("line_from6", &[Part::Ifname, Part::Mac, Part::Ipv6], &[]);
 const GATE4: Set = set("line_gate4", &[Part::Ifname], &[Part::Ipv4]);
 const GATE6: Set = set("line_gate6", &[Part::Ifname], &[Part::Ipv6]);
 
-pub(super) const SETS: [Set; 6] = [LINES, PAIRS, OF4, OF6, GATE4, GATE6];
+/// Containers with published ports, each with itself: a packet from one to its
+/// own published port leaves by the line that it came by.
+const SELF4: Set = set("self4", &[Part::Ipv4, Part::Ipv4], &[]);
+const SELF6: Set = set("self6", &[Part::Ipv6, Part::Ipv6], &[]);
+
+pub(super) const SETS: [Set; 8] = [LINES, PAIRS, OF4, OF6, GATE4, GATE6, SELF4, SELF6];
 
 /// The line that such an element keeps under guard.
 pub(super) fn port_of(element: &Element) -> Option<String> {
@@ -90,6 +95,11 @@ pub(super) fn of_line(host: &str, endpoint: &Endpoint, config: &BridgeConfig) ->
     let gate6 = config.host6().map(|net| net.addr().octets().to_vec());
     elements.extend(gate4.map(|gate| Element::mapping(&GATE4, line.clone(), gate)));
     elements.extend(gate6.map(|gate| Element::mapping(&GATE6, line, gate)));
+    if !endpoint.ports.is_empty() {
+        let twice4 = endpoint.addr4.map(|a| Element::of(&SELF4, a.octets().repeat(2)));
+        let twice6 = endpoint.addr6.map(|a| Element::of(&SELF6, a.octets().repeat(2)));
+        elements.extend(twice4.into_iter().chain(twice6));
+    }
     elements.extend(modes::of_interface(host, config));
     elements.extend(super::host::of_interface(host, config));
     // What counts by address is as on a bridge.

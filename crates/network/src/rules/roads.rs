@@ -8,7 +8,7 @@ use super::{
     FIRST, Writer, bytes, deny, egress,
     elements::{
         ANY4, ANY6, BRIDGES, CLOSED, HIDDEN, OPEN, PAIRS, RUNS_ANY4, RUNS_ANY6, RUNS_TO4, RUNS_TO6,
-        SAME, SELF4, SELF6, TO4, TO6,
+        SAME, TO4, TO6,
     },
     filter, go, lines, modes, pass, port_in,
 };
@@ -17,7 +17,7 @@ use crate::nft::{
     FORWARD, Family, Hook, OUTPUT, POSTROUTING, PREROUTING, Set,
     expr::{
         Base, Ct, Expr, Ip, Is, Meta, Verdict, cmp, ct, dnat, dnat_straight, find, lookup,
-        lookup_not, mask, masquerade, meta, payload, to_this_host, verdict,
+        lookup_not, mask, masquerade, meta, not_from_this_host, payload, to_this_host, verdict,
     },
 };
 use std::net::Ipv6Addr;
@@ -65,6 +65,11 @@ fn not_from(set: &Set) -> [Expr; 2] {
 
 pub(super) fn between(set: &Set) -> [Expr; 3] {
     [meta(Meta::Iifname, 0), meta(Meta::Oifname, 4), lookup(set.name)]
+}
+
+/// Goes on for bridges of ours, or of another daemon's.
+fn by_bridge(group: Meta) -> [Expr; 2] {
+    [meta(group, 0), cmp(0, Is::Eq, &GROUP.to_ne_bytes())]
 }
 
 fn tracked(key: Ct, bits: u32) -> [Expr; 3] {
@@ -118,11 +123,14 @@ pub(super) fn write(w: &mut Writer<'_>, loopback6: bool) {
     let word = "the host's loopback is not for containers";
     w.rule(word, &[&to_loopback(Ip::V4), &port_in(&BRIDGES), &deny()]);
     w.rule(word, &[&to_loopback(Ip::V6), &port_in(&BRIDGES), &deny()]);
+    w.rule("guarded as frames", &[&by_bridge(Meta::Iifgroup), &pass()]);
     lines::arriving(w);
     lines::guard(w);
     translations(w, loopback6);
 
     w.enter("forward", filter(FORWARD, 0));
+    let bridges = [by_bridge(Meta::Iifgroup), by_bridge(Meta::Oifgroup)].concat();
+    w.rule("within a network", &[&bridges, &between(&PAIRS), &pass()]);
     w.rule("", &[&port_in(&BRIDGES), &go("outward")]);
     w.rule("", &[&into(&BRIDGES), &go("inward")]);
     for group in [Meta::Iifgroup, Meta::Oifgroup] {
@@ -171,10 +179,11 @@ fn translations(w: &mut Writer<'_>, loopback6: bool) {
     w.rule(word, &[&from_loopback(Ip::V4), &into(&BRIDGES), &[masquerade()]]);
     w.rule(word, &[&from_loopback(Ip::V6), &into(&BRIDGES), &[masquerade()]]);
     w.rule("back to its own network", &[&published(), &between(&SAME), &[masquerade()]]);
-    let both4 = [payload(Base::Network, 12, 4, 0), payload(Base::Network, 16, 4, 1)];
-    let both6 = [payload(Base::Network, 8, 16, 0), payload(Base::Network, 24, 16, 4)];
-    let (self4, self6) = ([lookup(SELF4.name)], [lookup(SELF6.name)]);
-    let word = "back to itself, as a frame";
-    w.rule(word, &[&published(), &family(Ip::V4), &both4, &self4, &[masquerade()]]);
-    w.rule(word, &[&published(), &family(Ip::V6), &both6, &self6, &[masquerade()]]);
+    // Where bridged packets are translated while they are still frames, no
+    // interface is known that they came by, as with packets of the host's own.
+    // What leads back into the same bridge may not go straight: the answer
+    // would be no connection's (see `guard`).
+    let unknown = [meta(Meta::Iif, 0), cmp(0, Is::Eq, &[0; 4])];
+    let frame = [&unknown[..], &not_from_this_host(), &into(&BRIDGES)].concat();
+    w.rule("back to its own network, as a frame", &[&published(), &frame, &[masquerade()]]);
 }
