@@ -1,8 +1,9 @@
 //! Bytes a second by one connection, how often a second one byte goes there
 //! and back, and how often with a connection for each.
 //!
-//! The guard's cost is what two containers of ours lose against two network
-//! namespaces on a bridge that nobody guards. Peers' containers run the same
+//! The guard's cost is what two containers of ours lose against two that are
+//! confined alike and have joined network namespaces on a bridge that nobody
+//! guards. Peers' containers run the same
 //! program, and their hosts reach what they publish as ours does: at
 //! 127.0.0.1, and at an address that is the host's own. All ways take turns.
 
@@ -29,16 +30,18 @@ const GUARD: f64 = 1.03;
 const PEERS: f64 = 0.97;
 /// An address of each host.
 const OWN: &str = "192.0.2.1";
+/// Ports that it takes no right to serve: who joined another's network
+/// namespace has none there.
+const ECHO: u16 = 2007;
+const SINK: u16 = 2008;
 /// What is asked, and of which port of a server's.
 const KINDS: [(&str, &str, u16); 3] =
-    [("bytes", "blast", 8), ("rallies", "rally", 7), ("calls", "call", 7)];
+    [("bytes", "blast", SINK), ("rallies", "rally", ECHO), ("calls", "call", ECHO)];
 
 /// Where a server is, and who asks it from there.
 enum From<'a> {
-    /// A container, and the file in which it leaves what it found.
-    Container(&'a Contender, PathBuf),
-    /// A process in a network namespace of this host.
-    Namespace(&'a Host, u32),
+    /// A container by its name, and the file in which it leaves what it found.
+    Container(&'a Contender, &'static str, PathBuf),
     /// The host itself.
     Host(&'a Host),
 }
@@ -72,15 +75,10 @@ impl Way<'_> {
             None => format!("{}:{port}", self.server),
         };
         let text = match &self.from {
-            From::Container(engine, said) => {
+            From::Container(engine, name, said) => {
                 let script = format!("/out/look {what} {to} 1 > /out/said");
-                engine.say(&["exec", "near", "sh", "-c", &script])?;
+                engine.say(&["exec", name, "sh", "-c", &script])?;
                 fs::read_to_string(said)?
-            }
-            From::Namespace(host, pid) => {
-                let mut command = host.command("nsenter");
-                command.args(["--net", "--target", &pid.to_string(), "--"]).arg(look);
-                figure(command.args([what, &to, "1"]))?
             }
             From::Host(host) => figure(host.command(look).args([what, &to, "1"]))?,
         };
@@ -124,12 +122,11 @@ pub fn print(
     // On a host of its own: where bridged frames are shown to the hooks of IP,
     // ours would be asked whether they may pass.
     let apart = Host::new()?;
-    let near = plain(&apart, &look)?;
     let serve_here = |what, port| {
         let mut command = host.command(&look);
         command.args([what, port]).stdin(Stdio::null()).spawn().map(Kept)
     };
-    let _kept = [serve_here("echo", "7107")?, serve_here("sink", "7108")?];
+    let _kept = [serve_here("echo", "9107")?, serve_here("sink", "9108")?];
     let mut ways = Vec::new();
     let engines = all.iter().filter(|c| matches!(c.kind, Kind::Ours | Kind::Peer));
     for (engine, ports) in engines.clone().zip((7000..).step_by(200)) {
@@ -144,7 +141,9 @@ pub fn print(
         server: server.to_owned(),
         found: Default::default(),
     };
-    ways.push(way(BETWEEN, From::Namespace(&apart, near.pid), "10.99.0.1"));
+    let ours = all.iter().find(|c| c.kind == Kind::Ours).context("we take part")?;
+    let (said, _unguarded) = unguarded(ours, &apart, &out)?;
+    ways.push(way(BETWEEN, From::Container(ours, "plain2", said), "10.99.0.1"));
     ways.push(way(LOOPBACK, From::Host(host), "127.0.0.1+7100"));
     for _ in 0..ROUNDS {
         for at in shuffled(ways.len()) {
@@ -154,6 +153,7 @@ pub fn print(
     for engine in engines {
         engine.say(&["rm", "-f", "far", "near"])?;
     }
+    ours.say(&["rm", "-f", "plain1", "plain2"])?;
     println!("\nnetwork (median of {ROUNDS})");
     for way in &ways {
         let title = format!("{}: {}", way.who, way.title);
@@ -205,13 +205,14 @@ fn of_engine<'a>(
     fs::create_dir(&place)?;
     fs::copy(out.join("look"), place.join("look"))?;
     // Its own address is the only one that leads nowhere else.
-    let serve = "while read a b; do case \"$a $b\" in \
-                 127.*|*:*|*host.*|'#'*|' ') ;; *) echo $a > /out/address;; esac; done \
-                 < /etc/hosts; /out/look echo 7 & exec /out/look sink 8";
+    let find = "while read a b; do case \"$a $b\" in \
+                127.*|*:*|*host.*|'#'*|' ') ;; *) echo $a > /out/address;; esac; done \
+                < /etc/hosts";
+    let serve = format!("{find}; {}", serve());
     let volume = format!("{}:/out", place.display());
-    let published = [7, 8].map(|port| format!("{}:{port}", base + port));
+    let published = [ECHO, SINK].map(|port| format!("{}:{port}", base + port));
     let words = ["-d", "--name", "far", "-v", &volume, "-p", &published[0], "-p", &published[1]];
-    let words = [&words[..], &["busybox", "sh", "-c", serve]].concat();
+    let words = [&words[..], &["busybox", "sh", "-c", &serve]].concat();
     engine.say_all(&[engine.run_words(&words)], 1)?;
     let words = ["-d", "--name", "near", "-v", &volume, "busybox", "sleep", "100000"];
     engine.say_all(&[engine.run_words(&words)], 1)?;
@@ -225,26 +226,29 @@ fn of_engine<'a>(
         found: Default::default(),
     };
     Ok(vec![
-        way(BETWEEN, From::Container(engine, place.join("said")), far.trim().to_owned()),
+        way(BETWEEN, From::Container(engine, "near", place.join("said")), far.trim().to_owned()),
         way(LOOPBACK, From::Host(host), format!("127.0.0.1+{base}")),
         way(OUTWARD, From::Host(host), format!("{OWN}+{base}")),
     ])
 }
 
-/// Two namespaces on a bridge of this host, at 10.99.0.1 and 2; the first
-/// serves.
-struct Plain {
-    /// Of the second.
-    pid: u32,
-    _kept: Vec<Kept>,
+/// What serves, in a container that has the program at `/out`.
+fn serve() -> String {
+    format!("/out/look echo {ECHO} & exec /out/look sink {SINK}")
 }
 
-fn plain(host: &Host, look: &Path) -> Result<Plain> {
+/// Two containers, `plain1` and `plain2`, in network namespaces on a bridge of
+/// that host, at 10.99.0.1 and 2; the first serves. The file in which the
+/// second leaves what it found, and what is to be kept.
+fn unguarded(ours: &Contender, host: &Host, out: &Path) -> Result<(PathBuf, Vec<Kept>)> {
     let script = "ip link add plain0 type bridge && ip link set plain0 up";
     ensure!(host.command("sh").args(["-c", script]).status()?.success(), "{script}");
+    let place = out.join("plain");
+    fs::create_dir(&place)?;
+    fs::copy(out.join("look"), place.join("look"))?;
+    let volume = format!("{}:/out", place.display());
     let mut kept = Vec::new();
-    let mut pids = Vec::new();
-    for number in 1..=2 {
+    for (number, act) in [(1, serve()), (2, "sleep 100000".to_owned())] {
         let mut command = host.command("unshare");
         command.args(["--net", "sh", "-c", "echo ready; exec cat"]);
         let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -252,6 +256,7 @@ fn plain(host: &Host, look: &Path) -> Result<Plain> {
         let said = keeper.stdout.as_mut().context("piped")?;
         std::io::Read::read_exact(said, &mut word)?;
         let pid = keeper.id();
+        kept.push(Kept(keeper));
         let script = format!(
             "ip link add plain{number}p type veth peer name eth0 netns {pid}
              ip link set plain{number}p master plain0 up
@@ -259,13 +264,10 @@ fn plain(host: &Host, look: &Path) -> Result<Plain> {
              nsenter --net --target {pid} ip link set eth0 up"
         );
         ensure!(host.command("sh").args(["-ec", &script]).status()?.success(), "{script}");
-        kept.push(Kept(keeper));
-        pids.push(pid);
+        let (name, network) = (format!("plain{number}"), format!("ns:/proc/{pid}/ns/net"));
+        let words = ["-d", "--name", &name, "-v", &volume, "--network", &network];
+        let words = [&words[..], &["busybox", "sh", "-c", &act]].concat();
+        ours.say_all(&[ours.run_words(&words)], 1)?;
     }
-    for (what, port) in [("echo", "7"), ("sink", "8")] {
-        let mut command = host.command("nsenter");
-        command.args(["--net", "--target", &pids[0].to_string(), "--"]).arg(look);
-        kept.push(Kept(command.args([what, port]).stdin(Stdio::null()).spawn()?));
-    }
-    Ok(Plain { pid: pids[1], _kept: kept })
+    Ok((place.join("said"), kept))
 }
