@@ -28,7 +28,7 @@ use crate::{
     client::Client,
     error::{Error, Outcome},
     show,
-    words::{Builder, Command, Container, Image, Later, System, Words},
+    words::{Builder, Command, Container, Image, System, Words},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -44,62 +44,62 @@ async fn command(client: &Client, command: Command) -> Outcome {
     match command {
         C::Run(flags) => run::run(client, *flags.0).await,
         C::Create(flags) => run::create(client, *flags.0).await,
-        C::Start(words) => run::start(client, words).await,
-        C::Attach(words) => run::attach(client, words).await,
-        C::Exec(words) => exec::exec(client, words).await,
-        C::Logs(words) => containers::logs(client, words).await,
-        C::Stop(words) => containers::stop(client, words, "stop").await,
-        C::Restart(words) => containers::stop(client, words, "restart").await,
-        C::Kill(words) => containers::kill(client, words).await,
-        C::Rm(words) => containers::remove(client, words).await,
-        C::Wait(words) => containers::wait(client, words).await,
-        C::Ps(words) => ps::list(client, words).await,
-        C::Inspect(words) => system::inspect(client, words).await,
-        C::Rename(words) => containers::rename(client, words).await,
-        C::Top(words) => containers::top(client, words).await,
-        C::Cp(words) => files::copy(client, words).await,
+        C::Start(words) => run::start(client, *words.0).await,
+        C::Attach(words) => run::attach(client, *words.0).await,
+        C::Exec(words) => exec::exec(client, *words.0).await,
+        C::Logs(words) => containers::logs(client, *words.0).await,
+        C::Stop(words) => containers::stop(client, *words.0, "stop").await,
+        C::Restart(words) => containers::stop(client, *words.0, "restart").await,
+        C::Kill(words) => containers::kill(client, *words.0).await,
+        C::Rm(words) => containers::remove(client, *words.0).await,
+        C::Wait(words) => containers::wait(client, *words.0).await,
+        C::Ps(words) => ps::list(client, *words.0).await,
+        C::Inspect(words) => system::inspect(client, *words.0).await,
+        C::Rename(words) => containers::rename(client, *words.0).await,
+        C::Top(words) => containers::top(client, *words.0).await,
+        C::Cp(words) => files::copy(client, *words.0).await,
         C::Diff(words) => containers::diff(client, &words.name).await,
-        C::Export(words) => files::export(client, words).await,
-        C::Port(words) => containers::port(client, words).await,
+        C::Export(words) => files::export(client, *words.0).await,
+        C::Port(words) => containers::port(client, *words.0).await,
         C::Pause(words) => containers::order_each(client, &words.names, "pause").await,
         C::Unpause(words) => containers::order_each(client, &words.names, "unpause").await,
         C::Update(words) => containers::update(client, *words.0).await,
-        C::Stats(words) => live::stats(client, words).await,
+        C::Stats(words) => live::stats(client, *words.0).await,
         C::Build(words) => Box::pin(build::build(client, *words.0)).await,
         C::Builder(words) => match *words.0 {
             Builder::Build(words) => Box::pin(build::build(client, *words.0)).await,
             Builder::Prune(words) => build::prune(client, words).await,
         },
-        C::Commit(words) => images::commit(client, words).await,
-        C::Images(words) => images::list(client, words).await,
-        C::Import(words) => files::import(client, words).await,
-        C::Load(words) => files::load(client, words).await,
-        C::Save(words) => files::save(client, words).await,
+        C::Commit(words) => images::commit(client, *words.0).await,
+        C::Images(words) => images::list(client, *words.0).await,
+        C::Import(words) => files::import(client, *words.0).await,
+        C::Load(words) => files::load(client, *words.0).await,
+        C::Save(words) => files::save(client, *words.0).await,
         C::Pull(words) => registries::pull(client, &words).await,
-        C::Push(words) => registries::push(client, words).await,
-        C::Login(words) => registries::login(client, words).await,
+        C::Push(words) => registries::push(client, *words.0).await,
+        C::Login(words) => registries::login(client, *words.0).await,
         C::Logout(words) => registries::logout(&words),
-        C::Search(words) => registries::search(client, words).await,
-        C::Manifest(words) => registries::manifest(client, words).await,
-        C::Tag(words) => images::tag(client, words).await,
-        C::Rmi(words) => images::remove(client, words).await,
-        C::History(words) => images::history(client, words).await,
+        C::Search(words) => registries::search(client, *words.0).await,
+        C::Manifest(words) => registries::manifest(client, *words.0).await,
+        C::Tag(words) => images::tag(client, *words.0).await,
+        C::Rmi(words) => images::remove(client, *words.0).await,
+        C::History(words) => images::history(client, *words.0).await,
         C::Volume(words) => volumes::run(client, *words.0).await,
         C::Network(words) => networks::run(client, *words.0).await,
         C::Image(words) => Box::pin(image(client, *words.0)).await,
         C::Container(words) => Box::pin(container(client, *words.0)).await,
         C::System(words) => match *words.0 {
-            System::Df(words) => df::df(client, words).await,
-            System::Prune(words) => system::prune(client, words).await,
-            System::Info(words) => system::info(client, words).await,
-            System::Events(words) => live::events(client, words).await,
-            System::Check(words) => upkeep::check(client, words).await,
-            System::Gc(words) => upkeep::gc(client, words).await,
+            System::Df(words) => df::df(client, *words.0).await,
+            System::Prune(words) => system::prune(client, *words.0).await,
+            System::Info(words) => system::info(client, *words.0).await,
+            System::Events(words) => live::events(client, *words.0).await,
+            System::Check(words) => upkeep::check(client, *words.0).await,
+            System::Gc(words) => upkeep::gc(client, *words.0).await,
         },
-        C::Info(words) => system::info(client, words).await,
-        C::Events(words) => live::events(client, words).await,
-        C::Version(words) => system::version(client, words).await,
-        C::Audit(words) => system::audit(client, words).await,
+        C::Info(words) => system::info(client, *words.0).await,
+        C::Events(words) => live::events(client, *words.0).await,
+        C::Version(words) => system::version(client, *words.0).await,
+        C::Audit(words) => system::audit(client, *words.0).await,
     }
 }
 
@@ -107,10 +107,10 @@ async fn image(client: &Client, words: Image) -> Outcome {
     let same = match words {
         Image::Build(words) => Command::Build(words),
         Image::Ls(words) => Command::Images(words),
-        Image::Inspect(words) => return system::inspect_kind(client, words, "image").await,
+        Image::Inspect(words) => return system::inspect_kind(client, *words.0, "image").await,
         Image::Rm(words) => Command::Rmi(words),
         Image::Prune(words) => {
-            let freed = images::prune(client, words).await?;
+            let freed = images::prune(client, *words.0).await?;
             return freed.map_or(Ok(0), reclaimed);
         }
         Image::Pin(words) => return upkeep::pin(client, &words.names, "pin").await,
@@ -122,7 +122,7 @@ async fn image(client: &Client, words: Image) -> Outcome {
         Image::Import(words) => Command::Import(words),
         Image::Pull(words) => Command::Pull(words),
         Image::Push(words) => Command::Push(words),
-        Image::Referrers(words) => return registries::referrers(client, words).await,
+        Image::Referrers(words) => return registries::referrers(client, *words.0).await,
     };
     command(client, same).await
 }
@@ -130,8 +130,8 @@ async fn image(client: &Client, words: Image) -> Outcome {
 async fn container(client: &Client, words: Container) -> Outcome {
     use Container as W;
     let same = match words {
-        W::Run(words) => Command::Run(Later(Box::new(words))),
-        W::Create(words) => Command::Create(Later(Box::new(words))),
+        W::Run(words) => Command::Run(words),
+        W::Create(words) => Command::Create(words),
         W::Start(words) => Command::Start(words),
         W::Attach(words) => Command::Attach(words),
         W::Exec(words) => Command::Exec(words),
@@ -142,7 +142,7 @@ async fn container(client: &Client, words: Container) -> Outcome {
         W::Rm(words) => Command::Rm(words),
         W::Wait(words) => Command::Wait(words),
         W::Ls(words) => Command::Ps(words),
-        W::Inspect(words) => return system::inspect_kind(client, words, "container").await,
+        W::Inspect(words) => return system::inspect_kind(client, *words.0, "container").await,
         W::Rename(words) => Command::Rename(words),
         W::Top(words) => Command::Top(words),
         W::Cp(words) => Command::Cp(words),
@@ -151,11 +151,11 @@ async fn container(client: &Client, words: Container) -> Outcome {
         W::Port(words) => Command::Port(words),
         W::Pause(words) => Command::Pause(words),
         W::Unpause(words) => Command::Unpause(words),
-        W::Update(words) => Command::Update(Later(Box::new(words))),
+        W::Update(words) => Command::Update(words),
         W::Stats(words) => Command::Stats(words),
         W::Commit(words) => Command::Commit(words),
         W::Prune(words) => {
-            let freed = containers::prune(client, words).await?;
+            let freed = containers::prune(client, *words.0).await?;
             return freed.map_or(Ok(0), reclaimed);
         }
     };

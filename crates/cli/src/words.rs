@@ -59,83 +59,83 @@ pub enum Command {
     /// Make a container without starting it
     Create(Later<RunFlags>),
     /// Start stopped containers
-    Start(Start),
+    Start(Later<Start>),
     /// Attach the terminal to a running container
-    Attach(Attach),
+    Attach(Later<Attach>),
     /// Run a command in a running container
-    Exec(Exec),
+    Exec(Later<Exec>),
     /// Show what a container wrote
-    Logs(Logs),
+    Logs(Later<Logs>),
     /// Stop containers: their stop signal, then SIGKILL
-    Stop(Stop),
+    Stop(Later<Stop>),
     /// Stop containers and start them again
-    Restart(Stop),
+    Restart(Later<Stop>),
     /// Send a signal to containers
-    Kill(Kill),
+    Kill(Later<Kill>),
     /// Remove containers
-    Rm(Rm),
+    Rm(Later<Rm>),
     /// Wait until containers end, and print their exit codes
-    Wait(Names),
+    Wait(Later<Names>),
     /// List containers
-    Ps(Ps),
+    Ps(Later<Ps>),
     /// Everything about containers, images, volumes or networks
-    Inspect(Inspect),
+    Inspect(Later<Inspect>),
     /// Give a container another name
-    Rename(Rename),
+    Rename(Later<Rename>),
     /// List the processes of a container
-    Top(Top),
+    Top(Later<Top>),
     /// Copy files to or from a container ("-" for a tar archive)
-    Cp(Copy),
+    Cp(Later<Copy>),
     /// Show what changed in a container's files
-    Diff(Name),
+    Diff(Later<Name>),
     /// Write a container's files as a tar archive
-    Export(Export),
+    Export(Later<Export>),
     /// List a container's published ports
-    Port(Port),
+    Port(Later<Port>),
     /// Freeze containers
-    Pause(Names),
+    Pause(Later<Names>),
     /// Let frozen containers go on
-    Unpause(Names),
+    Unpause(Later<Names>),
     /// Change a container's limits while it runs
     Update(Later<Update>),
     /// Show what containers use, as it changes
-    Stats(Stats),
+    Stats(Later<Stats>),
     /// Show what happens in the engine, as it happens
-    Events(Events),
+    Events(Later<Events>),
     /// Build an image from a Dockerfile
     Build(Later<Build>),
     /// Building images
     #[command(subcommand)]
     Builder(Later<Builder>),
     /// Make an image of a container's changes
-    Commit(Commit),
+    Commit(Later<Commit>),
     /// List images
-    Images(Images),
+    Images(Later<Images>),
     /// Make an image of a root file system's tar archive
-    Import(Import),
+    Import(Later<Import>),
     /// Take images from an archive
-    Load(Load),
+    Load(Later<Load>),
     /// Write images to an archive
-    Save(Save),
+    Save(Later<Save>),
     /// Fetch an image from a registry
-    Pull(Pull),
+    Pull(Later<Pull>),
     /// Send an image to a registry
-    Push(Push),
+    Push(Later<Push>),
     /// Tell a registry who you are, and remember it
-    Login(Login),
+    Login(Later<Login>),
     /// Forget who you are to a registry
-    Logout(Logout),
+    Logout(Later<Logout>),
     /// Search a registry for images
-    Search(Search),
+    Search(Later<Search>),
     /// What registries hold under a name
     #[command(subcommand)]
-    Manifest(Manifest),
+    Manifest(Later<Manifest>),
     /// Give an image another name
-    Tag(Tag),
+    Tag(Later<Tag>),
     /// Remove images
-    Rmi(Rmi),
+    Rmi(Later<Rmi>),
     /// Show how an image was made
-    History(History),
+    History(Later<History>),
     /// Volumes
     #[command(subcommand)]
     Volume(Later<Volume>),
@@ -152,11 +152,11 @@ pub enum Command {
     #[command(subcommand)]
     System(Later<System>),
     /// About the engine and this machine
-    Info(Format),
+    Info(Later<Format>),
     /// Versions of this program and of the engine
-    Version(Format),
+    Version(Later<Format>),
     /// What the kernel says of the containers' confinement, and every weakening
-    Audit(Audit),
+    Audit(Later<Audit>),
 }
 
 #[derive(Debug, Args)]
@@ -256,83 +256,83 @@ pub enum Image {
     Build(Later<Build>),
     /// List images
     #[command(visible_alias = "list")]
-    Ls(Images),
+    Ls(Later<Images>),
     /// Everything about images
-    Inspect(Inspect),
+    Inspect(Later<Inspect>),
     /// Remove images
     #[command(visible_alias = "remove")]
-    Rm(Rmi),
+    Rm(Later<Rmi>),
     /// Remove images without a name
-    Prune(Prune),
+    Prune(Later<Prune>),
     /// Keep images from being pruned and collected
-    Pin(Pin),
+    Pin(Later<Pin>),
     /// Let images be pruned and collected again
-    Unpin(Pin),
+    Unpin(Later<Pin>),
     /// Give an image another name
-    Tag(Tag),
+    Tag(Later<Tag>),
     /// Show how an image was made
-    History(History),
+    History(Later<History>),
     /// Take images from an archive
-    Load(Load),
+    Load(Later<Load>),
     /// Write images to an archive
-    Save(Save),
+    Save(Later<Save>),
     /// Make an image of a root file system's tar archive
-    Import(Import),
+    Import(Later<Import>),
     /// Fetch an image from a registry
-    Pull(Pull),
+    Pull(Later<Pull>),
     /// Send an image to a registry
-    Push(Push),
+    Push(Later<Push>),
     /// List what is attached to an image at its registry
-    Referrers(Referrers),
+    Referrers(Later<Referrers>),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Container {
-    Run(RunFlags),
-    Create(RunFlags),
-    Start(Start),
-    Attach(Attach),
-    Exec(Exec),
-    Logs(Logs),
-    Stop(Stop),
-    Restart(Stop),
-    Kill(Kill),
+    Run(Later<RunFlags>),
+    Create(Later<RunFlags>),
+    Start(Later<Start>),
+    Attach(Later<Attach>),
+    Exec(Later<Exec>),
+    Logs(Later<Logs>),
+    Stop(Later<Stop>),
+    Restart(Later<Stop>),
+    Kill(Later<Kill>),
     #[command(visible_alias = "remove")]
-    Rm(Rm),
-    Wait(Names),
+    Rm(Later<Rm>),
+    Wait(Later<Names>),
     #[command(visible_aliases = ["ps", "list"])]
-    Ls(Ps),
-    Inspect(Inspect),
-    Rename(Rename),
-    Top(Top),
-    Cp(Copy),
-    Diff(Name),
-    Export(Export),
-    Port(Port),
-    Pause(Names),
-    Unpause(Names),
-    Update(Update),
-    Stats(Stats),
-    Commit(Commit),
+    Ls(Later<Ps>),
+    Inspect(Later<Inspect>),
+    Rename(Later<Rename>),
+    Top(Later<Top>),
+    Cp(Later<Copy>),
+    Diff(Later<Name>),
+    Export(Later<Export>),
+    Port(Later<Port>),
+    Pause(Later<Names>),
+    Unpause(Later<Names>),
+    Update(Later<Update>),
+    Stats(Later<Stats>),
+    Commit(Later<Commit>),
     /// Remove containers that do not run
-    Prune(Prune),
+    Prune(Later<Prune>),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum System {
     /// What images, containers and volumes take
-    Df(SystemDf),
+    Df(Later<SystemDf>),
     /// Remove what nothing uses
-    Prune(Prune),
+    Prune(Later<Prune>),
     /// About the engine and this machine
-    Info(Format),
+    Info(Later<Format>),
     /// Show what happens in the engine
-    Events(Events),
+    Events(Later<Events>),
     /// Look whether images, containers and volumes hold together
-    Check(SystemCheck),
+    Check(Later<SystemCheck>),
     /// Remove images that nothing uses until the disk is free enough, those
     /// first that were not used for longest
-    Gc(SystemGc),
+    Gc(Later<SystemGc>),
 }
 
 #[derive(Debug, Args)]

@@ -16,9 +16,9 @@ use std::net::IpAddr;
 /// Any word about networks.
 pub async fn run(client: &Client, words: Network) -> Outcome {
     match words {
-        Network::Create(words) => create(client, words).await,
-        Network::Ls(words) => list(client, words).await,
-        Network::Inspect(words) => system::inspect_kind(client, words, "network").await,
+        Network::Create(words) => create(client, *words.0).await,
+        Network::Ls(words) => list(client, *words.0).await,
+        Network::Inspect(words) => system::inspect_kind(client, *words.0, "network").await,
         Network::Rm(words) => {
             let force = words.force;
             each(&words.names, |name| async move {
@@ -37,8 +37,8 @@ pub async fn run(client: &Client, words: Network) -> Outcome {
             })
             .await
         }
-        Network::Connect(words) => connect(client, words).await,
-        Network::Disconnect(words) => disconnect(client, words).await,
+        Network::Connect(words) => connect(client, *words.0).await,
+        Network::Disconnect(words) => disconnect(client, *words.0).await,
         Network::Prune(words) => {
             if sure(words.force, "all custom networks not used by at least one container")? {
                 let asked = query(&[("filters", &filters(&words.filter)?)]);

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Outcome},
     show::{self, Listing, plain},
     template,
-    words::{Audit, Format, Inspect, Network, Prune},
+    words::{Audit, Format, Inspect, Later, Network, Prune},
 };
 use serde_json::{Value, json};
 
@@ -155,7 +155,7 @@ pub async fn prune(client: &Client, words: Prune) -> Outcome {
     }
     let each = || Prune { force: true, all: false, volumes: false, filter: words.filter.clone() };
     let mut freed = containers::prune(client, each()).await?.unwrap_or(0);
-    networks::run(client, Network::Prune(each())).await?;
+    networks::run(client, Network::Prune(Later(Box::new(each())))).await?;
     if words.volumes {
         freed += volumes::prune(client, each()).await?.unwrap_or(0);
     }

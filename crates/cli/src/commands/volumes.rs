@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 /// Any word about volumes.
 pub async fn run(client: &Client, words: Volume) -> Outcome {
     match words {
-        Volume::Create(words) => create(client, words).await,
-        Volume::Ls(words) => list(client, words).await,
-        Volume::Inspect(words) => system::inspect_kind(client, words, "volume").await,
+        Volume::Create(words) => create(client, *words.0).await,
+        Volume::Ls(words) => list(client, *words.0).await,
+        Volume::Inspect(words) => system::inspect_kind(client, *words.0, "volume").await,
         Volume::Rm(words) => {
             let force = if words.force { "?force=1" } else { "" };
             each(&words.names, |name| async move {
@@ -26,7 +26,7 @@ pub async fn run(client: &Client, words: Volume) -> Outcome {
             })
             .await
         }
-        Volume::Prune(words) => prune(client, words).await?.map_or(Ok(0), reclaimed),
+        Volume::Prune(words) => prune(client, *words.0).await?.map_or(Ok(0), reclaimed),
     }
 }
 

@@ -1,22 +1,22 @@
 //! Words about networks and volumes.
 
-use super::{Inspect, List, Prune};
+use super::{Inspect, Later, List, Prune};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub enum Volume {
     /// Make a volume
-    Create(VolumeCreate),
+    Create(Later<VolumeCreate>),
     /// List volumes
     #[command(visible_alias = "list")]
-    Ls(List),
+    Ls(Later<List>),
     /// Everything about volumes
-    Inspect(Inspect),
+    Inspect(Later<Inspect>),
     /// Remove volumes
     #[command(visible_alias = "remove")]
-    Rm(VolumeRm),
+    Rm(Later<VolumeRm>),
     /// Remove anonymous volumes that no container uses
-    Prune(Prune),
+    Prune(Later<Prune>),
 }
 
 #[derive(Debug, Args)]
@@ -45,22 +45,22 @@ pub struct VolumeRm {
 pub enum Network {
     /// List networks
     #[command(visible_alias = "list")]
-    Ls(List),
+    Ls(Later<List>),
     /// Everything about networks
-    Inspect(Inspect),
+    Inspect(Later<Inspect>),
     /// Make a network
-    Create(NetworkCreate),
+    Create(Later<NetworkCreate>),
     /// Remove networks
     #[command(visible_alias = "remove")]
-    Rm(VolumeRm),
+    Rm(Later<VolumeRm>),
     /// Change a network
-    Update(NetworkUpdate),
+    Update(Later<NetworkUpdate>),
     /// Join a container to a network
-    Connect(NetworkConnect),
+    Connect(Later<NetworkConnect>),
     /// Take a container out of a network
-    Disconnect(NetworkDisconnect),
+    Disconnect(Later<NetworkDisconnect>),
     /// Remove networks that no container uses
-    Prune(Prune),
+    Prune(Later<Prune>),
 }
 
 #[derive(Debug, Args)]

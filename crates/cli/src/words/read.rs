@@ -29,10 +29,11 @@ const NOT_CARRIED: [(&str, &str); 10] = [
 /// # Errors
 /// The help that was asked for, or what is wrong.
 pub fn read(typed: &[String]) -> Result<Words, Unread> {
-    let command = lenient(Words::command());
-    let read = command.clone().try_get_matches_from(typed);
+    let table = || lenient(Words::command());
+    let read = table().try_get_matches_from(typed);
     let read = read.and_then(|matches| Words::from_arg_matches(&matches));
-    read.map_err(|error| explain(&error, command, typed))
+    // The parser has used its table up: only mistakes are worth another.
+    read.map_err(|error| explain(&error, table(), typed))
 }
 
 /// Why no [`Words`] came of it.
