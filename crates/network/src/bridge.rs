@@ -285,6 +285,10 @@ impl Bridge {
             other => other.doing("create interface", host)?,
         }
         let index = route.index(host).doing("find interface", host)?;
+        // A port passes on what others say, and a line is one end of it.
+        if self.config.driver == Driver::Bridge || self.config.subnet6.is_none() {
+            forwarding::without_ipv6(host)?;
+        }
         let requests = match self.config.driver {
             Driver::Bridge => self.port_requests(index, endpoint),
             Driver::Routed => line::requests(&self.line(index), endpoint, &self.config),

@@ -11,7 +11,17 @@
 //! Source: `Documentation/networking/ip-sysctl.rst`.
 
 use crate::error::{Doing, Error};
-use std::{fs, io, path::Path};
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    mount::{self, FsMountFlags, FsOpenFlags, MountAttrFlags},
+};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 const ALL4: &str = "/proc/sys/net/ipv4/ip_forward";
 const ALL6: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
@@ -77,15 +87,48 @@ pub(crate) fn set_up_bridge(name: &str, v6: bool) -> Result<(), Error> {
 
 /// Inside a container: believe no router, or have no IPv6 at all. For the
 /// network namespace of the calling thread.
-pub(crate) fn set_up_inside(ifname: &str, v6: bool) -> io::Result<()> {
+pub(crate) fn set_up_inside(switches: &Switches, ifname: &str, v6: bool) -> io::Result<()> {
     let key = if v6 { "accept_ra" } else { "disable_ipv6" };
     let value = if v6 { "0" } else { "1" };
-    let path = format!("/proc/sys/net/ipv6/conf/{ifname}/{key}");
-    match fs::write(path, value) {
+    match switches.set(&format!("net/ipv6/conf/{ifname}/{key}"), value) {
         // A kernel without IPv6 has none to turn off.
         Err(error) if !v6 && error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// The switches of a network namespace, in a `/proc` of the caller's own.
+///
+/// A `/proc` remembers what was looked up in it: below `sys/net` each network
+/// namespace's under the same names, all of which the kernel goes through to
+/// find the one that is meant. With a thousand containers that took longer
+/// than all else; with no more than the host's own there is nothing to go
+/// through.
+pub(crate) struct Switches(OwnedFd);
+
+impl Switches {
+    /// Of the network namespace that the calling thread is in when it
+    /// [sets](Self::set) one.
+    pub(crate) fn open() -> io::Result<Self> {
+        let context = mount::fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        mount::fsconfig_create(context.as_fd())?;
+        let (flags, attributes) = (FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty());
+        Ok(Self(mount::fsmount(context.as_fd(), flags, attributes)?))
+    }
+
+    /// Sets one, such as `net/ipv4/conf/eth0/arp_ignore`.
+    pub(crate) fn set(&self, key: &str, value: &str) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = openat(&self.0, format!("sys/{key}"), flags, Mode::empty())?;
+        File::from(file).write_all(value.as_bytes())
+    }
+}
+
+/// The host's end of a pair that speaks no IPv6 itself. Told before it is up,
+/// so that the kernel gives it no routes to go through whenever one ends.
+pub(crate) fn without_ipv6(ifname: &str) -> Result<(), Error> {
+    let path = format!("/proc/sys/net/ipv6/conf/{ifname}/disable_ipv6");
+    if has_ipv6() { fs::write(&path, "1").doing("write", &path) } else { Ok(()) }
 }
 
 /// Can answers to `::1` find their way back through a bridge?
@@ -107,9 +150,13 @@ fn is_shown(to: &str) -> bool {
     fs::read_to_string(switch).is_ok_and(|value| value.trim() != "0")
 }
 
-/// Has the kernel IPv6?
+/// Has the kernel IPv6? Once it has, it keeps it.
 pub(crate) fn has_ipv6() -> bool {
-    Path::new(ALL6).exists()
+    static HAS: AtomicBool = AtomicBool::new(false);
+    if !HAS.load(Ordering::Relaxed) {
+        HAS.store(Path::new(ALL6).exists(), Ordering::Relaxed);
+    }
+    HAS.load(Ordering::Relaxed)
 }
 
 fn write(path: &str, value: &str) -> Result<(), Error> {

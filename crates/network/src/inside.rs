@@ -6,7 +6,8 @@
 use crate::{
     BridgeConfig, Driver, Endpoint, Mac,
     error::{Doing, Error},
-    forwarding, line,
+    forwarding::{self, Switches},
+    line,
     netlink::{
         Message, Socket,
         link::{self, WayOut},
@@ -15,7 +16,7 @@ use crate::{
 };
 use ipnet::IpNet;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::{fs, io, net::IpAddr, os::fd::BorrowedFd, thread};
+use std::{io, net::IpAddr, os::fd::BorrowedFd, thread};
 
 /// Runs `work` in a network namespace.
 pub(crate) fn enter<T: Send>(
@@ -75,11 +76,12 @@ pub(crate) fn set_up(
     enter(netns, || {
         let mut socket = Socket::route().doing("open a socket to", "the container's interfaces")?;
         let index = socket.index(ifname).doing("find interface", ifname)?;
-        forwarding::set_up_inside(ifname, endpoint.addr6.is_some())
+        let switches = Switches::open().doing("open switches of", "the container's network")?;
+        forwarding::set_up_inside(&switches, ifname, endpoint.addr6.is_some())
             .doing("set up IPv6 of interface", ifname)?;
-        for (path, value) in &endpoint.sysctls {
-            let path = format!("/proc/sys/{}", path.replace("IFNAME", ifname));
-            fs::write(&path, value).doing("write", &path)?;
+        for (key, value) in &endpoint.sysctls {
+            let key = key.replace("IFNAME", ifname);
+            switches.set(&key, value).doing("set", &key)?;
         }
         talk(&mut socket, &requests(index, endpoint, config, gateway_mac), ifname)?;
         settle(&mut socket, ifname)
