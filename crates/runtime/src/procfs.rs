@@ -8,6 +8,7 @@ use crate::failure::{Doing, refusal};
 use rustix::{
     fs::{Mode, OFlags, ResolveFlags},
     io::{self, Errno},
+    mount::{self, FsMountFlags, FsOpenFlags, MountAttrFlags},
 };
 use spec::wire::Failure;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,6 +23,27 @@ impl Proc {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::open("/proc", flags, Mode::empty()).doing(|| "open /proc".into())?;
         Self::verified(fd)
+    }
+
+    /// One of the caller's own, for the settings of one network namespace.
+    ///
+    /// A procfs remembers what was looked up below `sys/net` for each network
+    /// namespace under the same names, and goes through all of them: that of
+    /// the host would become slower with every container. Where none may be
+    /// mounted it is the host's all the same.
+    pub fn own() -> Result<Self, Failure> {
+        match Self::mounted() {
+            Ok(fd) => Self::verified(fd),
+            Err(Errno::PERM | Errno::NOSYS) => Self::open(),
+            Err(error) => Err(error).doing(|| "mount a procfs".into()),
+        }
+    }
+
+    fn mounted() -> io::Result<OwnedFd> {
+        let context = mount::fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        mount::fsconfig_create(context.as_fd())?;
+        let (flags, attributes) = (FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty());
+        mount::fsmount(context.as_fd(), flags, attributes)
     }
 
     /// Takes a descriptor that ought to be one.

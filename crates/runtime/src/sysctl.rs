@@ -31,6 +31,10 @@ pub(crate) fn write(
     writer: Writer,
     owner: (u32, u32),
 ) -> Result<(), Failure> {
+    let of_network = |name: &String| path(name).starts_with("net/");
+    let own = writer == Writer::Launcher && settings.keys().any(of_network);
+    let own = if own { Some(Proc::own()?) } else { None };
+    let proc = own.as_ref().unwrap_or(proc);
     for (name, value) in settings {
         let path = path(name);
         let (who, flag) = home(&path).ok_or_else(|| {
