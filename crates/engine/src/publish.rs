@@ -77,16 +77,19 @@ impl Withdrawal {
         let mut found = false;
         for key in [Some(key), plain].into_iter().flatten() {
             let Some(Some(mut list)) = bindings.get(&key) else { continue };
-            let before = list.len();
-            list.retain(|binding| !(self.is_at(binding) && self.names(binding)));
+            let named = |binding: &PortBinding| self.is_at(binding) && self.names(binding);
             let any = |binding: &PortBinding| matches!(binding.host_port.as_str(), "" | "0");
-            if list.len() == before
-                && had
-                && let Some(place) = list.iter().position(|b| self.is_at(b) && any(b))
-            {
-                list.remove(place);
+            let mut struck: Vec<usize> = (0..list.len()).filter(|at| named(&list[*at])).collect();
+            if struck.is_empty() && had {
+                struck.extend(list.iter().position(|b| self.is_at(b) && any(b)));
             }
-            found |= list.len() != before;
+            found |= !struck.is_empty();
+            for at in struck.into_iter().rev() {
+                match self.other_half(&list[at]) {
+                    Some(half) => list[at] = half,
+                    None => drop(list.remove(at)),
+                }
+            }
             if list.is_empty() {
                 bindings.remove(&key);
             } else {
@@ -94,6 +97,14 @@ impl Withdrawal {
             }
         }
         found
+    }
+
+    /// What is left of a binding to all addresses of both families, if those
+    /// of one are meant.
+    fn other_half(&self, binding: &PortBinding) -> Option<PortBinding> {
+        let one = self.host_ip.filter(|_| binding.host_ip.is_empty())?;
+        let other = if one.is_ipv4() { "::" } else { "0.0.0.0" };
+        Some(PortBinding { host_ip: other.into(), host_port: binding.host_port.clone() })
     }
 
     fn names(&self, binding: &PortBinding) -> bool {
@@ -269,5 +280,10 @@ mod tests {
         assert_eq!(left("40000:81", true), (true, 2), "any port it has got");
         assert_eq!(left("40000:81", false), (false, 3));
         assert_eq!(left("82", false), (false, 3));
+        assert_eq!(left("[::]:8080:80", true), (true, 3), "the other family's stays");
+        let mut bindings = bindings();
+        assert!(Withdrawal::read("[::]:8080:80").expect("valid").strike(&mut bindings, true));
+        let stays = bindings.get("80/tcp").flatten().expect("it is asked for");
+        assert_eq!(stays[0], binding("0.0.0.0", "8080"));
     }
 }
