@@ -132,6 +132,8 @@ fn net_who_serves_at_a_port_is_found_by_name() {
     for name in ["_8080._tcp.web", "_80._udp.web", "_80._tcp.app"] {
         assert_eq!(serves(name), "0", "{name}: nothing there");
     }
+    engine.says_as(Cli::Cofferdam, &["update", "--publish", "7000-7001:70-71", "web"]);
+    assert_eq!(serves("_71._tcp.web"), format!("0 {web} web.front:71"), "from now on");
     engine.says(&["rm", "-f", "web", "app"]);
     engine.says(&["network", "rm", "front"]);
     engine.leaves_nothing();

@@ -27,7 +27,8 @@ type Names = BTreeMap<(Proto, u16), Vec<String>>;
 pub(crate) fn of(container: &Container) -> Result<Vec<Service>, Error> {
     let exposed = ports::exposed(&container.config)?.into_iter().map(|(port, proto)| (proto, port));
     let published = ports::wishes(&container.config, &container.host)?;
-    let published = published.iter().map(|wish| (wish.proto, wish.container_port));
+    let published = published.iter().flat_map(network::PortWish::each);
+    let published = published.map(|wish| (wish.proto, wish.container_port));
     let all: BTreeSet<(Proto, u16)> = exposed.chain(published).collect();
     if all.is_empty() {
         return Ok(Vec::new());

@@ -406,6 +406,7 @@ impl Engine {
         let published =
             (!wish.ports.is_empty()).then(|| self.0.republish(&cell, &wish.ports)).transpose()?;
         undo.keep();
+        let serves_anew = published.is_some() && container.state.pid().is_some();
         let updated = cell.change(|container| {
             crate::usage::merge(&mut container.host, &wish.limits);
             self.0.weaken_anew(container);
@@ -418,6 +419,9 @@ impl Engine {
             }
         });
         self.0.record(&updated, cell.slot)?;
+        if serves_anew {
+            self.0.tell_names_of(&cell)?;
+        }
         self.0.journal.container(&updated, "update", &[]);
         Ok(Vec::new())
     }
