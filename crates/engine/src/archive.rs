@@ -130,6 +130,22 @@ pub(crate) fn read_in_root(root: BorrowedFd<'_>, path: &str) -> Result<String, E
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// What is mounted at a point. In a part of a volume no link is followed: it
+/// is its containers' word, and they may put it there at any moment.
+fn open_source(point: &Point) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let part = match &point.source {
+        Source::Volume(volume) => volume.subpath.as_str(),
+        _ => "",
+    };
+    let Some(above) = point.path.strip_suffix(part).filter(|_| !part.is_empty()) else {
+        return rustix::fs::open(&point.path, flags, Mode::empty()).doing("open", &point.path);
+    };
+    let above = rustix::fs::open(above, flags, Mode::empty()).doing("open", above)?;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    openat2(&above, part, flags, Mode::empty(), within).doing("open", &point.path)
+}
+
 /// The root of a running container's init: its own view, volumes included.
 pub(crate) fn root_of(cell: &Cell) -> Result<OwnedFd, Error> {
     let container = cell.now();
@@ -211,7 +227,8 @@ impl House {
             Err(rustix::io::Errno::NOTDIR) => return Ok(()),
             Err(rustix::io::Errno::NOENT) => {
                 // Made now rather than by the first start.
-                let is_dir = std::fs::metadata(&point.path).doing("look at", &point.path)?.is_dir();
+                let is_dir = std::fs::File::from(open_source(point)?);
+                let is_dir = is_dir.metadata().doing("look at", &point.path)?.is_dir();
                 let ids = container.ids();
                 let guise = Guise::of(ids)?;
                 let made = snapshot::make_point(root.as_fd(), relative, ids, is_dir)?;
@@ -223,8 +240,11 @@ impl House {
             }
             opened => opened.doing("open", &point.destination)?,
         };
-        let cloned = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let tree = open_tree(rustix::fs::CWD, &point.path, cloned).doing("open", &point.path)?;
+        let cloned = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        let source = open_source(point)?;
+        let tree = open_tree(&source, "", cloned).doing("open", &point.path)?;
         if let Some(userns) = userns {
             let what = sys::mount::Change {
                 set: sys::mount::IDMAP,

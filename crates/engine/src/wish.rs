@@ -174,7 +174,9 @@ impl House {
             .components()
             .all(|part| matches!(part, std::path::Component::Normal(_)));
         let path = Path::new(&volume.mountpoint).join(subpath);
-        // A link in a volume is its containers' word, not ours to follow.
+        // A link in a volume is its containers' word, not ours to follow. This
+        // is to say so early: they may put one there later, and what is bound
+        // is opened below the volume when it is.
         let real = path.canonicalize();
         match real {
             Ok(real) if sane && real == path => Ok(path.to_string_lossy().into_owned()),
@@ -201,12 +203,19 @@ impl House {
     /// What `--volumes-from` took over at creation.
     fn inherited(&self, mount: &MountPoint) -> Point {
         let source = match mount.kind.as_str() {
-            "volume" => Source::Volume(policy::mounts::Volume {
-                name: mount.name.clone(),
-                options: self.volumes.get(&mount.name).unwrap_or_default().options,
-                no_copy: true,
-                ..policy::mounts::Volume::default()
-            }),
+            "volume" => {
+                let volume = self.volumes.get(&mount.name).unwrap_or_default();
+                // The other's may be a part of it.
+                let part = Path::new(&mount.source).strip_prefix(&volume.mountpoint);
+                let part = part.ok().and_then(Path::to_str).unwrap_or_default();
+                Source::Volume(policy::mounts::Volume {
+                    name: mount.name.clone(),
+                    subpath: part.to_owned(),
+                    options: volume.options,
+                    no_copy: true,
+                    ..policy::mounts::Volume::default()
+                })
+            }
             _ => Source::Bind { create: false },
         };
         Point {

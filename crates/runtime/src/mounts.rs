@@ -17,7 +17,7 @@ use crate::{
     userns::Maps,
 };
 use rustix::{
-    fs::{FileType, Mode, OFlags},
+    fs::{FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
     thread::LinkNameSpaceType,
 };
@@ -83,9 +83,15 @@ impl<'a> Planned<'a> {
                         path.display()
                     )));
                 }
-                Some(copy_source(&path, recursive, &mount.destination)?)
+                Some(match &options.beneath {
+                    Some(part) => copy_beneath(&path, part, recursive, &mount.destination)?,
+                    None => copy_source(&path, recursive, &mount.destination)?,
+                })
             }
         };
+        if source.is_none() && options.beneath.is_some() {
+            return Err(refusal(format!("{}: only a bind mount has a source", mount.destination)));
+        }
         if source.is_none() && (options.idmap.is_some() || !mount.uid_mappings.is_empty()) {
             return Err(refusal(format!(
                 "{}: only a bind mount can be id-mapped",
@@ -326,6 +332,28 @@ fn copy_source(path: &Path, recursive: bool, destination: &str) -> Result<OwnedF
         rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).doing(doing)?;
         tree::copy_at(rustix::fs::CWD, inside, recursive).doing(doing)
     })
+}
+
+/// The same of a path whose last `part` is in a volume, say: containers that
+/// have it may put a link there at any moment, to be followed as the host's
+/// root. What was there when it was opened, below the rest, is what is bound.
+fn copy_beneath(
+    path: &Path,
+    part: &str,
+    recursive: bool,
+    destination: &str,
+) -> Result<OwnedFd, Failure> {
+    let doing = || format!("bind {} to {destination}", path.display());
+    let above = path.to_str().and_then(|path| path.strip_suffix(part));
+    let Some(above) = above.filter(|above| above.ends_with('/') && !part.is_empty()) else {
+        return Err(refusal(format!("{} does not end with {part:?}", path.display())));
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let above = rustix::fs::open(above, flags, Mode::empty()).doing(doing)?;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = rustix::fs::openat2(&above, part, flags, Mode::empty(), within).doing(doing)?;
+    tree::copy(found.as_fd(), recursive).doing(doing)
 }
 
 /// The process and the path below its root, of `/proc/PID/root/…`.

@@ -61,6 +61,9 @@ pub(crate) struct Options {
     pub idmap: Option<Mapped>,
     /// Fill a new tmpfs with what it hides.
     pub copy_up: bool,
+    /// How much of the source, from its end, is in a tree that others write
+    /// in: no link on the way is followed there.
+    pub beneath: Option<String>,
     /// For the file system itself.
     pub data: Vec<String>,
 }
@@ -106,6 +109,9 @@ impl Options {
             "tmpcopyup" => self.copy_up = true,
             "remount" => {
                 return Err(refusal("the mount option \"remount\" has no meaning here"));
+            }
+            _ if word.starts_with("beneath=") => {
+                self.beneath = word.strip_prefix("beneath=").map(str::to_owned);
             }
             _ => match propagation(word) {
                 Some(change) => self.propagation.push(change),

@@ -147,6 +147,33 @@ fn a_racing_volume_leads_nowhere_outside() {
     assert!(!mounts().contains(sentinel.to_str().expect("plain text")));
 }
 
+/// A part of a volume, which its containers may have made a link.
+#[test]
+fn a_part_of_a_source_is_reached_by_no_link() {
+    let scratch = Box::new("cat /v/secret");
+    let (volume, outside) = (scratch.path("volume"), scratch.path("outside"));
+    for (dir, text) in [(&volume.join("a/d"), "inside\n"), (&outside, "outside\n")] {
+        fs::create_dir_all(dir).expect("a new directory");
+        fs::write(dir.join("secret"), text).expect("room");
+    }
+    symlink(&outside, volume.join("l")).expect("a new link");
+    symlink("a", volume.join("m")).expect("a new link");
+    let run = |part: &str, word: &str| {
+        let source = volume.join(part);
+        let mount = json!({"destination": "/v", "type": "bind", "source": source,
+            "options": ["bind", word]});
+        Box::new("cat /v/secret").with_mount(mount).run()
+    };
+    assert_eq!(run("l", "ro").out, "outside\n", "by its path it leads out");
+    assert_eq!(run("a/d", "beneath=a/d").out, "inside\n");
+    for part in ["l", "m/d", "a/../l", "l/../outside", "../outside", ""] {
+        let ran = run(part, &format!("beneath={part}"));
+        assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{part}: {ran:?}");
+    }
+    let ran = run("a/d", "beneath=x");
+    assert!(ran.code == 125 && ran.err.contains("does not end with"), "{ran:?}");
+}
+
 /// CVE-2024-45310, CVE-2026-41579 in a race: the directory in which a node
 /// is to be made changes places with a link.
 #[test]

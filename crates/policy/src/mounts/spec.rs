@@ -158,6 +158,15 @@ fn turn(point: &Point, wish: &Wish<'_>, spaces: &Spaces) -> Mount {
         "" => "rprivate",
         word => word,
     });
+    let beneath = match &point.source {
+        Source::Volume(volume) if !volume.subpath.is_empty() => {
+            format!("beneath={}", volume.subpath)
+        }
+        _ => String::new(),
+    };
+    if !beneath.is_empty() {
+        words.push(&beneath);
+    }
     let mount = mount(&point.destination, "bind", &point.path, &words);
     if mappable(&point.path) { map(mount, spaces) } else { mount }
 }

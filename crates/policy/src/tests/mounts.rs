@@ -231,6 +231,24 @@ fn a_sub_path_cannot_leave_its_volume() {
     }
 }
 
+/// What containers write in is told apart from what they do not.
+#[test]
+fn a_sub_path_is_one_beneath_its_volume() {
+    let subpath = |subpath: &str| {
+        let wish = VolumeOptions { subpath: subpath.into(), ..VolumeOptions::default() };
+        let mount = Mount {
+            kind: "volume".into(),
+            source: "data".into(),
+            target: "/b".into(),
+            volume_options: Some(wish),
+            ..Mount::default()
+        };
+        options(&entry(mount).sandbox(), "/b")
+    };
+    assert!(subpath("a/b").ends_with(",beneath=a/b"), "{}", subpath("a/b"));
+    assert!(!subpath("").contains("beneath"), "{}", subpath(""));
+}
+
 #[test]
 fn a_read_only_root_has_read_only_engine_files() {
     let sandbox = Ask::with(|config| config.readonly_rootfs = true).sandbox();
