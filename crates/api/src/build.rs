@@ -229,7 +229,8 @@ fn wish(query: &Query) -> Result<BuildWish, Error> {
         platform: query.text("platform").to_ascii_lowercase(),
         squash: query.flag("squash"),
         limits: Box::new(limits),
-        allow_host_network: true,
+        // A Dockerfile alone does not decide that.
+        allow_host_network: query.text("networkmode") == "host",
         keep_containers: !query.flag_or("rm", true),
         force_rm: query.flag("forcerm"),
         manner: BuildManner::Classic,

@@ -62,7 +62,12 @@ impl Stage<'_, '_> {
             return Err(BuildError::invalid(words).into());
         }
         if run.network == Network::Host && !wish.allow_host_network {
-            let words = "granting entitlement network.host is not allowed by this build: say --allow network.host";
+            let way = match wish.manner {
+                BuildManner::BuildKit => "say --allow network.host",
+                BuildManner::Classic => "say --network host, or take --network=host out",
+            };
+            let words =
+                format!("granting entitlement network.host is not allowed by this build: {way}");
             return Err(BuildError::invalid(words).into());
         }
         let words = config::words(&run.command, &self.draft.config.config);
