@@ -293,8 +293,10 @@ impl Guide<'_> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open("/", flags, Mode::empty()).doing(|| "open the root".into())?;
         let (master, slave) = console::open(root.as_fd(), *size)?;
-        let uid = rustix::fs::Uid::from_raw(self.process.user.uid);
-        match rustix::fs::fchown(&slave, Some(uid), None) {
+        let uid = self.process.user.uid;
+        // Whoever is to become nobody's number is refused later, in words.
+        let uid = (uid != u32::MAX).then(|| rustix::fs::Uid::from_raw(uid));
+        match rustix::fs::fchown(&slave, uid, None) {
             // A devpts of another user namespace than the container's.
             Err(rustix::io::Errno::PERM) if mapped => {}
             other => other.doing(|| "give the terminal to the user".into())?,

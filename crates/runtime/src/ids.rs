@@ -54,14 +54,18 @@ fn lines(map: &[IdMapping]) -> String {
     map.iter().map(|m| format!("{} {} {}\n", m.container_id, m.host_id, m.size)).collect()
 }
 
+/// Nobody has the last number: to the kernel it is "leave it as it is"
+/// (chown(2), setresuid(2)).
 fn to_host(map: &[IdMapping], id: u32) -> Option<u32> {
-    if map.is_empty() {
-        return Some(id);
-    }
-    map.iter().find_map(|m| {
-        let offset = id.checked_sub(m.container_id)?;
-        (offset < m.size).then(|| m.host_id.checked_add(offset))?
-    })
+    let found = if map.is_empty() {
+        Some(id)
+    } else {
+        map.iter().find_map(|m| {
+            let offset = id.checked_sub(m.container_id)?;
+            (offset < m.size).then(|| m.host_id.checked_add(offset))?
+        })
+    };
+    found.filter(|id| *id != u32::MAX)
 }
 
 #[cfg(test)]
@@ -86,5 +90,6 @@ mod tests {
     fn without_a_user_namespace_ids_are_the_hosts() {
         let ids = Ids { uids: &[], gids: &[] };
         assert_eq!((ids.uid(7), ids.owner()), (Some(7), (0, 0)));
+        assert_eq!((ids.uid(u32::MAX), ids.gid(u32::MAX)), (None, None));
     }
 }
