@@ -1,10 +1,16 @@
-//! Attacks, as scripts that a container's shell runs.
+//! Attacks, and who keeps count of them.
 //!
-//! An attack test runs each twice: first in a container weakened on purpose,
-//! where it must succeed, so that the test is known to bite; then in a default
-//! one, where it must fail.
+//! An attack test tries each twice: first where its defence was taken away, so
+//! that the test is known to bite, and it must succeed; then against the
+//! default, and it must fail. Taken away is a container weakened by its
+//! options ([`Attack`]), or a small twin of the test's own that does by path
+//! what the engine does by descriptor ([`Race::bites`](crate::race::Race::bites)).
+//!
+//! Whatever is tried against the default is written down, a line each, in the
+//! file that `COFFERDAM_ATTACKS` names: `cargo xtask test` counts the lines.
 
 use crate::Engine;
+use std::io::Write as _;
 
 /// An attack and the options that make it succeed.
 pub struct Attack<'a> {
@@ -20,13 +26,18 @@ impl Attack<'_> {
     /// # Panics
     /// If the attack does not bite, or gets through.
     pub fn is_stopped(&self, engine: &Engine) {
-        let bites = engine.container(self.weakened, self.script);
-        assert_eq!(
-            bites.code, 0,
-            "must succeed with {:?}: {} {bites:?}",
-            self.weakened, self.script
-        );
-        self.fails(engine);
+        self.is_stopped_in(engine, "busybox", &[]);
+    }
+
+    /// The same in containers of an image that have these options both times.
+    ///
+    /// # Panics
+    /// If the attack does not bite, or gets through.
+    pub fn is_stopped_in(&self, engine: &Engine, image: &str, both: &[&str]) {
+        let weakened = [both, self.weakened].concat();
+        let bites = engine.container_of(image, &weakened, self.script);
+        assert_eq!(bites.code, 0, "must succeed with {weakened:?}: {} {bites:?}", self.script);
+        self.fails_in(engine, image, both);
     }
 
     /// Fails against the default, where no weakening could show it succeed.
@@ -34,8 +45,40 @@ impl Attack<'_> {
     /// # Panics
     /// If the attack gets through.
     pub fn fails(&self, engine: &Engine) {
-        let stopped = engine.container(&[], self.script);
-        assert_ne!(stopped.code, 0, "got through: {} {stopped:?}", self.script);
-        assert!(!(125..=127).contains(&stopped.code), "did not even run: {stopped:?}");
+        self.fails_in(engine, "busybox", &[]);
     }
+
+    /// The same in a container of an image that has these options.
+    ///
+    /// # Panics
+    /// If the attack gets through.
+    pub fn fails_in(&self, engine: &Engine, image: &str, options: &[&str]) {
+        must_fail(&format!("{options:?} {}", self.script), || {
+            let ran = engine.container_of(image, options, self.script);
+            assert!(!(125..=127).contains(&ran.code), "did not even run: {ran:?}");
+            (ran.code == 0).then(|| format!("{ran:?}"))
+        });
+    }
+}
+
+/// Tries an attack that says, if it gets through, what it got.
+///
+/// # Panics
+/// If it gets through.
+pub fn must_fail(name: &str, attack: impl FnOnce() -> Option<String>) {
+    count("tried");
+    if let Some(got) = attack() {
+        count("succeeded");
+        panic!("got through: {name}: {got}");
+    }
+}
+
+/// One line for one attack; the test's name tells which.
+fn count(what: &str) {
+    let Some(path) = std::env::var_os("COFFERDAM_ATTACKS") else { return };
+    let thread = std::thread::current();
+    let line = format!("{what} {}\n", thread.name().unwrap_or("a thread"));
+    let file = std::fs::File::options().create(true).append(true).open(&path);
+    // Whole lines, whoever else writes: open(2), O_APPEND.
+    file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the count can be kept");
 }

@@ -250,9 +250,14 @@ impl Engine {
     /// A shell script in a fresh container with the given options, removed at
     /// its end.
     pub fn container(&self, options: &[&str], script: &str) -> Ran {
+        self.container_of("busybox", options, script)
+    }
+
+    /// The same in a container of another image.
+    pub fn container_of(&self, image: &str, options: &[&str], script: &str) -> Ran {
         let mut words = vec!["run", "--rm"];
         words.extend(options);
-        words.extend(["busybox", "sh", "-c", script]);
+        words.extend([image, "sh", "-c", script]);
         self.run(&words)
     }
 

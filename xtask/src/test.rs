@@ -44,10 +44,39 @@ pub fn test(filter: &[&str]) -> Result<()> {
     tests.env("COFFERDAM_BUILDX", plugin("docker-buildx")?);
     tests.env("COFFERDAM_COMPOSE", plugin("docker-compose")?);
     tests.env("COFFERDAM_DEBIAN", debian_root()?);
-    run(&mut tests)?;
+    let attacks = Attacks::begin()?;
+    let outcome = run(tests.env("COFFERDAM_ATTACKS", &attacks.0));
+    attacks.say()?;
+    outcome?;
     before.nothing_new()?;
     // A part of the tests was asked for; this is none of theirs.
     if filter.is_empty() { crate::fuzz::fuzz(&[]) } else { Ok(()) }
+}
+
+/// The file in which tests write down each attack that they try, a line each,
+/// and each that succeeded: see `tests/src/attack.rs`.
+struct Attacks(PathBuf);
+
+impl Attacks {
+    fn begin() -> Result<Self> {
+        let name = format!("target/attacks-{}", std::process::id());
+        let path = crate::root().join(name);
+        std::fs::write(&path, "").with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// Prints how many there were. That one succeeded has failed its test.
+    fn say(self) -> Result<()> {
+        let text = std::fs::read_to_string(&self.0)
+            .with_context(|| format!("cannot read {}", self.0.display()))?;
+        println!("{}", counted(&text));
+        std::fs::remove_file(&self.0).with_context(|| format!("cannot remove {}", self.0.display()))
+    }
+}
+
+fn counted(text: &str) -> String {
+    let count = |word: &str| text.lines().filter(|line| line.starts_with(word)).count();
+    format!("attacks tried / succeeded: {} / {}", count("tried "), count("succeeded "))
 }
 
 /// Installs the packages of programs that are missing.
@@ -166,4 +195,16 @@ fn debian_root() -> Result<PathBuf> {
             .with_context(|| format!("cannot make {}", tar.display()))?;
     }
     Ok(tar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attacks_are_counted_by_their_first_word() {
+        let text = "tried a::b\ntried succeeded\nsucceeded a::b\ntried c\n";
+        assert_eq!(counted(text), "attacks tried / succeeded: 3 / 1");
+        assert_eq!(counted(""), "attacks tried / succeeded: 0 / 0");
+    }
 }
