@@ -14,7 +14,9 @@ mod host;
 mod image;
 pub mod kitchen;
 pub mod left;
+mod outside;
 pub mod programs;
+pub mod race;
 mod registry;
 pub mod systemd;
 pub mod web;
@@ -22,6 +24,7 @@ pub mod web;
 pub use engine::{Cli, Engine, Ran, finish};
 pub use host::Host;
 pub use image::busybox;
+pub use outside::{Outside, SECRET};
 pub use registry::{Registry, Wants};
 
 use std::{

@@ -6,9 +6,11 @@
 //! process by a descriptor and opens its memory; `look abstract NAME` connects
 //! to an abstract socket; `look ask WAY NAME TYPE` and its like ask for names,
 //! see [`dns`]; `look echo PORT…` sends back what it is sent, and `look say TO`
-//! speaks to it, see [`streams`]. Exit code 0: it could.
+//! speaks to it, see [`streams`]; `look swap A B…` and `look overwrite` race
+//! against the engine, see [`race`]. Exit code 0: it could.
 
 mod dns;
+mod race;
 mod streams;
 
 use std::{
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
         ["call", to, seconds] => said(streams::call(to, seconds)),
         ["say", to] => said(streams::say_lines(to)),
         ["say", to, text] => said(streams::say(to, text)),
+        ["swap", ref pairs @ ..] => said(race::swap(pairs)),
+        ["overwrite"] => said(race::overwrite(None)),
+        ["overwrite", only] => said(race::overwrite(Some(only))),
         _ => ExitCode::from(2),
     }
 }
