@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     process::Command,
 };
 
@@ -39,6 +40,7 @@ pub fn lint() -> Result<()> {
         "warnings",
     ]))?;
     direction()?;
+    escapes()?;
     fence()
 }
 
@@ -107,4 +109,83 @@ fn fence() -> Result<()> {
     let found = String::from_utf8_lossy(&out.stdout);
     ensure!(found.is_empty(), "unsafe outside crates/sys:\n{found}");
     Ok(())
+}
+
+/// Each test that docs/ESCAPES.md names is there, and each row names one.
+fn escapes() -> Result<()> {
+    let page = std::fs::read_to_string(root().join("docs/ESCAPES.md"))
+        .context("cannot read docs/ESCAPES.md")?;
+    let listed = Command::new("git")
+        .args(["ls-files", "--", "*.rs"])
+        .current_dir(root())
+        .output()
+        .context("cannot start git")?;
+    let files: Vec<PathBuf> =
+        String::from_utf8_lossy(&listed.stdout).lines().map(|line| root().join(line)).collect();
+    let mut wrong = Vec::new();
+    for (row, tests) in rows(&page) {
+        if tests.is_empty() {
+            wrong.push(format!("{row}: no test"));
+        }
+        for test in tests {
+            let there = files
+                .iter()
+                .filter(|path| path.file_stem().is_some_and(|stem| stem == test.0))
+                .any(|path| {
+                    std::fs::read_to_string(path).is_ok_and(|text| has_test(&text, test.1))
+                });
+            if !there {
+                wrong.push(format!("{row}: {}::{}", test.0, test.1));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "docs/ESCAPES.md names what is not there:\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The first cell of each row of its tables, and the tests of the last: the
+/// stem of a file, and a name.
+fn rows(page: &str) -> Vec<(&str, Vec<(&str, &str)>)> {
+    let cells = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let rows = cells.filter(|row| !row.starts_with("Known as"));
+    rows.map(|row| {
+        let last = row.rsplit(" | ").next().unwrap_or_default();
+        let quoted = last.split('`').skip(1).step_by(2);
+        (
+            row.split(" | ").next().unwrap_or_default(),
+            quoted.filter_map(|t| t.split_once("::")).collect(),
+        )
+    })
+    .collect()
+}
+
+/// A test of the name, not only a function.
+fn has_test(text: &str, name: &str) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let begins = format!("fn {name}(");
+    let at = lines.iter().position(|line| line.starts_with(&begins));
+    // Other attributes and the runner's own may stand between.
+    at.is_some_and(|at| lines[..at].iter().rev().take(4).any(|line| line.starts_with("#[test]")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_names_its_tests_in_its_last_cell() {
+        let page = "| Known as | Tests |\n|---|---|\n| A, `x::y` | said `z` | `f::g`, `h::i` |\n| B | none |\n";
+        assert_eq!(rows(page), [("A, `x::y`", vec![("f", "g"), ("h", "i")]), ("B", vec![])]);
+    }
+
+    #[test]
+    fn every_test_that_the_page_of_escapes_names_is_there() {
+        escapes().expect("docs/ESCAPES.md");
+    }
+
+    #[test]
+    fn a_function_is_no_test() {
+        let text = "#[test]\n#[other]\nfn one() {\n}\n\n\n\nfn two() {}\n";
+        assert!(has_test(text, "one") && !has_test(text, "two") && !has_test(text, "on"));
+    }
 }
