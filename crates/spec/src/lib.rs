@@ -3,6 +3,7 @@
 //!
 //! - [`capability`]: the names of Linux capabilities.
 //! - [`id`]: identifiers of containers and the like.
+//! - [`ids`]: which of the host's user and group ids a container's are.
 //! - [`digest`], [`reference`](mod@reference), [`image`]: content addresses, names of images, and
 //!   the documents that images are.
 //! - [`docker`]: what a client of the Docker Engine API asks for.
@@ -18,6 +19,7 @@ pub mod digest;
 pub mod docker;
 pub mod exposed;
 pub mod id;
+pub mod ids;
 pub mod image;
 pub mod oci;
 pub mod ports;
