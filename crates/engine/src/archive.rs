@@ -176,8 +176,8 @@ impl House {
         let userns = if ids.is_host() {
             None
         } else {
-            let map = format!("0 {} {}\n", ids.base, ids.size);
-            Some(sys::userns::new(&map, &map).doing("make the id map", map.trim_end())?)
+            let [uids, gids] = ids.maps();
+            Some(sys::userns::new(&uids, &gids).doing("make the id map", uids.trim_end())?)
         };
         for point in self.points(&container)? {
             let userns = userns.as_ref().map(AsFd::as_fd);
@@ -304,8 +304,8 @@ pub(crate) fn copy_up(
         put?;
         Ok::<_, Error>(got?)
     })?;
-    let (uid, gid) =
-        (Uid::from_raw(ids.inside(like.st_uid)), Gid::from_raw(ids.inside(like.st_gid)));
+    let uid = Uid::from_raw(ids.user_inside(like.st_uid));
+    let gid = Gid::from_raw(ids.group_inside(like.st_gid));
     rustix::fs::fchown(&volume, Some(uid), Some(gid)).doing("change the owner of", path)?;
     let mode = Mode::from_raw_mode(like.st_mode & 0o7777);
     rustix::fs::fchmod(&volume, mode).doing("change the mode of", path)

@@ -386,7 +386,7 @@ impl House {
 impl Container {
     /// Its ids as the host counts them.
     pub(crate) fn ids(&self) -> IdRange {
-        self.id_base.map_or(IdRange::HOST, |base| IdRange { base, size: policy::RANGE })
+        self.id_base.map_or(IdRange::HOST, |base| IdRange { base, size: policy::RANGE, kept: None })
     }
 
     /// Notes what was decided, for readers.

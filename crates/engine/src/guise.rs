@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn files_are_the_containers_roots_and_only_meanwhile() {
         let dir = tempfile::tempdir().expect("a scratch directory");
-        let ids = IdRange { base: 0x7000_0000, size: 65_536 };
+        let ids = IdRange { base: 0x7000_0000, size: 65_536, kept: None };
         let owner = |name: &str| {
             fs::write(dir.path().join(name), "x").expect("root may write anywhere");
             fs::metadata(dir.path().join(name)).expect("just made").uid()

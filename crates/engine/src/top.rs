@@ -135,8 +135,9 @@ impl Users {
             };
             text.lines().filter_map(line).collect()
         });
-        let inside = uid.checked_sub(self.ids.base).filter(|inside| *inside < self.ids.size);
-        let uid = inside.unwrap_or(uid);
+        let inside = self.ids.user_inside(uid);
+        // Somebody else's stay what they are.
+        let uid = if self.ids.user_outside(inside) == Some(uid) { inside } else { uid };
         names.get(&uid).cloned().unwrap_or_else(|| uid.to_string())
     }
 }
@@ -217,7 +218,8 @@ mod tests {
 
     #[test]
     fn users_are_those_of_the_container() {
-        let mut users = Users { ids: IdRange { base: 1_000_000, size: 65_536 }, names: None };
+        let mut users =
+            Users { ids: IdRange { base: 1_000_000, size: 65_536, kept: None }, names: None };
         assert_eq!(users.name(1_000_000), "root");
         assert_eq!(users.name(1_054_321), "54321", "without a name it is a number");
         assert_eq!(users.name(2_000_000), "2000000", "nobody of the container");

@@ -513,7 +513,7 @@ fn the_oci_half_of_what_is_saved_stands_alone() {
 fn a_committed_container_is_an_image_on_top_of_its_own() {
     let s = scratch();
     let base = import(&s.store, &layer(&[("a", "1"), ("b", "2")]), "base");
-    let range = IdRange { base: 700_000, size: 65_536 };
+    let range = IdRange { base: 700_000, size: 65_536, kept: None };
     let root = Root::prepare(&s.data(), "c1", range).expect("prepare");
     let mount = root.mount(&s.store.layers(&base).expect("layers")).expect("mount");
     let upper = s.data().join("containers/c1/upper");

@@ -133,8 +133,8 @@ fn visible(layers: &[PathBuf]) -> Result<Vec<&Path>, Error> {
 
 /// A user namespace that maps the range; it serves as the id map alone.
 fn id_map(ids: IdRange) -> Result<OwnedFd, Error> {
-    let map = format!("0 {} {}\n", ids.base, ids.size);
-    sys::userns::new(&map, &map).doing("make the id map", map.trim_end())
+    let [uids, gids] = ids.maps();
+    sys::userns::new(&uids, &gids).doing("make the id map", uids.trim_end())
 }
 
 /// A private, id-mapped mount of a layer.
@@ -247,7 +247,7 @@ mod tests {
     fn both_ways_give_the_same_root() {
         for way in [Way::Detached, Way::Attached] {
             let (_dir, layers, container) = scratch();
-            let ids = IdRange { base: 500_000, size: 65_536 };
+            let ids = IdRange { base: 500_000, size: 65_536, kept: None };
             let stack = Stack { layers: &layers, container: Some(&container), ids };
             let mount = mount_by(way, &stack).expect("mount");
             let stat = tree::stat_at(mount.as_fd(), b"file").expect("there");

@@ -437,8 +437,8 @@ impl Member {
         Self {
             path: path.to_vec(),
             mode: stat.st_mode & 0o7777,
-            uid: ids.inside(stat.st_uid),
-            gid: ids.inside(stat.st_gid),
+            uid: ids.user_inside(stat.st_uid),
+            gid: ids.group_inside(stat.st_gid),
             mtime: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)),
             ..Self::default()
         }

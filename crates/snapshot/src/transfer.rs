@@ -133,7 +133,7 @@ pub fn put(
     from: &mut dyn Read,
 ) -> Result<(), Error> {
     let own = tree::open_dir_at(root, b".").doing("open", "the root")?;
-    let owner = (ids.outside(0).unwrap_or(0), ids.outside(0).unwrap_or(0));
+    let owner = (ids.user_outside(0).unwrap_or(0), ids.group_outside(0).unwrap_or(0));
     let mut place = Place::container(own, path, owner);
     place.dir(b"", false)?;
     let rules = Rules {
@@ -170,7 +170,7 @@ fn made(root: BorrowedFd<'_>, path: &str, ids: IdRange, is_dir: bool) -> Result<
     let name = Name::parse(path.as_bytes())
         .map_err(|reason| Error::Refused { entry: path.to_owned(), reason: reason.to_owned() })?;
     let own = tree::open_dir_at(root, b".").doing("open", "the root")?;
-    let owner = (ids.outside(0).unwrap_or(0), ids.outside(0).unwrap_or(0));
+    let owner = (ids.user_outside(0).unwrap_or(0), ids.group_outside(0).unwrap_or(0));
     let mut place = Place::container(own, "", owner);
     if is_dir {
         return place.dir(&name.whole(), true).map(drop);

@@ -431,7 +431,7 @@ impl<'a> Unpack<'a> {
 
     fn owner(&self, entry: &Entry) -> Result<(u32, u32), Error> {
         let (uid, gid) = self.rules.owner.unwrap_or((entry.uid, entry.gid));
-        match (self.rules.ids.outside(uid), self.rules.ids.outside(gid)) {
+        match (self.rules.ids.user_outside(uid), self.rules.ids.group_outside(gid)) {
             (Some(uid), Some(gid)) => Ok((uid, gid)),
             _ => Err(Error::Refused {
                 entry: entry.name(),

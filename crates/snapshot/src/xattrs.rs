@@ -50,7 +50,7 @@ pub(crate) fn inside(name: &[u8], value: Vec<u8>, ids: IdRange) -> Vec<u8> {
     if name == CAPABILITY {
         return capability_inside(value, ids);
     }
-    shift_acl(name, value, |id| Some(ids.inside(id)))
+    shift_acl(name, value, |id| Some(ids.user_inside(id)), |id| Some(ids.group_inside(id)))
 }
 
 /// The value as the container's files have it on the host.
@@ -61,7 +61,7 @@ pub(crate) fn outside(name: &[u8], value: Vec<u8>, ids: IdRange) -> Vec<u8> {
     if name == CAPABILITY {
         return capability_outside(value, ids);
     }
-    shift_acl(name, value, |id| ids.outside(id))
+    shift_acl(name, value, |id| ids.user_outside(id), |id| ids.group_outside(id))
 }
 
 fn word(value: &[u8], at: usize) -> Option<u32> {
@@ -94,15 +94,23 @@ fn capability_outside(mut value: Vec<u8>, ids: IdRange) -> Vec<u8> {
 
 /// An ACL: a version of 4 bytes, then entries of tag, rights and id. Only the
 /// tags `ACL_USER` (2) and `ACL_GROUP` (8) use the id.
-fn shift_acl(name: &[u8], mut value: Vec<u8>, shift: impl Fn(u32) -> Option<u32>) -> Vec<u8> {
+fn shift_acl(
+    name: &[u8],
+    mut value: Vec<u8>,
+    user: impl Fn(u32) -> Option<u32>,
+    group: impl Fn(u32) -> Option<u32>,
+) -> Vec<u8> {
     if !name.starts_with(b"system.posix_acl_") || value.len() < 4 {
         return value;
     }
     for entry in value[4..].chunks_exact_mut(8) {
-        if matches!(u16::from_le_bytes([entry[0], entry[1]]), 2 | 8) {
-            let id = u32::from_le_bytes(entry[4..].try_into().expect("four bytes"));
-            entry[4..].copy_from_slice(&shift(id).unwrap_or(id).to_le_bytes());
-        }
+        let id = u32::from_le_bytes(entry[4..].try_into().expect("four bytes"));
+        let shifted = match u16::from_le_bytes([entry[0], entry[1]]) {
+            2 => user(id),
+            8 => group(id),
+            _ => None,
+        };
+        entry[4..].copy_from_slice(&shifted.unwrap_or(id).to_le_bytes());
     }
     value
 }
@@ -111,7 +119,7 @@ fn shift_acl(name: &[u8], mut value: Vec<u8>, shift: impl Fn(u32) -> Option<u32>
 mod tests {
     use super::*;
 
-    const RANGE: IdRange = IdRange { base: 100_000, size: 65_536 };
+    const RANGE: IdRange = IdRange { base: 100_000, size: 65_536, kept: None };
 
     #[test]
     fn a_capability_goes_out_as_the_containers_own_and_comes_back() {

@@ -145,7 +145,7 @@ fn a_name_that_means_something_else_in_a_tar_is_left_to_packing() {
 #[test]
 fn files_with_a_containers_ids_are_left_to_packing() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let ids = IdRange { base: 1_000_000, size: 65_536 };
+    let ids = IdRange { base: 1_000_000, size: 65_536, kept: None };
     let root = Root::prepare(scratch.path(), ID, ids).expect("prepare");
     let dir = scratch.path().join("adopted");
     assert_eq!(taken_over(&root, &dir).0, None);

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const RANGE: IdRange = IdRange { base: 1_000_000, size: 65_536 };
+const RANGE: IdRange = IdRange { base: 1_000_000, size: 65_536, kept: None };
 const ID: &str = "0123456789abcdef";
 
 /// Two layers: the upper one hides `gone` and replaces `etc/name`.

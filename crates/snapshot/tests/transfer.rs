@@ -12,7 +12,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-const RANGE: IdRange = IdRange { base: 900_000, size: 65_536 };
+const RANGE: IdRange = IdRange { base: 900_000, size: 65_536, kept: None };
 
 /// A container's root, with something outside that it must not reach.
 struct Scratch {
