@@ -1,6 +1,6 @@
 //! Images: how long one takes to come in, beside GNU tar that does nothing but
 //! unpack it, and what the daemon takes for it; pushed again; and whether a
-//! container of a large one starts as soon as of a small one.
+//! container of a large one starts as soon as of a small one, the first time too.
 //!
 //! The registry is Debian's, one on each host, over the same files. tar(1)
 //! unpacks the layers one after the other, into one directory. All was flushed
@@ -41,6 +41,8 @@ const MEMORY: u64 = 40_000;
 const PUSH: Duration = Duration::from_millis(50);
 /// How much longer the start of a container of the larger image may take.
 const LARGER: f64 = 1.05;
+/// Editions of an image, each of which is started for the first time once.
+const EDITIONS: usize = 7;
 
 /// What is measured of one contender.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,7 +73,8 @@ pub fn print(
     let ours = all.iter().find(|c| c.kind == Kind::Ours).context("we take part")?;
     // They all have it from the last round of pulls.
     push(ours, all, &format!("made:{ROUNDS}"), verdicts)?;
-    sizes(ours, scratch, verdicts)
+    sizes(ours, scratch, verdicts)?;
+    first_starts(ours, scratch, verdicts)
 }
 
 /// GNU tar, metered.
@@ -280,6 +283,46 @@ fn sizes(ours: &Contender, scratch: &Scratch, verdicts: &mut Verdicts) -> Result
         "{:.2} ms beside {:.2} ms, {ratio:.3} ×, to be ≤ {LARGER} ×",
         milliseconds(large),
         milliseconds(small)
+    );
+    verdicts.file(title, &text, ratio <= LARGER);
+    Ok(())
+}
+
+/// The first start of an image just imported, of 100,000 files and of 10: its
+/// files get the container's ids without anybody touching them.
+fn first_starts(ours: &Contender, scratch: &Scratch, verdicts: &mut Verdicts) -> Result<()> {
+    let title = "first run --rm of an image of 100,000 files beside one of 10";
+    let root = scratch.0.join("rootfs");
+    let script = "mkdir few many; for d in $(seq 500); do mkdir many/$d; (cd many/$d; \
+                  seq 200 | xargs touch); done; seq 10 | (cd few; xargs touch)";
+    said("sh", &["-ec", script], &root)?;
+    let tar = scratch.0.join("first.tar");
+    let mut walls = [Vec::new(), Vec::new()];
+    for edition in 0..EDITIONS {
+        for at in shuffled(walls.len()) {
+            let (with, without) = [("many", "few"), ("few", "many")][at];
+            let script = format!(
+                "echo {edition} > {with}/edition; tar --exclude=./{without} -cf ../first.tar ."
+            );
+            said("sh", &["-ec", &script], &root)?;
+            let name = format!("{with}:{edition}");
+            ours.say(&["import", &tar.display().to_string(), &name])?;
+            said("sync", &[], &root)?;
+            walls[at].push(ours.say_all(&[ours.run_words(&["--rm", &name, "true"])], 1)?);
+        }
+    }
+    for edition in 0..EDITIONS {
+        ours.say(&["rmi", &format!("many:{edition}"), &format!("few:{edition}")])?;
+    }
+    fs::remove_file(&tar).context("cannot remove an archive")?;
+    said("rm", &["-r", "few", "many"], &root)?;
+    let [many, few] = walls.each_ref().map(|walls| median(walls));
+    println!("\n{title} (median of {EDITIONS})");
+    let ratio = many.as_secs_f64() / few.as_secs_f64();
+    let text = format!(
+        "{:.2} ms beside {:.2} ms, {ratio:.3} ×, to be ≤ {LARGER} ×",
+        milliseconds(many),
+        milliseconds(few)
     );
     verdicts.file(title, &text, ratio <= LARGER);
     Ok(())
