@@ -12,6 +12,7 @@ use hyper::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
+use tokio::net::UnixStream;
 
 /// A version of the API: `1.MINOR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,8 +62,31 @@ pub fn versioned(path: &str) -> Result<(Version, &str), Error> {
     }
 }
 
+/// Who has made a connection, as the kernel saw it then (`SO_PEERCRED` of
+/// unix(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// Its user.
+    pub uid: u32,
+    /// Its first group.
+    pub gid: u32,
+}
+
+impl Who {
+    /// Whoever is at the other end.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn of(stream: &UnixStream) -> std::io::Result<Self> {
+        let peer = stream.peer_cred()?;
+        Ok(Self { uid: peer.uid(), gid: peer.gid() })
+    }
+}
+
 /// A request and whom to ask about it.
 pub struct Call {
+    /// Who asks.
+    pub who: Who,
     /// Whom.
     pub engine: Engine,
     /// BuildKit's door to it.

@@ -13,6 +13,7 @@ use crate::when;
 use engine::{ChangeKind, Container, Engine, PortsWish, Pruned, UpdateWish};
 use serde::{Deserialize, Serialize};
 use spec::docker::{Config, CreateBody, HostConfig, NetworkingConfig, null_is_default};
+use spec::ids::Kept;
 use spec::ports::PortMap;
 use std::collections::BTreeMap;
 
@@ -92,7 +93,8 @@ pub fn create(call: &Call) -> Outcome {
         .map_err(|error| Error::bad(format!("invalid JSON: {error}")))?;
     platform(call.query.text("platform"), &body.config.image)?;
     let name = call.query.get("name").map(|name| name.strip_prefix('/').unwrap_or(name));
-    let created = call.engine.create(name, body).map_err(told)?;
+    let client = Kept { uid: call.who.uid, gid: call.who.gid };
+    let created = call.engine.create(name, body, Some(client)).map_err(told)?;
     let body = CreatedBody { id: created.id.to_string(), warnings: created.warnings };
     Ok(Answer::created(&body))
 }

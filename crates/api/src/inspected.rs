@@ -148,8 +148,10 @@ struct NetworkSettings<'a> {
 struct Confinement<'a> {
     /// Every way in which it is weaker than the default, in words.
     weakened: &'a [String],
-    /// First of its private range of 65,536 ids.
+    /// First of its private range of ids.
     id_base: Option<u32>,
+    /// How many there are.
+    id_size: Option<u32>,
 }
 
 impl<'a> Inspected<'a> {
@@ -194,7 +196,11 @@ impl<'a> Inspected<'a> {
             mounts: container.mounts.iter().map(Mount::of).collect(),
             config: &container.config,
             network_settings: NetworkSettings::of(container),
-            cofferdam: Confinement { weakened: &container.weakened, id_base: container.id_base },
+            cofferdam: Confinement {
+                weakened: &container.weakened,
+                id_base: container.id_base,
+                id_size: container.id_size,
+            },
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use crate::answer::{Answer, Outcome, Outgoing};
 use crate::arriving::Arriving;
-use crate::call::{Call, versioned};
+use crate::call::{Call, Who, versioned};
 use crate::error::Error;
 use crate::hijack::Hijack;
 use crate::query::{Query, decode};
@@ -116,10 +116,14 @@ async fn accept(listener: UnixListener, desk: Arc<Desk>) {
 
 /// One client, to the end of its connection.
 async fn connection(stream: UnixStream, desk: Arc<Desk>) {
+    let who = match Who::of(&stream) {
+        Ok(who) => who,
+        Err(error) => return tracing::warn!(%error, "a connection of nobody is closed"),
+    };
     let socket = Socket::new(stream);
     let hijack = Arc::new(Mutex::new(None));
-    let service =
-        Answering { desk, answers: Arc::clone(&socket.answers), hijack: Arc::clone(&hijack) };
+    let answers = Arc::clone(&socket.answers);
+    let service = Answering { desk, who, answers, hijack: Arc::clone(&hijack) };
     let mut http = http1::Builder::new()
         .title_case_headers(true)
         .serve_connection(TokioIo::new(socket), service);
@@ -159,6 +163,7 @@ enum Taken {
 /// Answers the requests of one connection.
 struct Answering {
     desk: Arc<Desk>,
+    who: Who,
     answers: Arc<Answers>,
     hijack: Arc<Mutex<Option<Taken>>>,
 }
@@ -169,13 +174,13 @@ impl Service<Request<Incoming>> for Answering {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let desk = Arc::clone(&self.desk);
+        let (desk, who) = (Arc::clone(&self.desk), self.who);
         let busy = Busy::hold(&self.answers);
         let request = request.map(|body| Arriving::new(body, || Unread::hold(&self.answers)));
         let slot = Arc::clone(&self.hijack);
         Box::pin(async move {
             let what = format!("{} {}", request.method(), request.uri());
-            let answer = guard(answer(&desk, request)).await.unwrap_or_else(|error| {
+            let answer = guard(answer(&desk, who, request)).await.unwrap_or_else(|error| {
                 if error.status() == 500 {
                     tracing::error!(request = what, status = error.status(), %error);
                 } else {
@@ -239,7 +244,7 @@ pub fn words(experimental: bool) -> [(&'static str, &'static str); 4] {
 }
 
 /// Finds the handler and lets it work.
-async fn answer(desk: &Desk, request: Request<Arriving>) -> Outcome {
+async fn answer(desk: &Desk, who: Who, request: Request<Arriving>) -> Outcome {
     let (parts, incoming) = request.into_parts();
     let path = target::path(&decode(parts.uri.path(), false));
     let (version, path) = versioned(&path)?;
@@ -250,6 +255,7 @@ async fn answer(desk: &Desk, request: Request<Arriving>) -> Outcome {
     let (handler, params) =
         route::find(&parts.method, path).ok_or_else(|| Error::missing("page not found"))?;
     let mut call = Call {
+        who,
         engine: desk.engine.clone(),
         buildkit: Arc::clone(&desk.buildkit),
         version,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use spec::{
     Id,
     docker::{Config, EndpointSettings, HostConfig},
+    ids::Kept,
     ports::{self, PortMap, PortSet},
 };
 use std::{collections::BTreeMap, path::PathBuf};
@@ -50,8 +51,15 @@ pub struct Container {
     pub ports: PortMap,
     /// Every way in which it is weaker than the default, in words.
     pub weakened: Vec<String>,
-    /// First id of its private range of 65,536; none if it shares the host's.
+    /// First id of its private range; none if it shares the host's.
     pub id_base: Option<u32>,
+    /// How many there are; 65,536 where its record is silent.
+    #[serde(default)]
+    pub id_size: Option<u32>,
+    /// A user and group of the host that are the same in it: those of the
+    /// client that made it, if it said `--userns keep-id`.
+    #[serde(default)]
+    pub kept: Option<Kept>,
     /// Running exec sessions.
     pub execs: Vec<Id>,
     /// Its record, log and files.
@@ -182,6 +190,8 @@ impl Container {
             ports: PortMap::new(),
             weakened: Vec::new(),
             id_base: None,
+            id_size: None,
+            kept: None,
             execs: Vec::new(),
             dir: PathBuf::new(),
             log_path: None,

@@ -18,6 +18,7 @@ use snapshot::IdRange;
 use spec::{
     Digest, Id, Sandbox,
     docker::{Config, CreateBody, EndpointSettings, HostConfig},
+    ids::{Kept, Range},
     sandbox::Log,
 };
 use std::{collections::BTreeMap, fs, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
@@ -27,12 +28,18 @@ const SHM_SIZE: i64 = 64 << 20;
 
 impl Engine {
     /// Makes a container; its program starts with [`Engine::start`].
-    /// A name is made up if none is given.
+    /// A name is made up if none is given; `client` is who asks, should its
+    /// ids be kept (`--userns keep-id`).
     ///
     /// # Errors
     /// No such image, name taken, or the request cannot be met: said now
     /// rather than at the start.
-    pub fn create(&self, name: Option<&str>, body: CreateBody) -> Result<Created, Error> {
+    pub fn create(
+        &self,
+        name: Option<&str>,
+        body: CreateBody,
+        client: Option<Kept>,
+    ) -> Result<Created, Error> {
         let house = &*self.0;
         let name = name.filter(|name| !name.is_empty()).map(names::checked).transpose()?;
         // As long as this is held no image goes for want of users.
@@ -40,7 +47,7 @@ impl Engine {
         let image = house.images.lookup(&body.config.image)?;
         let detail = house.images.inspect(&image)?;
         let config = policy::merge(&detail.config.config, &body.config);
-        self.create_of(name, &image, config, body, false)
+        self.create_of(name, &image, config, body, Asker::Client(client))
     }
 
     /// Makes the container of a build's step, of a state that the build has
@@ -53,7 +60,7 @@ impl Engine {
         body: CreateBody,
         hidden: Vec<String>,
     ) -> Result<Created, Error> {
-        let created = self.create_of(None, image, config, body, true)?;
+        let created = self.create_of(None, image, config, body, Asker::Build)?;
         if !hidden.is_empty() {
             self.0.find(created.id.as_str())?.live().hidden = hidden;
         }
@@ -73,12 +80,12 @@ impl Engine {
         image: &Digest,
         config: Config,
         body: CreateBody,
-        of_build: bool,
+        asker: Asker,
     ) -> Result<Created, Error> {
         let house = &*self.0;
         let id = crate::random::id();
         let mut undo = Undo::default();
-        let (name, slot) = house.hold(name, &id)?;
+        let (name, slot) = house.hold(name, &id, policy::userns::ranges(&body.host_config)?)?;
         undo.with("give the name back", {
             let (name, id) = (name.clone(), id.clone());
             move || {
@@ -87,7 +94,12 @@ impl Engine {
             }
         });
         let mut container = house.draft(&id, name, image, config, body)?;
-        container.of_build = of_build;
+        container.of_build = asker == Asker::Build;
+        if let Asker::Client(Some(client)) = asker
+            && policy::userns::keeps_id(&container.host)?
+        {
+            keep(&mut container, client)?;
+        }
         // As long as this is held no volume goes for want of users.
         let using = house.using_volumes();
         house.take_mounts(&mut container, &mut undo)?;
@@ -115,14 +127,14 @@ impl Engine {
 
 impl House {
     /// Holds the name that was asked for, or one that is free.
-    fn hold(&self, name: Option<&str>, id: &Id) -> Result<(String, u32), Error> {
+    fn hold(&self, name: Option<&str>, id: &Id, ranges: u32) -> Result<(String, u32), Error> {
         if let Some(name) = name {
-            return Ok((name.to_owned(), self.roster.hold(name, id)?));
+            return Ok((name.to_owned(), self.roster.hold(name, id, ranges)?));
         }
         let mut tries = 0..64;
         loop {
             let name = names::made_up(crate::random::bytes(), tries.start > 5);
-            match self.roster.hold(&name, id) {
+            match self.roster.hold(&name, id, ranges) {
                 Err(Error::NameTaken { .. }) if tries.next().is_some() => {}
                 held => return Ok((name, held?)),
             }
@@ -193,6 +205,8 @@ impl House {
             ports: spec::ports::PortMap::new(),
             weakened: Vec::new(),
             id_base: None,
+            id_size: None,
+            kept: None,
             execs: Vec::new(),
             log_path: None,
             hostname_path: dir.join("hostname"),
@@ -238,7 +252,8 @@ impl House {
         if host.shm_size == 0 {
             host.shm_size = SHM_SIZE;
         }
-        for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode] {
+        let modes = [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode];
+        for mode in modes.into_iter().chain([&mut host.userns_mode]) {
             if let Some(peer) = mode.strip_prefix("container:").filter(|peer| !peer.is_empty()) {
                 *mode = format!("container:{}", self.find(peer)?.id);
             }
@@ -386,7 +401,14 @@ impl House {
 impl Container {
     /// Its ids as the host counts them.
     pub(crate) fn ids(&self) -> IdRange {
-        self.id_base.map_or(IdRange::HOST, |base| IdRange { base, size: policy::RANGE, kept: None })
+        let size = self.id_size.unwrap_or(policy::RANGE);
+        self.id_base.map_or(IdRange::HOST, |base| IdRange { base, size, kept: self.kept })
+    }
+
+    /// The same, as policies see them; none if it shares the host's.
+    pub(crate) fn range(&self) -> Option<Range> {
+        let size = self.id_size.unwrap_or(policy::RANGE);
+        self.id_base.map(|first| Range { first, size, kept: self.kept })
     }
 
     /// Notes what was decided, for readers.
@@ -394,7 +416,10 @@ impl Container {
         let linux = sandbox.config.linux.as_ref();
         let process = sandbox.config.process.as_ref();
         self.weakened.clone_from(&sandbox.weakened);
-        self.id_base = linux.and_then(|l| l.uid_mappings.first()).map(|map| map.host_id);
+        let ids = linux.and_then(|l| Range::of(&l.uid_mappings, &l.gid_mappings));
+        self.id_base = ids.map(|ids| ids.first);
+        self.id_size = ids.map(|ids| ids.size);
+        self.kept = ids.and_then(|ids| ids.kept);
         self.log_path = match &sandbox.log {
             Log::JsonFile { path, .. } => Some(path.into()),
             Log::None => None,
@@ -402,6 +427,30 @@ impl Container {
         self.mount_label = linux.map(|l| l.mount_label.clone()).unwrap_or_default();
         self.process_label = process.map(|p| p.selinux_label.clone()).unwrap_or_default();
     }
+}
+
+/// Who makes a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// A client, with the ids that its connection has.
+    Client(Option<Kept>),
+    /// A build, for one of its steps.
+    Build,
+}
+
+/// The container is to have its client's ids, and its program to be that user
+/// unless somebody names another.
+fn keep(container: &mut Container, client: Kept) -> Result<(), Error> {
+    if client.uid.max(client.gid) >= crate::roster::FIRST_ID {
+        let words = "--userns=keep-id would keep the id of another container, since a program in \
+                     one asks for it: ask from the host";
+        return Err(Error::Invalid(words.into()));
+    }
+    container.kept = Some(client);
+    if container.config.user.is_empty() {
+        container.config.user = format!("{}:{}", client.uid, client.gid);
+    }
+    Ok(())
 }
 
 /// The MAC addresses that a client asked for, by network. Old clients name one

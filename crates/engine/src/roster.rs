@@ -32,7 +32,8 @@ pub(crate) struct Roster {
 struct Index {
     cells: BTreeMap<Id, Arc<Cell>>,
     names: HashMap<String, Id>,
-    slots: BTreeSet<u32>,
+    /// First slot of each holder, and how many it holds.
+    slots: BTreeMap<u32, u32>,
 }
 
 impl Roster {
@@ -82,19 +83,20 @@ impl Roster {
         self.read().names.values().cloned().collect()
     }
 
-    /// Holds a name and a slot for a container to be.
+    /// Holds a name and `count` slots side by side for a container to be, and
+    /// gives the first of them.
     ///
     /// # Errors
-    /// [`Error::NameTaken`]; or every slot is taken.
-    pub fn hold(&self, name: &str, id: &Id) -> Result<u32, Error> {
+    /// [`Error::NameTaken`]; or there are no such slots.
+    pub fn hold(&self, name: &str, id: &Id, count: u32) -> Result<u32, Error> {
         let mut index = self.write();
         index.refuse_taken(name)?;
         let slot = (self.first_slot..SLOTS)
             .chain(0..self.first_slot)
-            .find(|slot| !index.slots.contains(slot))
+            .find(|slot| index.are_free(*slot, count))
             .ok_or_else(|| Error::Conflict("every range of ids is taken".into()))?;
         index.names.insert(name.to_owned(), id.clone());
-        index.slots.insert(slot);
+        index.slots.insert(slot, count);
         Ok(slot)
     }
 
@@ -117,7 +119,9 @@ impl Roster {
     pub fn restore(&self, cell: Arc<Cell>) {
         let mut index = self.write();
         index.names.insert(cell.now().name.clone(), cell.id.clone());
-        index.slots.insert(cell.slot);
+        // It could not have been made with words that make no sense.
+        let count = policy::userns::ranges(&cell.now().host).unwrap_or(1);
+        index.slots.insert(cell.slot, count);
         index.cells.insert(cell.id.clone(), cell);
     }
 
@@ -144,6 +148,24 @@ impl Index {
         }
     }
 
+    /// Whether nobody holds, or has, ids of `count` slots from `slot` on.
+    fn are_free(&self, slot: u32, count: u32) -> bool {
+        let end = slot.saturating_add(count);
+        let below = self.slots.range(..end).next_back();
+        let held = below.is_some_and(|(first, count)| first + count > slot);
+        end <= SLOTS && !held && !self.borrowed(base(slot), count)
+    }
+
+    /// A container that joined another's namespaces may have its ids when that
+    /// one is long gone, and its slots free.
+    fn borrowed(&self, first: u32, count: u32) -> bool {
+        let within = |id: u32| id >= first && (id - first) / policy::RANGE < count;
+        self.cells.values().any(|cell| {
+            let now = cell.now();
+            now.id_base.is_some_and(|id| id != base(cell.slot) && within(id))
+        })
+    }
+
     /// Containers whose identifier begins so.
     fn fitting<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Arc<Cell>> {
         let hex = !prefix.is_empty() && prefix.len() < 64;
@@ -163,7 +185,7 @@ mod tests {
 
     fn add(roster: &Roster, byte: u8, name: &str) -> Arc<Cell> {
         let id = Id::from_random([byte; 32]);
-        let slot = roster.hold(name, &id).expect("free");
+        let slot = roster.hold(name, &id, 1).expect("free");
         let cell = Arc::new(Cell::new(Container::blank(id, name), slot));
         roster.add(Arc::clone(&cell));
         cell
@@ -197,10 +219,10 @@ mod tests {
         let roster = Roster::default();
         let one = add(&roster, 1, "one");
         let other = Id::from_random([2; 32]);
-        let clash = roster.hold("one", &other).expect_err("taken");
+        let clash = roster.hold("one", &other, 1).expect_err("taken");
         assert!(clash.to_string().contains(one.id.as_str()), "{clash}");
         roster.rename("one", "uno", &one.id).expect("free");
-        roster.hold("one", &other).expect("free now");
+        roster.hold("one", &other, 1).expect("free now");
     }
 
     #[test]
@@ -214,10 +236,36 @@ mod tests {
     }
 
     #[test]
+    fn large_ranges_lie_between_others_and_overlap_none() {
+        let roster = Roster::default();
+        let holds = |name: &str, byte, count| {
+            roster.hold(name, &Id::from_random([byte; 32]), count).expect("free")
+        };
+        assert_eq!((holds("a", 1, 1), holds("b", 2, 3), holds("c", 3, 1)), (0, 1, 4));
+        roster.release("b", &Id::from_random([2; 32]), 1);
+        assert_eq!((holds("d", 4, 4), holds("e", 5, 2), holds("f", 6, 2)), (5, 1, 9));
+        assert_eq!(holds("g", 7, 1), 3, "what is left of the gap");
+        let all = roster.hold("h", &Id::from_random([8; 32]), SLOTS);
+        assert!(matches!(all, Err(Error::Conflict(_))));
+    }
+
+    #[test]
+    fn ids_that_somebody_joined_are_not_given_again_while_it_has_them() {
+        let roster = Roster::default();
+        let one = add(&roster, 1, "one");
+        let two = add(&roster, 2, "two");
+        two.change(|container| container.id_base = Some(base(one.slot)));
+        roster.release("one", &one.id, one.slot);
+        assert_eq!(add(&roster, 3, "three").slot, 2);
+        roster.release("two", &two.id, two.slot);
+        assert_eq!(add(&roster, 4, "four").slot, one.slot);
+    }
+
+    #[test]
     fn one_that_is_being_made_is_known_to_the_sweep() {
         let roster = Roster::default();
         let id = Id::from_random([1; 32]);
-        let slot = roster.hold("one", &id).expect("free");
+        let slot = roster.hold("one", &id, 1).expect("free");
         assert!(roster.ids().contains(&id) && roster.all().is_empty());
         roster.release("one", &id, slot);
         assert!(roster.ids().is_empty());

@@ -9,7 +9,7 @@ use crate::{
     roster,
 };
 use policy::{
-    Files, Ids, Joined, Peer, Wish,
+    Files, Ids, Joined, Own, Peer, Wish,
     mounts::{Below, Point, Relabel, Source},
     user::Identity,
 };
@@ -51,7 +51,7 @@ impl House {
             id: container.id.as_str(),
             config: &config,
             host_config: &host,
-            range: roster::base(slot),
+            own: Own { first: roster::base(slot), kept: container.kept },
             user,
             hostname: &name,
             root: &root,
@@ -107,7 +107,7 @@ impl House {
         let peer = |mode: &str, what: &str| {
             let Some(name) = mode.strip_prefix("container:") else { return Ok(None) };
             let peer = self.find(name)?.now();
-            let ids = peer.id_base.map_or(Ids::Host, Ids::Range);
+            let ids = peer.range().map_or(Ids::Host, Ids::Range);
             match peer.state.pid() {
                 Some(pid) => Ok(Some(Peer { pid, ids })),
                 // It has until the start to run.
@@ -124,6 +124,7 @@ impl House {
             pid: peer(&container.host.pid_mode, "PID")?,
             ipc: peer(&container.host.ipc_mode, "IPC")?,
             network: peer(&container.host.network_mode, "network")?,
+            user: peer(&container.host.userns_mode, "user")?,
         })
     }
 

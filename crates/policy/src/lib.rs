@@ -32,6 +32,7 @@ mod resources;
 mod security;
 mod sysctls;
 pub mod user;
+pub mod userns;
 mod weakened;
 mod wish;
 
@@ -44,7 +45,7 @@ pub use namespaces::ids;
 pub use process::exec_process;
 pub use refusal::{Kind, Refusal};
 pub use resources::update;
-pub use wish::{Arch, Cgroups, ExecWish, Files, Host, Ids, Joined, Peer, RANGE, Wish};
+pub use wish::{Arch, Cgroups, ExecWish, Files, Host, Ids, Joined, Own, Peer, RANGE, Wish};
 
 use namespaces::{Space, Spaces};
 use process::Confinement;
@@ -119,8 +120,8 @@ fn linux(
     let resources = resources::choose(asked, wish.devices, host, resources::When::Made)?;
     let parent = wish.cgroup_parent.trim_end_matches('/');
     Ok(oci::Linux {
-        uid_mappings: spaces.mapping(),
-        gid_mappings: spaces.mapping(),
+        uid_mappings: spaces.uids(),
+        gid_mappings: spaces.gids(),
         sysctl: sysctls::choose(wish, spaces)?,
         resources: Some(resources),
         cgroups_path: format!("{parent}/{}", wish.id),

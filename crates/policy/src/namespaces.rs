@@ -1,6 +1,9 @@
 //! Which namespaces a container has of its own, and whose it shares.
 
-use crate::{Host, Ids, Joined, Peer, RANGE, Refusal, Wish};
+use crate::{
+    Host, Ids, Joined, Own, Peer, RANGE, Refusal, Wish,
+    userns::{self, Mode},
+};
 use spec::{
     docker::HostConfig,
     oci::{IdMapping, Namespace},
@@ -52,10 +55,10 @@ pub struct Spaces {
 pub fn ids(
     host_config: &HostConfig,
     joined: &Joined,
-    range: u32,
+    own: Own,
     host: &Host,
 ) -> Result<Ids, Refusal> {
-    choose(host_config, false, joined, range, host).map(|spaces| spaces.ids)
+    choose(host_config, false, joined, own, host).map(|spaces| spaces.ids)
 }
 
 /// Decides on all namespaces of a wish.
@@ -64,14 +67,14 @@ pub fn ids(
 /// As [`ids`].
 pub fn of(wish: &Wish<'_>, host: &Host) -> Result<Spaces, Refusal> {
     let no_network = wish.config.network_disabled == Some(true);
-    choose(wish.host_config, no_network, &wish.joined, wish.range, host)
+    choose(wish.host_config, no_network, &wish.joined, wish.own, host)
 }
 
 fn choose(
     asked: &HostConfig,
     no_network: bool,
     joined: &Joined,
-    range: u32,
+    own: Own,
     host: &Host,
 ) -> Result<Spaces, Refusal> {
     let pid = match asked.pid_mode.as_str() {
@@ -105,16 +108,21 @@ fn choose(
         "" | "private" => Space::Own,
         mode => return Err(unknown("cgroup namespace mode", mode)),
     };
-    let (user, user_reason) = user(asked, [pid, ipc, network])?;
+    let mode = Mode::of(asked)?;
+    let (user, user_reason) = user(asked, mode, joined.user, [pid, ipc, network])?;
     let ids = match user {
         // A user namespace is never found by a path.
         Space::Host | Space::Named => Ids::Host,
-        Space::Own => Ids::Range(range),
+        Space::Own => {
+            able(host, own.first)?;
+            let (size, keep) = match mode {
+                Mode::Own { size, keep, .. } => (size, keep),
+                Mode::Default | Mode::Host | Mode::Joined => (RANGE, false),
+            };
+            Ids::Range(userns::own(own, size, keep)?)
+        }
         Space::Joined(peer) => peer.ids,
     };
-    if user == Space::Own {
-        able(host, range)?;
-    }
     let no_shm = asked.ipc_mode == "none";
     Ok(Spaces { pid, ipc, no_shm, uts, network, cgroup, user, user_reason, ids })
 }
@@ -135,23 +143,37 @@ fn join(mode: &str, peer: Option<Peer>) -> Option<Space> {
 
 /// A program in a user namespace of its own has no power over namespaces that
 /// belong to another: what was asked for would be there and unusable.
-fn user(asked: &HostConfig, shared: [Space; 3]) -> Result<(Space, &'static str), Refusal> {
-    let reason = match asked.userns_mode.as_str() {
-        "host" => return Ok((Space::Host, "--userns host")),
-        "" if asked.privileged => "--privileged",
-        "" if shared[2] == Space::Host => "--network host",
-        "" if shared[0] == Space::Host => "--pid host",
-        "" if shared[1] == Space::Host => "--ipc host",
-        "" | "private" => "",
-        mode => return Err(unknown("user namespace mode", mode)),
+fn user(
+    asked: &HostConfig,
+    mode: Mode,
+    joined: Option<Peer>,
+    shared: [Space; 3],
+) -> Result<(Space, &'static str), Refusal> {
+    let mode_text = &asked.userns_mode;
+    let reason = match mode {
+        Mode::Host => return Ok((Space::Host, "--userns host")),
+        Mode::Default if asked.privileged => "--privileged",
+        Mode::Default if shared[2] == Space::Host => "--network host",
+        Mode::Default if shared[0] == Space::Host => "--pid host",
+        Mode::Default if shared[1] == Space::Host => "--ipc host",
+        Mode::Default | Mode::Own { .. } | Mode::Joined => "",
     };
-    let mut peers = shared.iter().filter_map(|space| match space {
+    if mode == Mode::Joined && joined.is_none() {
+        return Err(unknown("user namespace mode", mode_text));
+    }
+    let others = shared.iter().filter_map(|space| match space {
         Space::Joined(peer) => Some(*peer),
         Space::Own | Space::Host | Space::Named => None,
     });
+    let mut peers = joined.into_iter().chain(others);
     let Some(first) = peers.next() else {
         return Ok((if reason.is_empty() { Space::Own } else { Space::Host }, reason));
     };
+    if matches!(mode, Mode::Own { alone: true, .. }) {
+        return Err(Refusal::conflict(format!(
+            "--userns={mode_text} and joining a container, whose ids it would share"
+        )));
+    }
     if peers.any(|peer| peer.ids != first.ids) {
         return Err(Refusal::conflict(
             "the containers whose namespaces are to be joined have different user ids: join \
@@ -159,9 +181,9 @@ fn user(asked: &HostConfig, shared: [Space; 3]) -> Result<(Space, &'static str),
         ));
     }
     match first.ids {
-        Ids::Host if asked.userns_mode == "private" => Err(Refusal::conflict(
-            "--userns=private and joining a container that has the host's user ids",
-        )),
+        Ids::Host if matches!(mode, Mode::Own { .. }) => Err(Refusal::conflict(format!(
+            "--userns={mode_text} and joining a container that has the host's user ids"
+        ))),
         Ids::Host => Ok((Space::Host, "joining a container that has none")),
         Ids::Range(_) if reason.is_empty() => Ok((Space::Joined(first), "")),
         Ids::Range(_) => Err(Refusal::conflict(format!(
@@ -198,11 +220,19 @@ impl Spaces {
         self.user != Space::Host
     }
 
-    /// The lines of `uid_map` and `gid_map`; none with the host's ids.
-    pub fn mapping(&self) -> Vec<IdMapping> {
+    /// The lines of `uid_map`; none with the host's ids.
+    pub fn uids(&self) -> Vec<IdMapping> {
         match self.ids {
             Ids::Host => Vec::new(),
-            Ids::Range(host_id) => vec![IdMapping { container_id: 0, host_id, size: RANGE }],
+            Ids::Range(range) => range.uids(),
+        }
+    }
+
+    /// The lines of `gid_map`; none with the host's ids.
+    pub fn gids(&self) -> Vec<IdMapping> {
+        match self.ids {
+            Ids::Host => Vec::new(),
+            Ids::Range(range) => range.gids(),
         }
     }
 

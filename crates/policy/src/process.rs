@@ -4,7 +4,7 @@ use crate::{ExecWish, Refusal, Wish, caps, namespaces::Spaces, user::Identity};
 use spec::{
     Sandbox,
     docker::{Config, Ulimit},
-    oci::{ConsoleSize, Process, Rlimit, User},
+    oci::{ConsoleSize, IdMapping, Process, Rlimit, User},
 };
 
 /// Where programs are looked for if the image does not say.
@@ -34,7 +34,7 @@ pub fn default_process(
     let config = wish.config;
     let args = command(config)?;
     let cwd = working_dir(&config.working_dir, "/")?;
-    mapped(wish.user, spaces.private_user())?;
+    mapped(wish.user, &spaces.uids(), &spaces.gids())?;
     let adjustment = wish.host_config.oom_score_adj;
     if !(-1000..=1000).contains(&adjustment) {
         return Err(Refusal::invalid(format!(
@@ -97,14 +97,20 @@ fn working_dir(asked: &str, otherwise: &str) -> Result<String, Refusal> {
     }
 }
 
-/// Ids beyond the private range exist in no such container.
-fn mapped(user: &Identity, private: bool) -> Result<(), Refusal> {
-    let beyond = |id: &&u32| private && **id >= crate::RANGE;
-    match [user.uid, user.gid].iter().chain(&user.groups).find(beyond) {
+/// Ids beyond the container's maps exist in no such container.
+fn mapped(user: &Identity, uids: &[IdMapping], gids: &[IdMapping]) -> Result<(), Refusal> {
+    let has = |lines: &[IdMapping], id: u32| {
+        let within = |line: &IdMapping| id.checked_sub(line.container_id).map(|at| at < line.size);
+        lines.is_empty() || lines.iter().any(|line| within(line) == Some(true))
+    };
+    let groups = [&user.gid].into_iter().chain(&user.groups);
+    let beyond = Some(&user.uid).filter(|uid| !has(uids, **uid));
+    match beyond.or_else(|| groups.into_iter().find(|gid| !has(gids, **gid))) {
         None => Ok(()),
         Some(id) => Err(Refusal::unsupported(format!(
-            "id {id} is beyond the container's own {} ids: to run as it, say --userns=host",
-            crate::RANGE
+            "id {id} is beyond the container's own {} ids: to run as it, say \
+             --userns=auto:size=N with a larger number, or --userns=host",
+            uids.iter().map(|line| line.size).sum::<u32>()
         ))),
     }
 }
@@ -215,8 +221,10 @@ pub fn exec_process(sandbox: &Sandbox, wish: &ExecWish<'_>) -> Result<Process, R
     if wish.cmd.iter().chain(wish.env).any(|word| word.contains('\0')) {
         return Err(Refusal::invalid("a command and its variables cannot hold a zero byte"));
     }
-    let private = sandbox.config.linux.as_ref().is_some_and(|linux| !linux.uid_mappings.is_empty());
-    mapped(wish.user, private)?;
+    let linux = sandbox.config.linux.as_ref();
+    let (uids, gids) = linux
+        .map_or((&[][..], &[][..]), |linux| (&linux.uid_mappings[..], &linux.gid_mappings[..]));
+    mapped(wish.user, uids, gids)?;
     let bounding = match &own.capabilities {
         _ if wish.privileged => spec::capability::NAMES.map(str::to_owned).to_vec(),
         Some(own) => own.bounding.clone(),

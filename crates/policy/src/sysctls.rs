@@ -30,7 +30,7 @@ pub fn choose(wish: &Wish<'_>, spaces: &Spaces) -> Result<BTreeMap<String, Strin
         // network are the container's own.
         let last = match spaces.ids {
             Ids::Host => i32::MAX.unsigned_abs(),
-            Ids::Range(_) => crate::RANGE - 1,
+            Ids::Range(range) => range.size - 1,
         };
         settings.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
         settings.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {last}"));

@@ -2,14 +2,14 @@
 //! `inspect` shows and `audit` counts.
 
 use crate::{
-    Host, Wish, caps,
+    Host, Ids, Wish, caps,
     devices::Devices,
     mounts::{Point, Source, within},
     namespaces::{Space, Spaces},
     paths,
     security::{Filter, Options},
 };
-use spec::{Sandbox, sandbox::Log};
+use spec::{Sandbox, ids::Range, sandbox::Log};
 
 /// Directories of the host where writing is ruling it.
 const RULING: [&str; 9] = ["/", "/boot", "/dev", "/etc", "/proc", "/root", "/sys", "/usr", "/var"];
@@ -34,7 +34,7 @@ pub fn list(
             "runs privileged: it has all capabilities and all devices of the host".to_owned(),
         );
     }
-    namespaces(spaces, &mut words);
+    namespaces(spaces, wish.joined.user.is_some(), &mut words);
     capabilities(sandbox, spaces, asked.privileged, &mut words);
     layers(sandbox, wish, options, host, &mut words);
     for device in &devices.given {
@@ -61,12 +61,21 @@ pub fn list(
     words
 }
 
-fn namespaces(spaces: &Spaces, words: &mut Vec<String>) {
+fn namespaces(spaces: &Spaces, joined_user: bool, words: &mut Vec<String>) {
     if spaces.user == Space::Host {
         words.push(format!(
             "has no user namespace of its own: root in it is root of the host ({})",
             spaces.user_reason
         ));
+    }
+    if let Ids::Range(Range { kept: Some(kept), .. }) = spaces.ids {
+        words.push(format!(
+            "is user {} and group {} of the host where it has these ids (--userns keep-id)",
+            kept.uid, kept.gid
+        ));
+    }
+    if joined_user && matches!(spaces.user, Space::Joined(_)) {
+        words.push("shares another container's user ids".to_owned());
     }
     for (space, what) in [
         (spaces.network, "network"),

@@ -2,10 +2,11 @@
 //! it ([`Wish`]), and what this machine can do ([`Host`]).
 
 use crate::{devices::Node, mounts::Point, user::Identity};
-use spec::docker;
+use spec::{docker, ids};
 use std::collections::BTreeSet;
 
-/// How many ids a container's private range holds.
+/// How many ids a container's private range holds, unless more or fewer are
+/// asked for.
 pub const RANGE: u32 = 65_536;
 
 /// A container as asked for, with every fact that asking the machine gave.
@@ -17,10 +18,9 @@ pub struct Wish<'a> {
     pub config: &'a docker::Config,
     /// As the client sent it.
     pub host_config: &'a docker::HostConfig,
-    /// First host id of the container's private range of [`RANGE`] ids. It
-    /// keeps the range for life; given even where it will not be used. Which
-    /// ids the root file system must be made for, [`crate::ids`] says.
-    pub range: u32,
+    /// Given even where they will not be used. Which ids the root file system
+    /// must be made for, [`crate::ids`] says.
+    pub own: Own,
     /// Whom [`docker::Config::user`] names; for a trial before there is a
     /// root file system, [`Identity::default`].
     pub user: &'a Identity,
@@ -48,6 +48,16 @@ pub struct Wish<'a> {
     pub selinux_level: Option<&'a str>,
 }
 
+/// Ids that a container may have for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// First host id of its private range, which it keeps for life: as many
+    /// times [`RANGE`] ids as [`crate::userns::ranges`] says.
+    pub first: u32,
+    /// Who asked for it, where that is known.
+    pub kept: Option<ids::Kept>,
+}
+
 /// Host paths of files to be mounted in `/etc`; empty for none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Files<'a> {
@@ -69,6 +79,8 @@ pub struct Joined {
     pub ipc: Option<Peer>,
     /// `--network container:X`.
     pub network: Option<Peer>,
+    /// `--userns container:X`.
+    pub user: Option<Peer>,
 }
 
 /// A running container to join.
@@ -85,8 +97,8 @@ pub struct Peer {
 pub enum Ids {
     /// The same: it has no user namespace of its own.
     Host,
-    /// Those from here on.
-    Range(u32),
+    /// Those of its user namespace.
+    Range(ids::Range),
 }
 
 /// What this machine can do, probed once when the daemon starts.

@@ -188,8 +188,9 @@ impl<'a> Planned<'a> {
                 .is_err_and(|e| e.raw_os_error() == Some(Errno::INVAL.raw_os_error()))
             {
                 return Err(refusal(format!(
-                    "the file system of {} cannot map ids for a user namespace: the container \
-                     can use it without one of its own (--userns host)",
+                    "the file system of {} cannot map ids for a user namespace: copy what is \
+                     needed into a volume, or, if root in the container may be root of the host, \
+                     let it go without one of its own (--userns=host)",
                     self.mount.source
                 )));
             }

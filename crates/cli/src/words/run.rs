@@ -249,7 +249,7 @@ pub struct RunFlags {
     /// USER[:GROUP]
     #[arg(short = 'u', long, value_name = "USER")]
     pub user: Option<String>,
-    /// host, or private to insist
+    /// host, private, auto[:size=N], keep-id[:size=N] or container:NAME
     #[arg(long, value_name = "MODE")]
     pub userns: Option<String>,
     /// host

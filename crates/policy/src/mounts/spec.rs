@@ -59,8 +59,8 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
 
 /// Lets the container's ids stand for the same ids on disk.
 fn map(mut mount: Mount, spaces: &Spaces) -> Mount {
-    mount.uid_mappings = spaces.mapping();
-    mount.gid_mappings = spaces.mapping();
+    mount.uid_mappings = spaces.uids();
+    mount.gid_mappings = spaces.gids();
     mount
 }
 

@@ -10,10 +10,11 @@ mod mounts;
 mod process;
 mod resources;
 mod security;
+mod userns;
 mod weakened;
 
 use crate::{
-    Arch, Cgroups, Files, Host, Joined, Refusal, Wish, devices::Node, mounts::points, sandbox,
+    Arch, Cgroups, Files, Host, Joined, Own, Refusal, Wish, devices::Node, mounts::points, sandbox,
     user::Identity,
 };
 use spec::{
@@ -24,6 +25,7 @@ use spec::{
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const RANGE_AT: u32 = 1_000_000;
+const OWN: Own = Own { first: RANGE_AT, kept: None };
 
 fn host() -> Host {
     let controllers = ["cpu", "cpuset", "memory", "pids", "blkio", "io"];
@@ -57,6 +59,7 @@ struct Ask {
     host_config: HostConfig,
     user: Identity,
     joined: Joined,
+    own: Own,
     devices: Vec<Node>,
     selinux_level: Option<&'static str>,
     host: Host,
@@ -68,6 +71,7 @@ fn ask() -> Ask {
         host_config: HostConfig::default(),
         user: Identity { groups: vec![0], home: "/root".into(), ..Identity::default() },
         joined: Joined::default(),
+        own: OWN,
         devices: Vec::new(),
         selinux_level: None,
         host: host(),
@@ -92,7 +96,7 @@ impl Ask {
             id: ID,
             config: &self.config,
             host_config: &self.host_config,
-            range: RANGE_AT,
+            own: self.own,
             user: &self.user,
             hostname: "",
             root: "/run/cofferdam/root",

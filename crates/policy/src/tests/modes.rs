@@ -9,6 +9,11 @@ fn peer(pid: i32, ids: Ids) -> Option<Peer> {
     Some(Peer { pid, ids })
 }
 
+/// A range as it is by default.
+fn range(first: u32) -> Ids {
+    Ids::Range(spec::ids::Range { first, size: RANGE, kept: None })
+}
+
 #[test]
 fn the_hosts_network_processes_or_ipc_come_with_the_hosts_ids() {
     for (mode, kind) in [("network", "network"), ("pid", "pid"), ("ipc", "ipc")] {
@@ -81,7 +86,7 @@ fn privileged_has_the_hosts_ids_and_devices_and_no_filter() {
 #[test]
 fn joining_a_container_means_having_its_ids() {
     let mut ask = Ask::with(|config| config.network_mode = "container:x".into());
-    ask.joined.network = peer(77, Ids::Range(3_000_000));
+    ask.joined.network = peer(77, range(3_000_000));
     let sandbox = ask.sandbox();
     assert_eq!(linux(&sandbox).uid_mappings[0].host_id, 3_000_000);
     let path = |kind: &str| {
@@ -92,13 +97,13 @@ fn joining_a_container_means_having_its_ids() {
     assert_eq!(path("user"), Some("/proc/77/ns/user"));
     assert_eq!(path("pid"), Some(""));
     assert!(!linux(&sandbox).sysctl.contains_key("net.ipv4.ping_group_range"));
-    assert_eq!(ids(&ask.host_config, &ask.joined, RANGE_AT, &ask.host), Ok(Ids::Range(3_000_000)));
+    assert_eq!(ids(&ask.host_config, &ask.joined, OWN, &ask.host), Ok(range(3_000_000)));
 }
 
 #[test]
 fn joining_shared_memory_mounts_the_others() {
     let mut ask = Ask::with(|config| config.ipc_mode = "container:x".into());
-    ask.joined.ipc = peer(77, Ids::Range(3_000_000));
+    ask.joined.ipc = peer(77, range(3_000_000));
     assert_eq!(mount(&ask.sandbox(), "/dev/shm").source, "/proc/77/root/dev/shm");
 }
 
@@ -108,10 +113,10 @@ fn two_containers_with_different_ids_cannot_both_be_joined() {
         config.network_mode = "container:x".into();
         config.pid_mode = "container:y".into();
     });
-    ask.joined.network = peer(77, Ids::Range(3_000_000));
-    ask.joined.pid = peer(78, Ids::Range(4_000_000));
+    ask.joined.network = peer(77, range(3_000_000));
+    ask.joined.pid = peer(78, range(4_000_000));
     assert!(ask.words().contains("different user ids"));
-    ask.joined.pid = peer(78, Ids::Range(3_000_000));
+    ask.joined.pid = peer(78, range(3_000_000));
     assert_eq!(linux(&ask.sandbox()).uid_mappings[0].host_id, 3_000_000);
 }
 
@@ -121,7 +126,7 @@ fn what_needs_the_hosts_ids_cannot_join_a_container_that_has_its_own() {
         config.network_mode = "container:x".into();
         config.privileged = true;
     });
-    ask.joined.network = peer(77, Ids::Range(3_000_000));
+    ask.joined.network = peer(77, range(3_000_000));
     assert!(ask.words().starts_with("conflicting options: --privileged needs the host's"));
 }
 
@@ -173,7 +178,7 @@ fn unknown_modes_are_refused_in_dockers_words() {
 fn a_joined_network_brings_its_own_name_and_ports() {
     let refused = |change: fn(&mut Ask)| {
         let mut ask = Ask::with(|config| config.network_mode = "container:x".into());
-        ask.joined.network = peer(77, Ids::Range(3_000_000));
+        ask.joined.network = peer(77, range(3_000_000));
         change(&mut ask);
         ask.words()
     };
@@ -193,7 +198,8 @@ fn a_joined_network_brings_its_own_name_and_ports() {
 
 #[test]
 fn a_range_that_would_reach_the_hosts_ids_is_refused() {
-    for range in [0, 1, RANGE - 1, u32::MAX - 5] {
-        assert!(ids(&HostConfig::default(), &Joined::default(), range, &host()).is_err());
+    for first in [0, 1, RANGE - 1, u32::MAX - 5] {
+        let own = Own { first, kept: None };
+        assert!(ids(&HostConfig::default(), &Joined::default(), own, &host()).is_err());
     }
 }
