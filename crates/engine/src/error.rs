@@ -46,6 +46,9 @@ pub enum Error {
     /// No volume by that name.
     #[error("get {0}: no such volume")]
     NoVolume(String),
+    /// No scoped socket by that name.
+    #[error("no such socket: {0}")]
+    NoSocket(String),
     /// No network by that name or identifier.
     #[error("network {0} not found")]
     NoNetwork(String),
@@ -123,6 +126,7 @@ impl Error {
             | Self::NoExec(_)
             | Self::NoVolume(_)
             | Self::NoNetwork(_)
+            | Self::NoSocket(_)
             | Self::NoFile { .. } => Kind::NotFound,
             Self::NameTaken { .. } | Self::Conflict(_) => Kind::Conflict,
             Self::Ambiguous(_) | Self::Invalid(_) => Kind::Invalid,

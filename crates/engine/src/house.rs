@@ -44,6 +44,7 @@ pub(crate) struct House {
     /// A look at what outlives its container is due.
     pub tidying: AtomicBool,
     pub collecting: Collecting,
+    pub sockets: crate::sockets::Sockets,
     pub named_builds: crate::build::Named,
 }
 

@@ -67,6 +67,7 @@ impl Engine {
         let disk = Disk::open(&options, &machine.backing_filesystem, &facts)?;
         let images = image::Store::open(&paths.data)?;
         images.builtin(BUILTIN, builtin::REPORT)?;
+        let sockets = crate::sockets::Sockets::read(&facts)?;
         let networks = Networks::open(&options, &store, &facts, &left.networks)?;
         let roster = Roster::new(first_slot(&paths.data));
         let restored = restore(&roster, &left.containers);
@@ -84,6 +85,7 @@ impl Engine {
             leaving: Mutex::default(),
             tidying: AtomicBool::default(),
             collecting: Collecting::default(),
+            sockets,
             named_builds: crate::build::Named::default(),
             nursery: watch::Nursery::new(&options.runtime_binary),
             resolver: dns::resolver(&paths.run, resolvers_user(&paths.data), &options.bridge),

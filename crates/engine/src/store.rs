@@ -9,7 +9,8 @@
 //!
 //! Nothing here is flushed to the disk on every change (`synchronous=NORMAL`
 //! of WAL mode): after a loss of power the last changes may be gone, never
-//! half there. Volumes and networks are worth more and are flushed.
+//! half there. Volumes, networks and scoped sockets are worth more and are
+//! flushed.
 
 use rusqlite::{Connection, params};
 use std::{
@@ -268,6 +269,7 @@ fn put(db: &mut Connection, batch: &[Job]) -> rusqlite::Result<()> {
                 | Write::VolumeGone { .. }
                 | Write::Network { .. }
                 | Write::NetworkGone { .. }
+                | Write::Fact { key: crate::sockets::FACT, .. }
         )
     };
     let flushed = batch.iter().any(precious);

@@ -173,6 +173,14 @@ fn mount(point: &Point, host: &Host, words: &mut Vec<String>) {
     };
     let name = path.rsplit('/').next().unwrap_or_default();
     // A read-only mount of a socket does not keep anyone from talking.
+    let scoped = |own: &String| {
+        let all = format!("{own}/sockets");
+        within(path, &all) && path != all
+    };
+    if host.engine_paths.iter().any(scoped) {
+        words.push(format!("can use a scoped socket of the engine: {path} is mounted in it"));
+        return;
+    }
     let engine = host.engine_paths.iter().any(|own| within(path, own) || within(own, path));
     let holds_sockets = ["/run", "/var/run"].iter().any(|top| within(top, path) && path != "/");
     if SOCKETS.contains(&name) || holds_sockets || (engine && path != "/") {
