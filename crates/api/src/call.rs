@@ -1,10 +1,13 @@
 //! One request, taken apart for its handler.
 
 use crate::arriving::Arriving;
+use crate::doors::Doors;
 use crate::error::Error;
 use crate::fold::Fold;
+use crate::gate::Gate;
 use crate::lean::Lean;
 use crate::query::Query;
+use crate::scope::Scope;
 use bytes::Bytes;
 use engine::Engine;
 use hyper::body::Body as _;
@@ -70,6 +73,8 @@ pub struct Who {
     pub uid: u32,
     /// Its first group.
     pub gid: u32,
+    /// Its process, should it still be there.
+    pub pid: Option<i32>,
 }
 
 impl Who {
@@ -79,7 +84,7 @@ impl Who {
     /// What the kernel said.
     pub fn of(stream: &UnixStream) -> std::io::Result<Self> {
         let peer = stream.peer_cred()?;
-        Ok(Self { uid: peer.uid(), gid: peer.gid() })
+        Ok(Self { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() })
     }
 }
 
@@ -89,6 +94,10 @@ pub struct Call {
     pub who: Who,
     /// Whom.
     pub engine: Engine,
+    /// What the client is held to; nothing, on the engine's own sockets.
+    pub gate: Option<Arc<Gate>>,
+    /// All scoped sockets.
+    pub doors: Arc<Doors>,
     /// BuildKit's door to it.
     pub buildkit: Arc<buildkit::Desk>,
     /// As in its URL.
@@ -106,6 +115,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// What the client is held to, if it is.
+    pub fn scope(&self) -> Option<&Scope> {
+        self.gate.as_ref().map(|gate| gate.scope())
+    }
+
     /// The first thing named in the path.
     pub fn name(&self) -> &str {
         self.params.first().map(String::as_str).unwrap_or_default()

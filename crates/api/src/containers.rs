@@ -27,7 +27,7 @@ pub fn list(call: &Call) -> Outcome {
         limit: limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0),
         filters: Filters::parse(query.text("filters"), listed::FILTERS)?,
     };
-    let containers = wanted.of(&call.engine)?;
+    let containers = wanted.of(&call.engine, call.scope())?;
     let mut names = Names::default();
     let now = when::now();
     let mut rows = Vec::with_capacity(containers.len());
@@ -72,7 +72,11 @@ pub fn inspect(call: &Call) -> Outcome {
         None
     };
     let container = call.engine.with_links_shown(container);
-    Ok(Answer::json(&Inspected::of(&container, size)))
+    let whole = Inspected::of(&container, size);
+    Ok(match call.scope() {
+        None => Answer::json(&whole),
+        Some(scope) => Answer::json(&scope.lets_see(&whole)?),
+    })
 }
 
 #[derive(Serialize)]

@@ -103,9 +103,13 @@ pub async fn follow(mut call: Call) -> Outcome {
     let (sender, pieces) = mpsc::channel(BEHIND);
     let tap = Arc::new(Mutex::new(Some(sender)));
     let feeding = Arc::clone(&tap);
+    let scope = call.scope().cloned();
     let subscription = blocking(move || {
         Ok(call.engine.events(since, move |event| {
-            if until.is_some_and(|until| event.at > until) || !wanted(&filters, event) {
+            if until.is_some_and(|until| event.at > until)
+                || !wanted(&filters, event)
+                || scope.as_ref().is_some_and(|scope| !scope.hears(event))
+            {
                 return;
             }
             let mut tap = feeding.lock().unwrap_or_else(PoisonError::into_inner);

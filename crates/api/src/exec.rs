@@ -54,6 +54,11 @@ pub fn create(call: &Call) -> Outcome {
     if !wish.detach_keys.is_empty() {
         Keys::parse(&wish.detach_keys)?;
     }
+    if let (true, Some(gate)) = (wish.privileged, &call.gate) {
+        let words = "exec with more rights than the container has";
+        let path = format!("/containers/{}/exec", call.name());
+        return Err(gate.refuse(call.who, &hyper::Method::POST, &path, words));
+    }
     let wish = ExecWish {
         cmd: wish.cmd,
         env: wish.env,

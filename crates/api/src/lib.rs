@@ -16,6 +16,7 @@
 //! | `registries` | pull, push, log in, search |
 //! | `volumes`, `networks`, `events`, `audit` | as they say |
 //! | `upgrade` | BuildKit's two connections |
+//! | `sockets`, `doors`, `gate`, `scope`, `journal` | sockets for those who may do less |
 //! | `refused` | what is not carried |
 //!
 //! Async ends here: everything the engine does is a blocking call on a thread
@@ -33,15 +34,18 @@ mod build_words;
 mod call;
 mod containers;
 mod detach;
+mod doors;
 mod error;
 mod events;
 mod exec;
 mod filter;
 mod fold;
+mod gate;
 mod glob;
 mod hijack;
 mod images;
 mod inspected;
+mod journal;
 mod lean;
 mod listed;
 mod networks;
@@ -50,8 +54,10 @@ mod query;
 mod refused;
 mod registries;
 mod route;
+mod scope;
 mod server;
 mod socket;
+mod sockets;
 mod stats;
 mod status;
 mod streams;

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::filter::Filters;
 use crate::inspected::Mount;
+use crate::scope::Scope;
 use crate::status;
 use crate::when;
 use engine::{Container, Engine, Nanos, Size, State};
@@ -182,21 +183,27 @@ fn ports(container: &Container) -> Vec<Port> {
 }
 
 impl Wanted {
-    /// Those of the engine's containers that are wanted, newest first.
+    /// Those of the engine's containers that are wanted, newest first; for
+    /// whom there is a scope there are no others.
     ///
     /// # Errors
     /// 400 for a filter's value that makes no sense, 404 for a container or
     /// image named in one that is not there.
-    pub fn of(&self, engine: &Engine) -> Result<Vec<Arc<Container>>, Error> {
+    pub fn of(&self, engine: &Engine, scope: Option<&Scope>) -> Result<Vec<Arc<Container>>, Error> {
         let filters = &self.filters;
         self.check()?;
         let mut all = engine.containers();
+        all.retain(|container| scope.is_none_or(|scope| scope.sees(container)));
+        let find = |reference: &str| match scope {
+            None => engine.container(reference).map_err(Error::from),
+            Some(scope) => scope.find(engine, reference),
+        };
         if let Some(reference) = filters.one("before")? {
-            let named = engine.container(reference)?;
+            let named = find(reference)?;
             all = all.into_iter().skip_while(|c| c.id != named.id).skip(1).collect();
         }
         if let Some(reference) = filters.one("since")? {
-            let named = engine.container(reference)?;
+            let named = find(reference)?;
             all = all.into_iter().take_while(|c| c.id != named.id).collect();
         }
         let images = if filters.has("ancestor") { Some(ancestors(engine, filters)?) } else { None };

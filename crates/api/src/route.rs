@@ -3,13 +3,15 @@
 //! In a pattern `{x}` stands for one segment of a path and `{x...}` for one
 //! or more (names of images have slashes). The first line that fits counts.
 //! What this engine does not carry has a line too, and says so; what no line
-//! knows is answered with 404.
+//! knows is answered with 404. Each line says how far a scoped socket reaches
+//! it (`scope`).
 
 use crate::answer::Outcome;
 use crate::call::Call;
+use crate::scope::{Reach, Right};
 use crate::{
-    archive, audit, build, containers, events, exec, images, networks, refused, registries, stats,
-    streams, system, transfer, upgrade, upkeep, volumes,
+    archive, audit, build, containers, events, exec, images, networks, refused, registries,
+    sockets, stats, streams, system, transfer, upgrade, upkeep, volumes,
 };
 use hyper::Method;
 use std::future::Future;
@@ -25,164 +27,205 @@ pub enum Handler {
 }
 
 use Handler::{Calls, Streams};
+use Reach::{Always, Container, Lists, Never, Seen, Session};
 
 /// One line of the table.
 struct Route {
     method: Method,
     pattern: &'static str,
+    reach: Reach,
     handler: Handler,
 }
 
-const fn get(pattern: &'static str, handler: Handler) -> Route {
-    Route { method: Method::GET, pattern, handler }
+const fn get(pattern: &'static str, reach: Reach, handler: Handler) -> Route {
+    Route { method: Method::GET, pattern, reach, handler }
 }
 
-const fn head(pattern: &'static str, handler: Handler) -> Route {
-    Route { method: Method::HEAD, pattern, handler }
+const fn head(pattern: &'static str, reach: Reach, handler: Handler) -> Route {
+    Route { method: Method::HEAD, pattern, reach, handler }
 }
 
-const fn post(pattern: &'static str, handler: Handler) -> Route {
-    Route { method: Method::POST, pattern, handler }
+const fn post(pattern: &'static str, reach: Reach, handler: Handler) -> Route {
+    Route { method: Method::POST, pattern, reach, handler }
 }
 
-const fn put(pattern: &'static str, handler: Handler) -> Route {
-    Route { method: Method::PUT, pattern, handler }
+const fn put(pattern: &'static str, reach: Reach, handler: Handler) -> Route {
+    Route { method: Method::PUT, pattern, reach, handler }
 }
 
-const fn delete(pattern: &'static str, handler: Handler) -> Route {
-    Route { method: Method::DELETE, pattern, handler }
+const fn delete(pattern: &'static str, reach: Reach, handler: Handler) -> Route {
+    Route { method: Method::DELETE, pattern, reach, handler }
 }
 
 static ROUTES: &[Route] = &[
     // The engine itself.
-    get("/_ping", Calls(system::ping)),
-    head("/_ping", Calls(system::ping)),
-    get("/version", Calls(system::version)),
-    get("/info", Calls(system::info)),
-    get("/system/df", Calls(system::df)),
-    get("/events", Streams(|call| Box::pin(events::follow(call)))),
-    post("/grpc", Calls(upgrade::grpc)),
-    post("/session", Calls(upgrade::session)),
-    get("/plugins", Calls(system::plugins)),
-    get("/cofferdam/audit", Calls(audit::all)),
-    post("/cofferdam/check", Calls(upkeep::check)),
-    post("/cofferdam/collect", Calls(upkeep::collect)),
-    post("/cofferdam/images/{name...}/pin", Calls(upkeep::pin)),
-    post("/cofferdam/images/{name...}/unpin", Calls(upkeep::unpin)),
+    get("/_ping", Always, Calls(system::ping)),
+    head("/_ping", Always, Calls(system::ping)),
+    get("/version", Always, Calls(system::version)),
+    get("/info", Never, Calls(system::info)),
+    get("/system/df", Never, Calls(system::df)),
+    get("/events", Lists(Right::Read), Streams(|call| Box::pin(events::follow(call)))),
+    post("/grpc", Never, Calls(upgrade::grpc)),
+    post("/session", Never, Calls(upgrade::session)),
+    get("/plugins", Never, Calls(system::plugins)),
+    // Sockets for those who may do less.
+    get("/cofferdam/sockets", Never, Calls(sockets::list)),
+    post("/cofferdam/sockets/create", Never, Calls(sockets::create)),
+    get("/cofferdam/sockets/{name}", Never, Calls(sockets::inspect)),
+    get("/cofferdam/sockets/{name}/log", Never, Calls(sockets::log)),
+    delete("/cofferdam/sockets/{name}", Never, Calls(sockets::remove)),
+    get("/cofferdam/audit", Never, Calls(audit::all)),
+    post("/cofferdam/check", Never, Calls(upkeep::check)),
+    post("/cofferdam/collect", Never, Calls(upkeep::collect)),
+    post("/cofferdam/images/{name...}/pin", Never, Calls(upkeep::pin)),
+    post("/cofferdam/images/{name...}/unpin", Never, Calls(upkeep::unpin)),
     // Containers.
-    get("/containers/json", Calls(containers::list)),
-    post("/containers/create", Calls(containers::create)),
-    post("/containers/prune", Calls(containers::prune)),
-    get("/containers/{id}/json", Calls(containers::inspect)),
-    get("/containers/{id}/top", Calls(containers::top)),
-    get("/containers/{id}/changes", Calls(containers::changes)),
-    get("/containers/{id}/audit", Calls(audit::one)),
-    get("/containers/{id}/logs", Streams(|call| Box::pin(streams::logs(call)))),
-    get("/containers/{id}/stats", Streams(|call| Box::pin(stats::follow(call)))),
-    get("/containers/{id}/export", Streams(|call| Box::pin(archive::export(call)))),
-    get("/containers/{id}/attach/ws", Streams(|call| Box::pin(streams::attach_framed(call)))),
-    post("/containers/{id}/start", Calls(containers::start)),
-    post("/containers/{id}/stop", Calls(containers::stop)),
-    post("/containers/{id}/restart", Calls(containers::restart)),
-    post("/containers/{id}/kill", Calls(containers::kill)),
-    post("/containers/{id}/pause", Calls(containers::pause)),
-    post("/containers/{id}/unpause", Calls(containers::unpause)),
-    post("/containers/{id}/rename", Calls(containers::rename)),
-    post("/containers/{id}/update", Calls(containers::update)),
-    post("/containers/{id}/resize", Calls(containers::resize)),
-    post("/containers/{id}/wait", Streams(|call| Box::pin(streams::wait(call)))),
-    post("/containers/{id}/attach", Streams(|call| Box::pin(streams::attach(call)))),
-    head("/containers/{id}/archive", Calls(archive::stat)),
-    get("/containers/{id}/archive", Streams(|call| Box::pin(archive::get(call)))),
-    put("/containers/{id}/archive", Streams(|call| Box::pin(archive::put(call)))),
-    get("/containers/{id}/checkpoints", Calls(refused::checkpoints)),
-    post("/containers/{id}/checkpoints", Calls(refused::checkpoints)),
-    delete("/containers/{id}/checkpoints/{checkpoint}", Calls(refused::checkpoints)),
+    get("/containers/json", Lists(Right::Read), Calls(containers::list)),
+    post("/containers/create", Never, Calls(containers::create)),
+    post("/containers/prune", Never, Calls(containers::prune)),
+    get("/containers/{id}/json", Seen, Calls(containers::inspect)),
+    get("/containers/{id}/top", Container(Right::Read), Calls(containers::top)),
+    get("/containers/{id}/changes", Container(Right::Files), Calls(containers::changes)),
+    get("/containers/{id}/audit", Container(Right::Read), Calls(audit::one)),
+    get(
+        "/containers/{id}/logs",
+        Container(Right::Logs),
+        Streams(|call| Box::pin(streams::logs(call))),
+    ),
+    get(
+        "/containers/{id}/stats",
+        Container(Right::Read),
+        Streams(|call| Box::pin(stats::follow(call))),
+    ),
+    get(
+        "/containers/{id}/export",
+        Container(Right::Files),
+        Streams(|call| Box::pin(archive::export(call))),
+    ),
+    get(
+        "/containers/{id}/attach/ws",
+        Container(Right::Attach),
+        Streams(|call| Box::pin(streams::attach_framed(call))),
+    ),
+    post("/containers/{id}/start", Container(Right::Start), Calls(containers::start)),
+    post("/containers/{id}/stop", Container(Right::Stop), Calls(containers::stop)),
+    post("/containers/{id}/restart", Container(Right::Restart), Calls(containers::restart)),
+    post("/containers/{id}/kill", Container(Right::Kill), Calls(containers::kill)),
+    post("/containers/{id}/pause", Container(Right::Pause), Calls(containers::pause)),
+    post("/containers/{id}/unpause", Container(Right::Pause), Calls(containers::unpause)),
+    post("/containers/{id}/rename", Never, Calls(containers::rename)),
+    post("/containers/{id}/update", Never, Calls(containers::update)),
+    post("/containers/{id}/resize", Container(Right::Attach), Calls(containers::resize)),
+    post("/containers/{id}/wait", Seen, Streams(|call| Box::pin(streams::wait(call)))),
+    post(
+        "/containers/{id}/attach",
+        Container(Right::Attach),
+        Streams(|call| Box::pin(streams::attach(call))),
+    ),
+    head("/containers/{id}/archive", Container(Right::Files), Calls(archive::stat)),
+    get(
+        "/containers/{id}/archive",
+        Container(Right::Files),
+        Streams(|call| Box::pin(archive::get(call))),
+    ),
+    put("/containers/{id}/archive", Never, Streams(|call| Box::pin(archive::put(call)))),
+    get("/containers/{id}/checkpoints", Never, Calls(refused::checkpoints)),
+    post("/containers/{id}/checkpoints", Never, Calls(refused::checkpoints)),
+    delete("/containers/{id}/checkpoints/{checkpoint}", Never, Calls(refused::checkpoints)),
     // A link is named CONTAINER/ALIAS.
-    delete("/containers/{id...}", Calls(containers::remove)),
-    post("/commit", Calls(images::commit)),
+    delete("/containers/{id...}", Never, Calls(containers::remove)),
+    post("/commit", Never, Calls(images::commit)),
     // Other programs in containers.
-    post("/containers/{id}/exec", Calls(exec::create)),
-    get("/exec/{id}/json", Calls(exec::inspect)),
-    post("/exec/{id}/start", Streams(|call| Box::pin(exec::start(call)))),
-    post("/exec/{id}/resize", Calls(exec::resize)),
+    post("/containers/{id}/exec", Container(Right::Exec), Calls(exec::create)),
+    get("/exec/{id}/json", Session(Right::Exec), Calls(exec::inspect)),
+    post("/exec/{id}/start", Session(Right::Exec), Streams(|call| Box::pin(exec::start(call)))),
+    post("/exec/{id}/resize", Session(Right::Exec), Calls(exec::resize)),
     // Images.
-    get("/images/json", Calls(images::list)),
-    get("/images/search", Calls(registries::search)),
-    get("/images/get", Streams(|call| Box::pin(transfer::save_many(call)))),
-    get("/images/{name...}/get", Streams(|call| Box::pin(transfer::save_one(call)))),
-    get("/images/{name...}/json", Calls(images::inspect)),
-    get("/images/{name...}/history", Calls(images::history)),
-    post("/images/create", Streams(|call| Box::pin(transfer::create(call)))),
-    post("/images/load", Streams(|call| Box::pin(transfer::load(call)))),
-    post("/images/prune", Calls(images::prune)),
-    post("/images/{name...}/tag", Calls(images::tag)),
-    post("/images/{name...}/push", Streams(|call| Box::pin(registries::push(call)))),
-    delete("/images/{name...}", Calls(images::remove)),
-    post("/auth", Calls(registries::login)),
-    get("/distribution/{name...}/json", Calls(registries::look_up)),
-    get("/cofferdam/root/{name...}", Streams(|call| Box::pin(transfer::root(call)))),
-    get("/cofferdam/manifest/{name...}", Calls(registries::manifest)),
-    get("/cofferdam/referrers/{name...}", Calls(registries::referrers)),
+    get("/images/json", Never, Calls(images::list)),
+    get("/images/search", Never, Calls(registries::search)),
+    get("/images/get", Never, Streams(|call| Box::pin(transfer::save_many(call)))),
+    get("/images/{name...}/get", Never, Streams(|call| Box::pin(transfer::save_one(call)))),
+    get("/images/{name...}/json", Never, Calls(images::inspect)),
+    get("/images/{name...}/history", Never, Calls(images::history)),
+    post("/images/create", Never, Streams(|call| Box::pin(transfer::create(call)))),
+    post("/images/load", Never, Streams(|call| Box::pin(transfer::load(call)))),
+    post("/images/prune", Never, Calls(images::prune)),
+    post("/images/{name...}/tag", Never, Calls(images::tag)),
+    post("/images/{name...}/push", Never, Streams(|call| Box::pin(registries::push(call)))),
+    delete("/images/{name...}", Never, Calls(images::remove)),
+    post("/auth", Never, Calls(registries::login)),
+    get("/distribution/{name...}/json", Never, Calls(registries::look_up)),
+    get("/cofferdam/root/{name...}", Never, Streams(|call| Box::pin(transfer::root(call)))),
+    get("/cofferdam/manifest/{name...}", Never, Calls(registries::manifest)),
+    get("/cofferdam/referrers/{name...}", Never, Calls(registries::referrers)),
     // Building them.
-    post("/build", Streams(|call| Box::pin(build::build(call)))),
-    post("/build/cancel", Calls(build::cancel)),
-    post("/build/prune", Calls(build::prune)),
+    post("/build", Never, Streams(|call| Box::pin(build::build(call)))),
+    post("/build/cancel", Never, Calls(build::cancel)),
+    post("/build/prune", Never, Calls(build::prune)),
     // Volumes.
-    get("/volumes", Calls(volumes::list)),
-    post("/volumes/create", Calls(volumes::create)),
-    post("/volumes/prune", Calls(volumes::prune)),
-    get("/volumes/{name}", Calls(volumes::inspect)),
-    put("/volumes/{name}", Calls(refused::cluster_volumes)),
-    delete("/volumes/{name}", Calls(volumes::remove)),
+    get("/volumes", Never, Calls(volumes::list)),
+    post("/volumes/create", Never, Calls(volumes::create)),
+    post("/volumes/prune", Never, Calls(volumes::prune)),
+    get("/volumes/{name}", Never, Calls(volumes::inspect)),
+    put("/volumes/{name}", Never, Calls(refused::cluster_volumes)),
+    delete("/volumes/{name}", Never, Calls(volumes::remove)),
     // Networks.
-    get("/networks", Calls(networks::list)),
-    get("/networks/", Calls(networks::list)),
-    get("/networks/{id}", Calls(networks::inspect)),
-    post("/networks/create", Calls(networks::create)),
-    post("/networks/prune", Calls(networks::prune)),
-    post("/networks/{id}/update", Calls(networks::update)),
-    post("/networks/{id}/connect", Calls(networks::connect)),
-    post("/networks/{id}/disconnect", Calls(networks::disconnect)),
-    delete("/networks/{id}", Calls(networks::remove)),
+    get("/networks", Never, Calls(networks::list)),
+    get("/networks/", Never, Calls(networks::list)),
+    get("/networks/{id}", Never, Calls(networks::inspect)),
+    post("/networks/create", Never, Calls(networks::create)),
+    post("/networks/prune", Never, Calls(networks::prune)),
+    post("/networks/{id}/update", Never, Calls(networks::update)),
+    post("/networks/{id}/connect", Never, Calls(networks::connect)),
+    post("/networks/{id}/disconnect", Never, Calls(networks::disconnect)),
+    delete("/networks/{id}", Never, Calls(networks::remove)),
     // Not carried.
-    get("/plugins/{name...}/json", Calls(refused::plugin)),
-    get("/plugins/privileges", Calls(refused::plugins)),
-    post("/plugins/{rest...}", Calls(refused::plugins)),
-    delete("/plugins/{name...}", Calls(refused::plugins)),
+    get("/plugins/{name...}/json", Never, Calls(refused::plugin)),
+    get("/plugins/privileges", Never, Calls(refused::plugins)),
+    post("/plugins/{rest...}", Never, Calls(refused::plugins)),
+    delete("/plugins/{name...}", Never, Calls(refused::plugins)),
     // A swarm, of which this is never a part.
-    post("/swarm/init", Calls(refused::swarm)),
-    post("/swarm/join", Calls(refused::swarm)),
-    get("/swarm", Calls(refused::no_manager)),
-    get("/swarm/{rest...}", Calls(refused::no_manager)),
-    post("/swarm/{rest...}", Calls(refused::no_manager)),
-    get("/nodes", Calls(refused::no_manager)),
-    get("/nodes/{rest...}", Calls(refused::no_manager)),
-    post("/nodes/{rest...}", Calls(refused::no_manager)),
-    delete("/nodes/{rest...}", Calls(refused::no_manager)),
-    get("/services", Calls(refused::no_manager)),
-    get("/services/{rest...}", Calls(refused::no_manager)),
-    post("/services/{rest...}", Calls(refused::no_manager)),
-    delete("/services/{rest...}", Calls(refused::no_manager)),
-    get("/tasks", Calls(refused::no_manager)),
-    get("/tasks/{rest...}", Calls(refused::no_manager)),
-    get("/secrets", Calls(refused::no_manager)),
-    get("/secrets/{rest...}", Calls(refused::no_manager)),
-    post("/secrets/{rest...}", Calls(refused::no_manager)),
-    delete("/secrets/{rest...}", Calls(refused::no_manager)),
-    get("/configs", Calls(refused::no_manager)),
-    get("/configs/{rest...}", Calls(refused::no_manager)),
-    post("/configs/{rest...}", Calls(refused::no_manager)),
-    delete("/configs/{rest...}", Calls(refused::no_manager)),
+    post("/swarm/init", Never, Calls(refused::swarm)),
+    post("/swarm/join", Never, Calls(refused::swarm)),
+    get("/swarm", Never, Calls(refused::no_manager)),
+    get("/swarm/{rest...}", Never, Calls(refused::no_manager)),
+    post("/swarm/{rest...}", Never, Calls(refused::no_manager)),
+    get("/nodes", Never, Calls(refused::no_manager)),
+    get("/nodes/{rest...}", Never, Calls(refused::no_manager)),
+    post("/nodes/{rest...}", Never, Calls(refused::no_manager)),
+    delete("/nodes/{rest...}", Never, Calls(refused::no_manager)),
+    get("/services", Never, Calls(refused::no_manager)),
+    get("/services/{rest...}", Never, Calls(refused::no_manager)),
+    post("/services/{rest...}", Never, Calls(refused::no_manager)),
+    delete("/services/{rest...}", Never, Calls(refused::no_manager)),
+    get("/tasks", Never, Calls(refused::no_manager)),
+    get("/tasks/{rest...}", Never, Calls(refused::no_manager)),
+    get("/secrets", Never, Calls(refused::no_manager)),
+    get("/secrets/{rest...}", Never, Calls(refused::no_manager)),
+    post("/secrets/{rest...}", Never, Calls(refused::no_manager)),
+    delete("/secrets/{rest...}", Never, Calls(refused::no_manager)),
+    get("/configs", Never, Calls(refused::no_manager)),
+    get("/configs/{rest...}", Never, Calls(refused::no_manager)),
+    post("/configs/{rest...}", Never, Calls(refused::no_manager)),
+    delete("/configs/{rest...}", Never, Calls(refused::no_manager)),
 ];
 
-/// The handler for a path without its version, and what stood at the
-/// pattern's braces.
-pub fn find(method: &Method, path: &str) -> Option<(Handler, Vec<String>)> {
-    ROUTES
-        .iter()
-        .filter(|route| route.method == method)
-        .find_map(|route| matches(route.pattern, path).map(|params| (route.handler, params)))
+/// A line that fits.
+pub struct Found {
+    /// Who works on the request.
+    pub handler: Handler,
+    /// How far scoped sockets reach it.
+    pub reach: Reach,
+    /// What stood at the pattern's braces.
+    pub params: Vec<String>,
+}
+
+/// The line for a path without its version.
+pub fn find(method: &Method, path: &str) -> Option<Found> {
+    ROUTES.iter().filter(|route| route.method == method).find_map(|route| {
+        let params = matches(route.pattern, path)?;
+        Some(Found { handler: route.handler, reach: route.reach, params })
+    })
 }
 
 fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
@@ -216,7 +259,7 @@ mod tests {
     use super::*;
 
     fn params(method: &Method, path: &str) -> Option<Vec<String>> {
-        find(method, path).map(|(_, params)| params)
+        find(method, path).map(|found| found.params)
     }
 
     fn words(words: &[&str]) -> Option<Vec<String>> {
@@ -248,11 +291,52 @@ mod tests {
     }
 
     #[test]
+    fn scoped_sockets_reach_nothing_but_this() {
+        let reached = ROUTES.iter().filter(|route| !matches!(route.reach, Never));
+        let reached: Vec<String> =
+            reached.map(|r| format!("{} {} {:?}", r.method, r.pattern, r.reach)).collect();
+        assert_eq!(
+            reached,
+            [
+                "GET /_ping Always",
+                "HEAD /_ping Always",
+                "GET /version Always",
+                "GET /events Lists(Read)",
+                "GET /containers/json Lists(Read)",
+                "GET /containers/{id}/json Seen",
+                "GET /containers/{id}/top Container(Read)",
+                "GET /containers/{id}/changes Container(Files)",
+                "GET /containers/{id}/audit Container(Read)",
+                "GET /containers/{id}/logs Container(Logs)",
+                "GET /containers/{id}/stats Container(Read)",
+                "GET /containers/{id}/export Container(Files)",
+                "GET /containers/{id}/attach/ws Container(Attach)",
+                "POST /containers/{id}/start Container(Start)",
+                "POST /containers/{id}/stop Container(Stop)",
+                "POST /containers/{id}/restart Container(Restart)",
+                "POST /containers/{id}/kill Container(Kill)",
+                "POST /containers/{id}/pause Container(Pause)",
+                "POST /containers/{id}/unpause Container(Pause)",
+                "POST /containers/{id}/resize Container(Attach)",
+                "POST /containers/{id}/wait Seen",
+                "POST /containers/{id}/attach Container(Attach)",
+                "HEAD /containers/{id}/archive Container(Files)",
+                "GET /containers/{id}/archive Container(Files)",
+                "POST /containers/{id}/exec Container(Exec)",
+                "GET /exec/{id}/json Session(Exec)",
+                "POST /exec/{id}/start Session(Exec)",
+                "POST /exec/{id}/resize Session(Exec)",
+            ],
+            "whatever is reached anew has to be thought about here"
+        );
+    }
+
+    #[test]
     fn a_literal_stands_before_a_name_that_would_swallow_it() {
         for route in ROUTES {
             if !route.pattern.contains('{') {
-                let (_, params) = find(&route.method, route.pattern).expect("itself");
-                assert!(params.is_empty(), "{} is taken for a name", route.pattern);
+                let found = find(&route.method, route.pattern).expect("itself");
+                assert!(found.params.is_empty(), "{} is taken for a name", route.pattern);
             }
         }
     }

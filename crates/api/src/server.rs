@@ -14,10 +14,12 @@
 use crate::answer::{Answer, Outcome, Outgoing};
 use crate::arriving::Arriving;
 use crate::call::{Call, Who, versioned};
+use crate::doors::{Doors, Opened};
 use crate::error::Error;
+use crate::gate::{Asked, Gate};
 use crate::hijack::Hijack;
 use crate::query::{Query, decode};
-use crate::route::{self, Handler};
+use crate::route::{self, Found, Handler};
 use crate::socket::{Answers, Busy, Socket, Unread};
 use crate::target;
 use crate::upgrade::Upgrade;
@@ -37,8 +39,8 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 /// How long calls under way may take to finish when the daemon stops.
@@ -51,6 +53,7 @@ const BREATH: Duration = Duration::from_millis(100);
 /// What all connections share.
 struct Desk {
     engine: Engine,
+    doors: Arc<Doors>,
     buildkit: Arc<buildkit::Desk>,
     /// How many blocking calls are under way.
     calls: watch::Sender<usize>,
@@ -69,11 +72,14 @@ pub async fn serve(
     let mut under_way = calls.subscribe();
     let idle = tokio::spawn(rest(calls.subscribe(), at_rest));
     let buildkit = Arc::new(buildkit::Desk::new(engine.clone()));
-    let desk = Arc::new(Desk { engine, buildkit, calls });
-    let doors: Vec<_> = listeners
+    let (server, opened) = mpsc::unbounded_channel();
+    let scoped = Arc::new(Doors::open(&engine, server));
+    let desk = Arc::new(Desk { engine, doors: scoped, buildkit, calls });
+    let mut doors: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(accept(listener, Arc::clone(&desk))))
+        .map(|listener| tokio::spawn(accept(listener, Arc::clone(&desk), None)))
         .collect();
+    doors.push(tokio::spawn(accept_scoped(opened, desk)));
     // If the sender is gone there is nobody left to serve for.
     let _ = stop.wait_for(|stop| *stop).await;
     idle.abort();
@@ -100,11 +106,30 @@ async fn rest(mut calls: watch::Receiver<usize>, at_rest: fn()) {
     }
 }
 
-async fn accept(listener: UnixListener, desk: Arc<Desk>) {
+/// Listens on scoped sockets as they are made, each until it is revoked.
+async fn accept_scoped(mut opened: mpsc::UnboundedReceiver<Opened>, desk: Arc<Desk>) {
+    let mut listening = JoinSet::new();
+    while let Some((listener, gate)) = opened.recv().await {
+        let desk = Arc::clone(&desk);
+        match UnixListener::from_std(listener) {
+            Ok(listener) => drop(listening.spawn(async move {
+                tokio::select! {
+                    () = accept(listener, desk, Some(Arc::clone(&gate))) => {}
+                    () = gate.ended() => {}
+                }
+            })),
+            Err(error) => tracing::error!(%error, "cannot listen on a scoped socket"),
+        }
+        // Those that were revoked meanwhile.
+        while listening.try_join_next().is_some() {}
+    }
+}
+
+async fn accept(listener: UnixListener, desk: Arc<Desk>, gate: Option<Arc<Gate>>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(connection(stream, Arc::clone(&desk)));
+                tokio::spawn(connection(stream, Arc::clone(&desk), gate.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -115,7 +140,14 @@ async fn accept(listener: UnixListener, desk: Arc<Desk>) {
 }
 
 /// One client, to the end of its connection.
-async fn connection(stream: UnixStream, desk: Arc<Desk>) {
+async fn connection(stream: UnixStream, desk: Arc<Desk>, gate: Option<Arc<Gate>>) {
+    let _line = match gate.as_ref().map(|gate| gate.line(&stream)).transpose() {
+        Ok(None) => None,
+        Ok(Some(Some(line))) => Some(line),
+        // Revoked since it was accepted.
+        Ok(Some(None)) => return,
+        Err(error) => return tracing::warn!(%error, "cannot hold a connection"),
+    };
     let who = match Who::of(&stream) {
         Ok(who) => who,
         Err(error) => return tracing::warn!(%error, "a connection of nobody is closed"),
@@ -123,7 +155,7 @@ async fn connection(stream: UnixStream, desk: Arc<Desk>) {
     let socket = Socket::new(stream);
     let hijack = Arc::new(Mutex::new(None));
     let answers = Arc::clone(&socket.answers);
-    let service = Answering { desk, who, answers, hijack: Arc::clone(&hijack) };
+    let service = Answering { desk, who, gate, answers, hijack: Arc::clone(&hijack) };
     let mut http = http1::Builder::new()
         .title_case_headers(true)
         .serve_connection(TokioIo::new(socket), service);
@@ -164,6 +196,8 @@ enum Taken {
 struct Answering {
     desk: Arc<Desk>,
     who: Who,
+    /// What it is held to.
+    gate: Option<Arc<Gate>>,
     answers: Arc<Answers>,
     hijack: Arc<Mutex<Option<Taken>>>,
 }
@@ -174,13 +208,13 @@ impl Service<Request<Incoming>> for Answering {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (desk, who) = (Arc::clone(&self.desk), self.who);
+        let (desk, who, gate) = (Arc::clone(&self.desk), self.who, self.gate.clone());
         let busy = Busy::hold(&self.answers);
         let request = request.map(|body| Arriving::new(body, || Unread::hold(&self.answers)));
         let slot = Arc::clone(&self.hijack);
         Box::pin(async move {
             let what = format!("{} {}", request.method(), request.uri());
-            let answer = guard(answer(&desk, who, request)).await.unwrap_or_else(|error| {
+            let answer = guard(answer(&desk, who, gate, request)).await.unwrap_or_else(|error| {
                 if error.status() == 500 {
                     tracing::error!(request = what, status = error.status(), %error);
                 } else {
@@ -244,23 +278,47 @@ pub fn words(experimental: bool) -> [(&'static str, &'static str); 4] {
 }
 
 /// Finds the handler and lets it work.
-async fn answer(desk: &Desk, who: Who, request: Request<Arriving>) -> Outcome {
+async fn answer(
+    desk: &Desk,
+    who: Who,
+    gate: Option<Arc<Gate>>,
+    request: Request<Arriving>,
+) -> Outcome {
     let (parts, incoming) = request.into_parts();
     let path = target::path(&decode(parts.uri.path(), false));
-    let (version, path) = versioned(&path)?;
-    if parts.method == Method::OPTIONS {
+    let versioned = versioned(&path);
+    if parts.method == Method::OPTIONS && gate.is_none() && versioned.is_ok() {
         // What browsers ask first; Docker answers so whatever the path.
         return Ok(Answer::status(StatusCode::OK));
     }
-    let (handler, params) =
-        route::find(&parts.method, path).ok_or_else(|| Error::missing("page not found"))?;
+    let line = |(_, path): &(_, &str)| route::find(&parts.method, path);
+    let mut found = versioned.as_ref().ok().and_then(line);
+    let query = Query::parse(&target::query(parts.uri.query().unwrap_or_default()));
+    if let Some(gate) = &gate {
+        let (gate, engine) = (Arc::clone(gate), desk.engine.clone());
+        let (method, query) = (parts.method.clone(), query.clone());
+        let path = parts.uri.path().to_owned();
+        let asking = move || {
+            let asked = Asked { method: &method, path: &path, query: &query };
+            let reached = found.as_mut().map(|found| (found.reach, &mut found.params));
+            let admitted = gate.admit(&engine, who, &asked, reached);
+            admitted.map(|()| found)
+        };
+        let asked = spawn_blocking(asking).await.unwrap_or_else(|_| Err(panicked()));
+        // A version that is not answered is told as such.
+        found = if versioned.is_ok() { asked? } else { None };
+    }
+    let (version, _) = versioned?;
+    let Found { handler, params, .. } = found.ok_or_else(|| Error::missing("page not found"))?;
     let mut call = Call {
         who,
+        gate,
+        doors: Arc::clone(&desk.doors),
         engine: desk.engine.clone(),
         buildkit: Arc::clone(&desk.buildkit),
         version,
         params,
-        query: Query::parse(&target::query(parts.uri.query().unwrap_or_default())),
+        query,
         headers: parts.headers,
         body: Bytes::new(),
         incoming: Some(incoming),
