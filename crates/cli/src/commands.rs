@@ -4,6 +4,7 @@
 //! - [`containers`]: stop, rm, ps, logs, …
 //! - [`files`]: cp, export, import, load, save
 //! - [`images`], [`volumes`], [`networks`], [`system`], [`live`] (stats, events)
+//! - [`sockets`]: sockets for those who may do less
 //! - [`upkeep`]: check, gc, pin
 //! - [`registries`]: pull, push, login, search, …
 
@@ -20,6 +21,7 @@ mod ports;
 mod ps;
 mod registries;
 mod run;
+mod sockets;
 mod system;
 mod upkeep;
 mod volumes;
@@ -86,6 +88,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::History(words) => images::history(client, *words.0).await,
         C::Volume(words) => volumes::run(client, *words.0).await,
         C::Network(words) => networks::run(client, *words.0).await,
+        C::Socket(words) => sockets::run(client, *words.0).await,
         C::Image(words) => Box::pin(image(client, *words.0)).await,
         C::Container(words) => Box::pin(container(client, *words.0)).await,
         C::System(words) => match *words.0 {

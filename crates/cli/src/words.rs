@@ -6,6 +6,7 @@
 //!
 //! - [`containers`], [`images`], [`build`], [`networks`]: the flags of each command
 //! - [`run`]: those of `run` and `create`
+//! - [`sockets`]: those of sockets for who may do less
 //! - [`read`]: what was typed into them, and what is wrong with it
 //! - [`later`]: large parts of the table, built when they are needed
 
@@ -16,6 +17,7 @@ mod later;
 mod networks;
 mod read;
 mod run;
+mod sockets;
 
 pub use build::{Build, Builder, BuilderPrune};
 pub use containers::{
@@ -32,6 +34,7 @@ pub use networks::{
 };
 pub use read::{Unread, read};
 pub use run::{Limits, RunFlags};
+pub use sockets::{Socket, SocketCreate, SocketLog, SocketLs};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -148,6 +151,9 @@ pub enum Command {
     /// Containers, under Docker's newer words
     #[command(subcommand)]
     Container(Later<Container>),
+    /// Sockets for those who may do less
+    #[command(subcommand)]
+    Socket(Later<Socket>),
     /// The engine itself
     #[command(subcommand)]
     System(Later<System>),
