@@ -23,7 +23,7 @@ const USAGE: &str = "usage: cargo xtask demo | test [--vm] [NAME] | fuzz [TARGET
            --for SECONDS  go on for so long, from other dice and what was found before
   vm     run a command in a fresh Debian guest (as root)
            --files DIR[:PLACE]  a directory that the guest gets a copy of
-           --profile plain|apparmor  which security module its kernel has, if any
+           --profile plain|apparmor|selinux  which security module its kernel has, if any
            --timeout SECONDS    600 if nothing is said
   lint   formatting, clippy, the direction between the rooms, the fence
   bench  measure ratios of interleaved runs (as root); ROW is a part of a row's title

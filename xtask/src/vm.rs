@@ -38,6 +38,25 @@ enum Profile {
     Plain,
     /// AppArmor, with no profile loaded.
     AppArmor,
+    /// SELinux, enforcing from the start: Debian's policy and our own module.
+    SeLinux,
+}
+
+impl Profile {
+    const ALL: [Self; 3] = [Self::Plain, Self::AppArmor, Self::SeLinux];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::AppArmor => "apparmor",
+            Self::SeLinux => "selinux",
+        }
+    }
+
+    fn parse(word: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|profile| profile.name() == word);
+        found.with_context(|| format!("no profile {word}: there are plain, apparmor and selinux"))
+    }
 }
 
 /// What a guest is asked to do.
@@ -68,13 +87,7 @@ pub fn run(words: &[&str]) -> Result<()> {
     while let Some(option) = options.next() {
         let value = options.next().with_context(|| format!("{option} needs a value"))?;
         match *option {
-            "--profile" => {
-                job.profile = match *value {
-                    "plain" => Profile::Plain,
-                    "apparmor" => Profile::AppArmor,
-                    _ => bail!("no profile {value}: there are plain and apparmor"),
-                }
-            }
+            "--profile" => job.profile = Profile::parse(value)?,
             "--files" => {
                 let (from, to) = value.split_once(':').unwrap_or((value, value));
                 ensure!(Path::new(to).is_absolute(), "{to} is not an absolute path of the guest");

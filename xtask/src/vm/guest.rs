@@ -42,6 +42,7 @@ pub fn run(image: &Image, job: &Job) -> Result<i32> {
     let systems = match job.profile {
         Profile::Plain => "landlock,lockdown,yama,bpf",
         Profile::AppArmor => "landlock,lockdown,yama,apparmor,bpf",
+        Profile::SeLinux => "landlock,lockdown,yama,selinux,bpf selinux=1 enforcing=1",
     };
     command.args(["-append", &format!("{KERNEL} lsm={systems}")]);
     command.args(["-chardev", &file("console", &console), "-serial", "chardev:console"]);

@@ -14,7 +14,14 @@ const SUITE: &str = "trixie";
 /// What is in it beside what every Debian has.
 const PACKAGES: &str = "systemd-sysv,dbus,kmod,busybox-static,iproute2,nftables,curl,procps,\
                         python3-minimal,util-linux,tmux,xz-utils,zstd,openssl,\
-                        apparmor,e2fsprogs,xfsprogs,linux-image-cloud-amd64";
+                        apparmor,selinux-policy-default,policycoreutils,\
+                        e2fsprogs,xfsprogs,linux-image-cloud-amd64";
+
+/// What our containers need beside Debian's SELinux policy.
+const MODULE: &str = include_str!("../../../packaging/selinux/cofferdam.cil");
+
+/// Read by systemd where the kernel has SELinux, and by nobody where not.
+const SELINUX: &str = "SELINUX=enforcing\nSELINUXTYPE=default\n";
 
 /// Needed before the disk can be read; the file system is built in.
 const EARLY: &str = "kernel/drivers/block/virtio_blk.ko.xz";
@@ -45,10 +52,10 @@ impl Image {
     }
 }
 
-/// The image, made now if it is not there. Another list makes another image.
+/// The image, made now if it is not there. Other packages, or another module,
+/// make another image.
 pub fn build() -> Result<Image> {
-    let packages = PACKAGES.replace(',', "+");
-    let dir = cache().join(format!("{SUITE}-{SIZE}-{packages}"));
+    let dir = cache().join(format!("{SUITE}-{:016x}", hash(&[SIZE, PACKAGES, MODULE, SELINUX])));
     if dir.is_dir() {
         return Ok(Image { dir });
     }
@@ -71,12 +78,32 @@ pub fn build() -> Result<Image> {
     let module = root.join("usr/lib/modules").join(version).join(EARLY);
     let bytes = output(Command::new("xz").args(["--decompress", "--stdout"]).arg(&module))?;
     write(&unfinished.join("early.ko"), &bytes)?;
+    label(&root)?;
     let disk = unfinished.join("disk");
     run(Command::new("truncate").args(["--size", SIZE]).arg(&disk))?;
     run(Command::new("mke2fs").args(["-q", "-t", "ext4", "-d"]).arg(&root).arg(&disk))?;
     clear(&root)?;
     fs::rename(&unfinished, &dir).with_context(|| format!("cannot make {}", dir.display()))?;
     Ok(Image { dir })
+}
+
+/// FNV-1a: the same in every build of this program.
+fn hash(parts: &[&str]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Completes the SELinux policy, lets it report all that it denies, and labels
+/// every file.
+fn label(root: &Path) -> Result<()> {
+    write(&root.join("etc/selinux/config"), SELINUX.as_bytes())?;
+    write(&root.join("cofferdam.cil"), MODULE.as_bytes())?;
+    let inside = |words: &[&str]| run(Command::new("chroot").arg(root).args(words));
+    inside(&["semodule", "--noreload", "--disable_dontaudit", "--install", "/cofferdam.cil"])?;
+    let contexts = "/etc/selinux/default/contexts/files/file_contexts";
+    inside(&["setfiles", "-F", "-e", "/proc", "-e", "/sys", "-e", "/dev", contexts, "/"])
 }
 
 /// The one kernel in `/boot`, and its version.
