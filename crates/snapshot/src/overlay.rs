@@ -48,6 +48,8 @@ pub(crate) struct Stack<'a> {
     pub container: Option<&'a Path>,
     /// Range of the container.
     pub ids: IdRange,
+    /// SELinux label of all files in it; empty for those that they have.
+    pub label: &'a str,
 }
 
 /// How layers are handed to overlayfs.
@@ -108,8 +110,8 @@ pub(crate) fn mount_by(way: Way, stack: &Stack<'_>) -> Result<OwnedFd, Error> {
             Ok(only)
         }
         _ => match way {
-            Way::Detached => detached(&clones, stack.container),
-            Way::Attached => attached(&clones, stack.container),
+            Way::Detached => detached(&clones, stack),
+            Way::Attached => attached(&clones, stack),
         },
     }
 }
@@ -151,17 +153,21 @@ fn clone(layer: &Path, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Error>
     Ok(tree)
 }
 
-fn detached(clones: &[OwnedFd], container: Option<&Path>) -> Result<OwnedFd, Error> {
+fn detached(clones: &[OwnedFd], stack: &Stack<'_>) -> Result<OwnedFd, Error> {
     let overlay = mnt::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).doing("open", "overlay")?;
     for (key, value) in OPTIONS {
         mnt::fsconfig_set_string(&overlay, key, value).doing("set the overlay's", key)?;
+    }
+    if !stack.label.is_empty() {
+        mnt::fsconfig_set_string(&overlay, "context", stack.label)
+            .doing("set the overlay's", "context")?;
     }
     // The first one set is the topmost.
     for layer in clones.iter().rev() {
         mnt::fsconfig_set_fd(&overlay, "lowerdir+", layer)
             .doing("set the overlay's", "lowerdir+")?;
     }
-    if let Some(container) = container {
+    if let Some(container) = stack.container {
         for (key, name) in [("upperdir", UPPER), ("workdir", WORK)] {
             let path = container.join(name);
             let dir = tree::open_dir(&path).doing("open", &path)?;
@@ -170,7 +176,7 @@ fn detached(clones: &[OwnedFd], container: Option<&Path>) -> Result<OwnedFd, Err
     }
     mnt::fsconfig_create(&overlay).doing("make", "the overlay")?;
     let flags = MountAttrFlags::MOUNT_ATTR_NODEV
-        | if container.is_none() {
+        | if stack.container.is_none() {
             MountAttrFlags::MOUNT_ATTR_RDONLY
         } else {
             MountAttrFlags::empty()
@@ -179,14 +185,14 @@ fn detached(clones: &[OwnedFd], container: Option<&Path>) -> Result<OwnedFd, Err
 }
 
 /// In a thread of its own: a mount namespace is left by ending.
-fn attached(clones: &[OwnedFd], container: Option<&Path>) -> Result<OwnedFd, Error> {
+fn attached(clones: &[OwnedFd], stack: &Stack<'_>) -> Result<OwnedFd, Error> {
     std::thread::scope(|scope| {
-        scope.spawn(|| attach(clones, container)).join().expect("it returns its errors")
+        scope.spawn(|| attach(clones, stack)).join().expect("it returns its errors")
     })
 }
 
-fn attach(clones: &[OwnedFd], container: Option<&Path>) -> Result<OwnedFd, Error> {
-    let container = container.map(|dir| clone(dir, None)).transpose()?;
+fn attach(clones: &[OwnedFd], stack: &Stack<'_>) -> Result<OwnedFd, Error> {
+    let container = stack.container.map(|dir| clone(dir, None)).transpose()?;
     sys::process::unshare(rustix::thread::UnshareFlags::NEWNS)
         .doing("leave", "the host's mount namespace")?;
     mnt::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
@@ -210,6 +216,10 @@ fn attach(clones: &[OwnedFd], container: Option<&Path>) -> Result<OwnedFd, Error
     for (key, value) in OPTIONS {
         options.extend([",", key, "=", value]);
     }
+    if !stack.label.is_empty() {
+        // Commas part categories as well as options.
+        options.extend([",context=\"", stack.label, "\""]);
+    }
     let mut flags = MountFlags::NODEV;
     if let Some(container) = &container {
         put(container, "c")?;
@@ -218,7 +228,9 @@ fn attach(clones: &[OwnedFd], container: Option<&Path>) -> Result<OwnedFd, Error
         flags |= MountFlags::RDONLY;
     }
     fs::mkdirat(CWD, "m", Mode::RWXU).doing("make the directory", "m")?;
-    let options = std::ffi::CString::new(options).expect("numbers and constants");
+    let options = std::ffi::CString::new(options)
+        .map_err(|_| std::io::ErrorKind::InvalidInput)
+        .doing("label", "the overlay")?;
     mnt::mount("overlay", "m", "overlay", flags, &*options).doing("mount", "the overlay")?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     mnt::open_tree(CWD, "m", flags).doing("clone", "the overlay")
@@ -248,7 +260,7 @@ mod tests {
         for way in [Way::Detached, Way::Attached] {
             let (_dir, layers, container) = scratch();
             let ids = IdRange { base: 500_000, size: 65_536, kept: None };
-            let stack = Stack { layers: &layers, container: Some(&container), ids };
+            let stack = Stack { layers: &layers, container: Some(&container), ids, label: "" };
             let mount = mount_by(way, &stack).expect("mount");
             let stat = tree::stat_at(mount.as_fd(), b"file").expect("there");
             assert_eq!(stat.st_uid, 500_000, "{way:?}");
@@ -263,7 +275,8 @@ mod tests {
     fn the_old_way_leaves_nothing_in_the_table_of_mounts() {
         let before = std::fs::read_to_string("/proc/self/mountinfo").expect("read");
         let (_dir, layers, container) = scratch();
-        let stack = Stack { layers: &layers, container: Some(&container), ids: IdRange::HOST };
+        let (container, ids) = (Some(&*container), IdRange::HOST);
+        let stack = Stack { layers: &layers, container, ids, label: "" };
         let _mount = mount_by(Way::Attached, &stack).expect("mount");
         assert_eq!(std::fs::read_to_string("/proc/self/mountinfo").expect("read"), before);
         assert!(Path::new("/etc/passwd").exists(), "this thread is where it was");

@@ -26,6 +26,7 @@ use std::{
 pub struct Root {
     dir: PathBuf,
     ids: IdRange,
+    label: String,
 }
 
 /// Where a container's own directories are.
@@ -39,7 +40,7 @@ impl Root {
     /// # Errors
     /// What the host said.
     pub fn prepare(data: &Path, id: &str, ids: IdRange) -> Result<Self, Error> {
-        let root = Self { dir: home(data, id), ids };
+        let root = Self { dir: home(data, id), ids, label: String::new() };
         root.make().inspect_err(|_| {
             // The first error is the one to tell; the sweep meets the rest.
             let _ = Self::remove(data, id);
@@ -69,8 +70,16 @@ impl Root {
     /// # Errors
     /// [`Error::NoRoot`].
     pub fn open(data: &Path, id: &str, ids: IdRange) -> Result<Self, Error> {
-        let root = Self { dir: home(data, id), ids };
+        let root = Self { dir: home(data, id), ids, label: String::new() };
         if root.dir.join(UPPER).is_dir() { Ok(root) } else { Err(Error::NoRoot(id.to_owned())) }
+    }
+
+    /// With an SELinux label that every file in it has once it is mounted,
+    /// whatever its layers have; none if empty.
+    #[must_use]
+    pub fn labelled(mut self, label: &str) -> Self {
+        label.clone_into(&mut self.label);
+        self
     }
 
     /// The range that its files belong to.
@@ -84,9 +93,9 @@ impl Root {
     /// # Errors
     /// What the host said.
     pub fn mount(&self, layers: &[PathBuf]) -> Result<OwnedFd, Error> {
-        let container = Some(&*self.dir);
+        let (container, label) = (Some(&*self.dir), &*self.label);
         if !layers.is_empty() {
-            return overlay::mount(&Stack { layers, container, ids: self.ids });
+            return overlay::mount(&Stack { layers, container, ids: self.ids, label });
         }
         // Overlayfs wants something below, if only an empty directory.
         let nothing = self.dir.join("nothing");
@@ -94,7 +103,7 @@ impl Root {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(e).doing("make the directory", nothing),
         }
-        overlay::mount(&Stack { layers: &[nothing], container, ids: self.ids })
+        overlay::mount(&Stack { layers: &[nothing], container, ids: self.ids, label })
     }
 
     /// What differs from `layers`, sorted by path.
@@ -194,5 +203,5 @@ pub fn remove(dir: &Path) -> Result<(), Error> {
 /// # Errors
 /// What the host said.
 pub fn mount_read_only(layers: &[PathBuf], ids: IdRange) -> Result<OwnedFd, Error> {
-    overlay::mount(&Stack { layers, container: None, ids })
+    overlay::mount(&Stack { layers, container: None, ids, label: "" })
 }
