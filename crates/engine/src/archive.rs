@@ -192,7 +192,9 @@ impl House {
     }
 
     pub(crate) fn root(&self, container: &Container) -> Result<snapshot::Root, Error> {
-        Ok(snapshot::Root::open(&self.paths.data, container.id.as_str(), container.ids())?)
+        let root = snapshot::Root::open(&self.paths.data, container.id.as_str(), container.ids())?;
+        // A record may be older than what the kernel is now.
+        Ok(root.labelled(if self.policy.selinux { &container.mount_label } else { "" }))
     }
 
     pub(crate) fn layers(&self, container: &Container) -> Result<Vec<std::path::PathBuf>, Error> {

@@ -78,6 +78,9 @@ pub struct Container {
     pub process_label: String,
     /// SELinux label of its files; empty if none.
     pub mount_label: String,
+    /// Its SELinux level, for life; empty in a record of an earlier version.
+    #[serde(default)]
+    pub(crate) level: String,
     /// Its places on networks, by the networks' names, while it has any.
     #[serde(default)]
     pub(crate) plugs: Plugs,
@@ -201,6 +204,7 @@ impl Container {
             upper_dir: PathBuf::new(),
             process_label: String::new(),
             mount_label: String::new(),
+            level: String::new(),
             plugs: Plugs::new(),
             macs: BTreeMap::new(),
             of_build: false,

@@ -9,11 +9,14 @@ use crate::{
     house::House,
     names,
     networks::{self, Mode},
-    ports,
+    ports, selinux,
     store::Write,
     undo::Undo,
 };
-use policy::{mounts::Point, mounts::Source, user::Identity};
+use policy::{
+    mounts::{Point, Relabel, Source},
+    user::Identity,
+};
 use snapshot::IdRange;
 use spec::{
     Digest, Id, Sandbox,
@@ -100,6 +103,7 @@ impl Engine {
         {
             keep(&mut container, client)?;
         }
+        container.level = house.roster.hold_level(&id, selinux::asked_level(&container.host));
         // As long as this is held no volume goes for want of users.
         let using = house.using_volumes();
         house.take_mounts(&mut container, &mut undo)?;
@@ -215,6 +219,7 @@ impl House {
             upper_dir: dir.join("upper"),
             process_label: String::new(),
             mount_label: String::new(),
+            level: String::new(),
             plugs: Plugs::new(),
             macs,
             of_build: false,
@@ -257,6 +262,10 @@ impl House {
             if let Some(peer) = mode.strip_prefix("container:").filter(|peer| !peer.is_empty()) {
                 *mode = format!("container:{}", self.find(peer)?.id);
             }
+        }
+        let labels = self.label_options(host)?;
+        if !labels.is_empty() {
+            host.security_opt.get_or_insert_default().extend(labels);
         }
         // With somebody else's name there is none of its own.
         let joined = host.network_mode.starts_with("container:");
@@ -338,6 +347,9 @@ impl House {
         let points = self.points(container)?;
         let sandbox = self.decide(container, slot, &Identity::default(), &points, true)?;
         container.take_over(&sandbox);
+        if !container.mount_label.is_empty() {
+            self.may_relabel(&points)?;
+        }
         let linux = sandbox.config.linux.unwrap_or_default();
         container.host.masked_paths.get_or_insert(linux.masked_paths);
         container.host.readonly_paths.get_or_insert(linux.readonly_paths);
@@ -371,7 +383,8 @@ impl House {
         // Before anything is in them.
         self.count_disk(container)?;
         let root =
-            snapshot::Root::prepare(&self.paths.data, container.id.as_str(), container.ids())?;
+            snapshot::Root::prepare(&self.paths.data, container.id.as_str(), container.ids())?
+                .labelled(&container.mount_label);
         self.fill_volumes(container, image, &root)
     }
 
@@ -507,7 +520,7 @@ fn bind(point: &Point) -> MountPoint {
         kind: "bind".into(),
         source: point.path.clone(),
         destination: point.destination.clone(),
-        mode: if point.read_only { "ro".into() } else { String::new() },
+        mode: mode(point, ""),
         rw: !point.read_only,
         propagation: propagation.into(),
         ..MountPoint::default()
@@ -522,14 +535,24 @@ fn of_volume(point: &Point, name: String, source: String) -> MountPoint {
         destination: point.destination.clone(),
         driver: "local".into(),
         mode: match &point.source {
-            _ if point.read_only => "ro".into(),
             // One that the image or a bare path asks for.
-            Source::Volume(wish) if wish.name.is_empty() => String::new(),
-            _ => "z".into(),
+            Source::Volume(wish) if wish.name.is_empty() => mode(point, ""),
+            _ => mode(point, "z"),
         },
         rw: !point.read_only,
         propagation: String::new(),
     }
+}
+
+/// What of a mount's mode is shown; `otherwise` if it has none.
+fn mode(point: &Point, otherwise: &str) -> String {
+    let relabel = match point.relabel {
+        Relabel::Keep => None,
+        Relabel::Shared => Some("z"),
+        Relabel::Private => Some("Z"),
+    };
+    let words: Vec<&str> = point.read_only.then_some("ro").into_iter().chain(relabel).collect();
+    if words.is_empty() { otherwise.to_owned() } else { words.join(",") }
 }
 
 fn is_empty(dir: &Path) -> Result<bool, Error> {

@@ -159,6 +159,14 @@ fn warnings(host: &policy::Host) -> Vec<String> {
     );
     lacks(host.seccomp, "No seccomp support");
     lacks(host.landlock > 0, "No Landlock support");
+    lacks(
+        !host.selinux || !host.selinux_type.is_empty(),
+        "SELinux knows no container_t: containers are refused without --security-opt label=disable",
+    );
+    lacks(
+        !host.selinux || crate::selinux::is_enforcing(),
+        "SELinux is permissive: containers are labelled, and nothing is denied to them",
+    );
     lacks(host.controllers.contains("memory"), "No memory limit support");
     lacks(host.swap_accounting, "No swap limit support");
     lacks(host.controllers.contains("cpu"), "No cpu cfs quota support");

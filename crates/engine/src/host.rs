@@ -75,6 +75,7 @@ pub(crate) fn policy(options: &Options, machine: &Machine, layout: &Layout) -> p
     let kernel = (version.next().unwrap_or(0), version.next().unwrap_or(0));
     let number = |path: &str| text(path).parse::<u32>().unwrap_or(u32::MAX);
     let paths = [&options.data_root, &options.run_root];
+    let selinux = crate::selinux::is_enabled();
     policy::Host {
         arch: if machine.arch == "aarch64" { Arch::Aarch64 } else { Arch::X86_64 },
         kernel,
@@ -89,7 +90,8 @@ pub(crate) fn policy(options: &Options, machine: &Machine, layout: &Layout) -> p
         seccomp: text("/proc/self/status").contains("\nSeccomp:"),
         apparmor: crate::apparmor::is_enabled(),
         apparmor_profile: crate::apparmor::load(),
-        selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+        selinux,
+        selinux_type: if selinux { crate::selinux::known_type() } else { String::new() },
         cpus: online(&text("/sys/devices/system/cpu/online")),
         cpu_list: text("/sys/devices/system/cpu/online"),
         memory_nodes: text("/sys/devices/system/node/online"),

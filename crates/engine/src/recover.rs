@@ -35,6 +35,7 @@ const PATIENCE: u32 = 100;
 /// pass; readers see the record.
 pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
     let house = &engine.0;
+    house.give_levels();
     let (done, all_done) = mpsc::channel::<()>();
     for cell in house.roster.all() {
         house.networks.adopt(&cell.now().plugs);

@@ -1,9 +1,9 @@
 //! All containers, by identifier and name, and the ranges of ids they hold.
 
-use crate::{Error, cell::Cell};
+use crate::{Error, cell::Cell, selinux};
 use spec::Id;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Bound,
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -34,6 +34,8 @@ struct Index {
     names: HashMap<String, Id>,
     /// First slot of each holder, and how many it holds.
     slots: BTreeMap<u32, u32>,
+    /// SELinux levels, by whom they are held.
+    levels: HashMap<Id, String>,
 }
 
 impl Roster {
@@ -100,6 +102,19 @@ impl Roster {
         Ok(slot)
     }
 
+    /// Holds an SELinux level for a container to be: the one it asks for, or
+    /// one that nobody has.
+    pub fn hold_level(&self, id: &Id, asked: Option<&str>) -> String {
+        let mut index = self.write();
+        let draw = || {
+            let taken: HashSet<&str> = index.levels.values().map(String::as_str).collect();
+            selinux::draw(|level| taken.contains(level))
+        };
+        let level = asked.map_or_else(draw, str::to_owned);
+        index.levels.insert(id.clone(), level.clone());
+        level
+    }
+
     /// Lets go of what was held, or of a container that is gone.
     pub fn release(&self, name: &str, id: &Id, slot: u32) {
         let mut index = self.write();
@@ -107,6 +122,7 @@ impl Roster {
             index.names.remove(name);
         }
         index.slots.remove(&slot);
+        index.levels.remove(id);
         index.cells.remove(id);
     }
 
@@ -122,6 +138,7 @@ impl Roster {
         // It could not have been made with words that make no sense.
         let count = policy::userns::ranges(&cell.now().host).unwrap_or(1);
         index.slots.insert(cell.slot, count);
+        index.levels.insert(cell.id.clone(), cell.now().level.clone());
         index.cells.insert(cell.id.clone(), cell);
     }
 
@@ -233,6 +250,20 @@ mod tests {
         roster.release("one", &one.id, one.slot);
         assert_eq!(add(&roster, 3, "three").slot, one.slot);
         assert!(u64::from(base(SLOTS - 1)) + u64::from(policy::RANGE) <= 1 << 31);
+    }
+
+    /// SEL-2: what keeps containers from one another's files.
+    #[test]
+    fn sel2_a_hundred_containers_have_a_hundred_pairs_of_categories() {
+        let roster = Roster::default();
+        let id = |byte: u8| Id::from_random([byte; 32]);
+        let pairs: BTreeSet<String> =
+            (0..100).map(|byte| roster.hold_level(&id(byte), None)).collect();
+        assert_eq!(pairs.len(), 100);
+        let one = pairs.first().expect("a hundred").clone();
+        assert_eq!(roster.hold_level(&id(100), Some(&one)), one, "it asked for another's");
+        roster.release("", &id(0), 0);
+        assert_eq!(roster.read().levels.len(), 100);
     }
 
     #[test]

@@ -155,6 +155,7 @@ impl House {
         self.limit_disk(&container)?;
         let mount = self.root(&container)?.mount(&self.layers(&container)?)?;
         let sandbox = self.decide_in(cell, &container, mount.as_fd())?;
+        self.label(&container)?;
         let hidden = std::mem::take(&mut cell.live().hidden);
         let dir = self.run_dir(cell, &with_hidden(&sandbox, &hidden), &mut undo)?;
         let mut launching = watch::launch(watch::Launch {
@@ -224,6 +225,7 @@ impl House {
             networks::shown_ports(&container, &plugs)?
         };
         let endpoints = self.networks.settings(&container, &plugs);
+        let labels = self.labels(&container)?;
         Ok(cell.change(|container| {
             if let Some(peer) = peer {
                 container.hosts_path.clone_from(&peer.hosts_path);
@@ -233,6 +235,8 @@ impl House {
             container.endpoints = endpoints;
             container.plugs = plugs;
             container.ports = ports;
+            container.process_label = labels.process;
+            container.mount_label = labels.mount;
         }))
     }
 
@@ -284,6 +288,16 @@ impl House {
             cell.change(|container| container.weakened.clone_from(&sandbox.weakened));
         }
         Ok(sandbox)
+    }
+
+    /// Labels what of the host's is to be the container's.
+    fn label(&self, container: &Container) -> Result<(), Error> {
+        let label = &container.mount_label;
+        let points = self.points(container)?;
+        self.relabel(&points, label)?;
+        let files =
+            [&*container.hosts_path, &*container.hostname_path, &*container.resolv_conf_path];
+        self.relabel_files(files, label, container.host.network_mode.starts_with("container:"))
     }
 
     /// The directory where the monitor will live, with what it is to apply.

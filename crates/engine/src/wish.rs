@@ -46,7 +46,6 @@ impl House {
         };
         let config = if trial { Cow::Borrowed(&container.config) } else { self.told(container)? };
         let host = with_default(&container.host, self.options.no_new_privileges);
-        let level = self.policy.selinux.then(|| selinux_level(slot));
         let wish = Wish {
             id: container.id.as_str(),
             config: &config,
@@ -61,7 +60,7 @@ impl House {
             cgroup_parent: parent,
             devices: &nodes,
             log_path: &log,
-            selinux_level: level.as_deref(),
+            selinux_level: Some(&*container.level).filter(|level| !level.is_empty()),
         };
         let mut sandbox = policy::sandbox(&wish, &self.policy)?;
         sandbox.weakened.extend(self.weaker_networks(container)?);
@@ -236,23 +235,9 @@ pub(crate) fn log_path(paths: &Paths, container: &Container) -> std::path::PathB
     paths.container(&container.id).join(format!("{}-json.log", container.id))
 }
 
-/// A pair of categories for this container alone: every slot has its own.
-fn selinux_level(slot: u32) -> String {
-    const CATEGORIES: u32 = 1024;
-    // Pairs (a, b) with a < b, counted row by row: there are 523,776, more
-    // than there are slots.
-    let (mut first, mut rest) = (0, slot);
-    while rest >= CATEGORIES - 1 - first {
-        rest -= CATEGORIES - 1 - first;
-        first += 1;
-    }
-    format!("s0:c{first},c{}", first + 1 + rest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn the_daemons_switch_holds_where_a_container_says_nothing() {
@@ -263,13 +248,5 @@ mod tests {
         let security_opt = Some(vec!["no-new-privileges=false".to_owned()]);
         let against = HostConfig { security_opt: security_opt.clone(), ..HostConfig::default() };
         assert_eq!(options(&against, true), security_opt);
-    }
-
-    #[test]
-    fn every_slot_has_a_pair_of_categories_of_its_own() {
-        let pairs: BTreeSet<String> = (0..49_151).map(selinux_level).collect();
-        assert_eq!(pairs.len(), 49_151);
-        assert_eq!(selinux_level(0), "s0:c0,c1");
-        assert_eq!(selinux_level(1023), "s0:c1,c2");
     }
 }

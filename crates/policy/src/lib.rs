@@ -68,7 +68,7 @@ pub fn sandbox(wish: &Wish<'_>, host: &Host) -> Result<Sandbox, Refusal> {
         asked.privileged,
         spaces.private_user(),
     )?;
-    let labels = labels::selinux(wish, &options, host)?;
+    let labels = labels::selinux(asked, wish.selinux_level, host)?;
     let devices = devices::choose(wish)?;
     let landlock = labels::landlock(&caps, host);
     let mut linux = linux(wish, &spaces, &options, host, &caps)?;

@@ -4,6 +4,7 @@
 use crate::{
     Host, Ids, Wish, caps,
     devices::Devices,
+    labels,
     mounts::{Point, Source, within},
     namespaces::{Space, Spaces},
     paths,
@@ -136,11 +137,12 @@ fn layers(
     if writable {
         words.push("may write to kernel paths that are read-only by default".to_owned());
     }
-    if host.selinux && options.labels.iter().any(|label| label == "disable") {
+    let label = sandbox.config.process.as_ref().map_or("", |process| &process.selinux_label);
+    if host.selinux && label.is_empty() {
         words.push("is not confined by SELinux (label=disable)".to_owned());
-    } else if host.selinux && !wish.host_config.privileged {
-        for label in options.labels.iter().filter(|label| !label.starts_with("level:")) {
-            words.push(format!("has an SELinux label of its own: {label}"));
+    } else if host.selinux {
+        for option in options.labels.iter().filter(|option| !labels::is_harmless(option)) {
+            words.push(format!("has an SELinux label of its own: {option}"));
         }
     }
     if host.apparmor

@@ -43,8 +43,8 @@ pub struct Wish<'a> {
     pub devices: &'a [Node],
     /// Where the container's log is to be, should it have one.
     pub log_path: &'a str,
-    /// `sN:cX,cY` for this container alone, on an SELinux host; that of the
-    /// other where one is joined.
+    /// `s0:cX,cY` for this container alone, for life. One that joins another
+    /// is told of that one's by `label=level:`.
     pub selinux_level: Option<&'a str>,
 }
 
@@ -131,6 +131,9 @@ pub struct Host {
     pub apparmor_profile: bool,
     /// SELinux is enabled.
     pub selinux: bool,
+    /// And its policy knows containers by this type: one of
+    /// [`SELINUX_TYPES`](crate::labels::SELINUX_TYPES), or empty.
+    pub selinux_type: String,
     /// Processors that are on.
     pub cpus: u32,
     /// The same as a list, such as `0-3`; empty if not known.

@@ -43,6 +43,7 @@ fn host() -> Host {
         apparmor: false,
         apparmor_profile: false,
         selinux: false,
+        selinux_type: "container_t".into(),
         cpus: 2,
         cpu_list: "0-1".into(),
         memory_nodes: "0".into(),

@@ -50,23 +50,92 @@ fn selinux_labels_carry_the_containers_own_level() {
     assert!(ask.words().contains("no level was chosen"));
 }
 
+fn labelled(change: impl FnOnce(&mut HostConfig)) -> Ask {
+    let mut ask = Ask::with(change);
+    ask.host.selinux = true;
+    ask.selinux_level = Some("s0:c1,c2");
+    ask
+}
+
+fn labels(word: &str) -> Ask {
+    labelled(|config| config.security_opt = Some(strings(&[word])))
+}
+
 #[test]
 fn selinux_options_are_understood() {
-    let on = |word: &str| {
-        let mut ask = option(word);
-        ask.host.selinux = true;
-        ask.selinux_level = Some("s0:c1,c2");
-        ask
-    };
-    let typed = on("label=type:spc_t").sandbox();
+    let typed = labels("label=type:spc_t").sandbox();
     assert_eq!(process(&typed).selinux_label, "system_u:system_r:spc_t:s0:c1,c2");
-    assert_eq!(typed.weakened.len(), 1);
-    let levelled = on("label=level:s0:c3,c4").sandbox();
+    assert_eq!(typed.weakened, ["has an SELinux label of its own: type:spc_t"]);
+    let levelled = labels("label=level:s0:c3,c4").sandbox();
+    assert_eq!(process(&levelled).selinux_label, "system_u:system_r:container_t:s0:c3,c4");
     assert_eq!(linux(&levelled).mount_label, "system_u:object_r:container_file_t:s0:c3,c4");
-    let disabled = on("label=disable").sandbox();
+    let user = labels("label=user:staff_u").sandbox();
+    assert_eq!(linux(&user).mount_label, "staff_u:object_r:container_file_t:s0:c1,c2");
+    let files = labels("label=filetype:usr_t").sandbox();
+    assert_eq!(linux(&files).mount_label, "system_u:object_r:usr_t:s0:c1,c2");
+    let disabled = labels("label=disable").sandbox();
     assert_eq!(process(&disabled).selinux_label, "");
     assert_eq!(disabled.weakened, ["is not confined by SELinux (label=disable)"]);
-    assert!(on("label=colour:red").words().starts_with("bad label option \"colour:red\""));
+    let words = labels("label=colour:red").words();
+    assert_eq!(
+        words,
+        "bad label option \"colour\", valid options 'disable, user, role, level, type, filetype'"
+    );
+    for word in ["level:s0\",lowerdir=/", "type:a b", "type"] {
+        let words = labels(&format!("label={word}")).words();
+        assert!(words.starts_with("bad label option"), "{words}");
+    }
+    assert!(labels("label=nested").words().starts_with("bad label option \"nested\", valid"));
+}
+
+#[test]
+fn older_names_and_levels_of_two_categories_weaken_nothing() {
+    for word in [
+        "label=type:svirt_lxc_net_t",
+        "label=filetype:svirt_sandbox_file_t",
+        "label=filetype:svirt_lxc_file_t",
+        "label=level:s0:c5,c1023",
+    ] {
+        assert_eq!(labels(word).weakened(), [""; 0], "{word}");
+    }
+    for word in
+        ["s0", "s0:c0.c1023", "s0:c1", "s0:c7,c7", "s0:c1,c2,c3", "s0-s0:c1,c2", "s0:c1,c1024"]
+    {
+        assert_eq!(labels(&format!("label=level:{word}")).weakened().len(), 1, "{word}");
+    }
+}
+
+#[test]
+fn who_shares_the_hosts_processes_or_ipc_has_no_label() {
+    type Change = fn(&mut HostConfig);
+    let changes: [Change; 3] =
+        [|c| c.privileged = true, |c| c.pid_mode = "host".into(), |c| c.ipc_mode = "host".into()];
+    for change in changes {
+        let open = labelled(change).sandbox();
+        assert_eq!((&*process(&open).selinux_label, &*linux(&open).mount_label), ("", ""));
+        let words = "is not confined by SELinux (label=disable)".to_owned();
+        assert!(open.weakened.contains(&words), "{:?}", open.weakened);
+        let spoken = labelled(|config| {
+            change(config);
+            config.security_opt = Some(strings(&["label=type:container_t"]));
+        });
+        assert!(!process(&spoken.sandbox()).selinux_label.is_empty(), "it asked for one");
+    }
+}
+
+#[test]
+fn without_selinux_labels_are_words_and_without_types_they_are_refused() {
+    assert_eq!(process(&option("label=colour:red").sandbox()).selinux_label, "");
+    let mut bare = labels("no-new-privileges");
+    bare.host.selinux_type.clear();
+    assert!(bare.words().contains("knows no container_t"), "{}", bare.words());
+    bare.host.selinux_type = "svirt_lxc_net_t".into();
+    let old = bare.sandbox();
+    assert_eq!(process(&old).selinux_label, "system_u:system_r:svirt_lxc_net_t:s0:c1,c2");
+    assert_eq!(linux(&old).mount_label, "system_u:object_r:svirt_sandbox_file_t:s0:c1,c2");
+    let mut disabled = labels("label=disable");
+    disabled.host.selinux_type.clear();
+    assert_eq!(process(&disabled.sandbox()).selinux_label, "");
 }
 
 #[test]
