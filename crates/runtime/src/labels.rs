@@ -4,11 +4,12 @@
 //! the container's image or mounts could have made (CVE-2019-16884).
 
 use crate::{
-    failure::{Doing, refusal},
+    failure::{Doing, because, refusal},
     procfs::Proc,
 };
 use rustix::{fs::OFlags, io::Errno};
 use spec::{oci::Process, wire::Failure};
+use std::{io::Read as _, os::fd::BorrowedFd};
 
 /// When it is to take effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,47 @@ pub(crate) fn wanted(process: &Process) -> bool {
     !process.selinux_label.is_empty() || !matches!(profile, "" | "unconfined")
 }
 
+/// Refuses what a kernel without SELinux cannot do.
+pub(crate) fn check(proc: &Proc, process: &Process, mount_label: &str) -> Result<(), Failure> {
+    if (process.selinux_label.is_empty() && mount_label.is_empty()) || has_selinux(proc)? {
+        return Ok(());
+    }
+    // In runc's words.
+    Err(refusal("selinux label is specified in config, but selinux is disabled or not supported"))
+}
+
+/// Source: `init_sel_fs` of the kernel registers it where SELinux is on alone.
+fn has_selinux(proc: &Proc) -> Result<bool, Failure> {
+    let file =
+        proc.file("filesystems", OFlags::RDONLY).doing(|| "read /proc/filesystems".into())?;
+    let mut text = String::new();
+    std::fs::File::from(file)
+        .read_to_string(&mut text)
+        .map(|_| text.lines().any(|line| line == "nodev\tselinuxfs"))
+        .map_err(|error| because("read /proc/filesystems", &error))
+}
+
+/// Asks for the label of keyrings that this process makes from now on: those
+/// of another label would be of no use to the program.
+pub(crate) fn keys(proc: &Proc, process: &Process) -> Result<(), Failure> {
+    if process.selinux_label.is_empty() {
+        return Ok(());
+    }
+    proc.write("thread-self/attr/keycreate", process.selinux_label.as_bytes())
+        .doing(|| format!("label keys {}", process.selinux_label))
+}
+
+/// Labels the root of a file system that takes no label when it is mounted.
+pub(crate) fn root(dir: BorrowedFd<'_>, label: &str) -> Result<(), Failure> {
+    let value = [label.as_bytes(), b"\0"].concat();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::fsetxattr(dir, "security.selinux", &value, flags)
+        .doing(|| format!("label a new file system {label}"))
+}
+
 /// Asks for the labels that `process` names.
 pub(crate) fn apply(proc: &Proc, process: &Process, when: When) -> Result<(), Failure> {
+    check(proc, process, "")?;
     if !process.selinux_label.is_empty() {
         let file = if when == When::Exec { "exec" } else { "current" };
         proc.write(&format!("thread-self/attr/{file}"), process.selinux_label.as_bytes())

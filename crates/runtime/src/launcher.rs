@@ -14,7 +14,7 @@ use crate::{
     filter::Listener,
     ids::Ids,
     init::{self, Init},
-    limits, mask,
+    labels, limits, mask,
     mounts::{Planned, Site},
     namespaces::Namespaces,
     options::{self, PRIVATE},
@@ -79,6 +79,7 @@ fn launch(job: Job<'_>) -> Result<(), Failure> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .doing(|| "hide from other processes".into())?;
     let proc = Proc::open()?;
+    labels::check(&proc, job.process, &job.linux.mount_label)?;
     let namespaces = Namespaces::open(&job.linux.namespaces)?;
     let tasks = open_tasks(job.options.cgroup, namespaces.user.is_some())?;
     let unified = open_unified(job.options.cgroup, namespaces.user.is_some())?;

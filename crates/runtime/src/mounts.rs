@@ -11,6 +11,7 @@ use crate::{
     failure::{Doing, refusal},
     filesystem::{self, Setting},
     ids::Ids,
+    labels,
     options::{Mapped, Options, SLAVE},
     procfs::{self, Proc},
     tree::{self, Tree, Want},
@@ -261,7 +262,7 @@ impl<'a> Planned<'a> {
         if let Some(mode) = mode {
             settings.push(Setting::Text("mode", mode));
         }
-        if !site.label.is_empty() && matches!(kind, "tmpfs" | "devpts" | "mqueue") {
+        if !site.label.is_empty() && matches!(kind, "tmpfs" | "devpts") {
             settings.push(Setting::Text("context", site.label));
         }
         // A disk is not to be written to, not even its journal.
@@ -270,7 +271,15 @@ impl<'a> Planned<'a> {
         {
             settings.push(Setting::Flag("ro"));
         }
-        filesystem::create(kind, &settings, 0)
+        let mount = filesystem::create(kind, &settings, 0)?;
+        if !site.label.is_empty() && kind == "mqueue" {
+            // An IPC namespace's file system is there before it is mounted, and
+            // takes no label then.
+            let root = filesystem::reopen_dir(mount.as_fd())
+                .doing(|| format!("open {}", self.mount.destination))?;
+            labels::root(root.as_fd(), site.label)?;
+        }
+        Ok(mount)
     }
 
     /// A procfs of the container's process namespace, in which the launcher

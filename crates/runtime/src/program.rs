@@ -121,6 +121,7 @@ impl Program<'_> {
     }
 
     fn leave_keyring(&self) -> Result<(), Failure> {
+        self.proc.map_or(Ok(()), |proc| labels::keys(proc, self.process))?;
         let name = CString::new(format!("_ses.{}", self.sandbox.id))
             .map_err(|_| refusal("a zero byte in the container's id"))?;
         match sys::process::new_session_keyring(&name) {
