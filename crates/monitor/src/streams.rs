@@ -99,10 +99,12 @@ pub fn plan(
         return Ok(Plan { io, streams });
     }
     let (uid, gid) = owner(sandbox, &process.user);
+    let label = sandbox.config.linux.as_ref().map_or("", |linux| &linux.mount_label);
     let pipe = |ours_writes: bool| -> io::Result<(OwnedFd, OwnedFd)> {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let (ours, theirs) = if ours_writes { (write, read) } else { (read, write) };
         rustix::fs::fchown(&theirs, Some(uid), Some(gid))?;
+        relabel(&theirs, label)?;
         set_nonblocking(&ours)?;
         Ok((ours, theirs))
     };
@@ -124,6 +126,17 @@ pub fn plan(
     };
     let (theirs_out, theirs_err) = (out(0, Source::Stdout)?, out(1, Source::Stderr)?);
     Ok(Plan { io: runtime::Io::Fds([theirs_in, theirs_out, theirs_err]), streams })
+}
+
+/// Labels a pipe as the container's files are, for SELinux: no container with
+/// other categories can use it, wherever it comes by it.
+fn relabel(pipe: &OwnedFd, label: &str) -> io::Result<()> {
+    if label.is_empty() {
+        return Ok(());
+    }
+    let value = [label.as_bytes(), b"\0"].concat();
+    let flags = rustix::fs::XattrFlags::empty();
+    Ok(rustix::fs::fsetxattr(pipe, "security.selinux", &value, flags)?)
 }
 
 fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
