@@ -65,6 +65,9 @@ impl Engine {
         let mut rows = found.capabilities();
         rows.extend(found.no_new_privileges());
         rows.push(found.seccomp());
+        let host = &self.0.policy;
+        rows.extend(host.selinux.then(|| found.labelled()));
+        rows.extend(host.apparmor.then(|| found.profiled()));
         rows.push(found.ids(&read("uid_map")?));
         rows.extend(found.namespaces());
         rows.push(found.root());
@@ -135,6 +138,34 @@ impl Found<'_> {
             other => other,
         };
         row("seccomp", expected, found)
+    }
+
+    /// A label of the security module's, as the kernel shows it.
+    fn label(&self, file: &str) -> String {
+        let text = fs::read_to_string(self.dir.join("attr").join(file));
+        // Labels of SELinux end in a zero byte, of AppArmor in a line's end.
+        text.map_or_else(|_| "?".into(), |text| text.trim_end_matches(['\0', '\n']).to_owned())
+    }
+
+    fn labelled(&self) -> Row {
+        let asked = self.sandbox.config.process.as_ref().map_or("", |p| &p.selinux_label);
+        let found = self.label("current");
+        if asked.is_empty() {
+            let expected = "none of its own".to_owned();
+            return Row { layer: "SELinux label".into(), expected, found, ok: true };
+        }
+        // The kernel has one name of several for a type.
+        let spelt = crate::selinux::spelt(asked);
+        row("SELinux label", spelt.unwrap_or_else(|| asked.to_owned()), found)
+    }
+
+    fn profiled(&self) -> Row {
+        let asked = self.sandbox.config.process.as_ref().map_or("", |p| &p.apparmor_profile);
+        let expected = match asked {
+            "" | "unconfined" => "unconfined".to_owned(),
+            profile => format!("{profile} (enforce)"),
+        };
+        row("AppArmor profile", expected, self.label("apparmor/current"))
     }
 
     fn ids(&self, uid_map: &str) -> Row {
@@ -320,6 +351,36 @@ mod tests {
         assert!(!found.capabilities()[0].ok);
         assert!(found.root().ok, "the mount on top counts");
         assert!(found.ids("         0          0 4294967295").ok);
+    }
+
+    #[test]
+    fn a_label_that_the_kernel_does_not_show_is_not_ok() {
+        let dir = tempfile::tempdir().expect("scratch");
+        fs::create_dir_all(dir.path().join("attr/apparmor")).expect("mkdir");
+        let label = "system_u:system_r:container_t:s0:c1,c2";
+        let process = oci::Process {
+            selinux_label: label.into(),
+            apparmor_profile: "mine".into(),
+            ..oci::Process::default()
+        };
+        let mut sandbox = Sandbox::default();
+        sandbox.config.process = Some(process);
+        let found = Found {
+            dir: dir.path().to_owned(),
+            status: String::new(),
+            mounts: String::new(),
+            machine: 0,
+            sandbox: &sandbox,
+        };
+        let shows = |selinux: &str, apparmor: &str| {
+            fs::write(dir.path().join("attr/current"), selinux).expect("write");
+            fs::write(dir.path().join("attr/apparmor/current"), apparmor).expect("write");
+            let same = |row: Row| row.ok == (row.expected == row.found) && row.ok;
+            (same(found.labelled()), same(found.profiled()))
+        };
+        assert_eq!(shows(&format!("{label}\0"), "mine (enforce)\n"), (true, true));
+        let other = "system_u:system_r:container_t:s0:c1,c3\0";
+        assert_eq!(shows(other, "mine (complain)\n"), (false, false));
     }
 
     #[test]

@@ -164,6 +164,7 @@ fn mandatory(rows: &mut Vec<Row>) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:")).map_or("", str::trim);
     rows.push(Row::seen("SEC-1", "run without a call filter", format!("mode {mode}"), mode == "2"));
+    rows.extend(label());
     for (tried, forbidden) in [
         ("load a BPF program", Forbidden::Bpf),
         ("watch with perf", Forbidden::PerfEventOpen),
@@ -173,6 +174,22 @@ fn mandatory(rows: &mut Vec<Row>) {
     ] {
         rows.push(call("SEC-1", tried, forbidden));
     }
+}
+
+/// What the machine's security module calls this process, if it has one.
+fn label() -> Option<Row> {
+    let read = |file: &str| {
+        let text = fs::read_to_string(Path::new("/proc/self/attr").join(file)).ok()?;
+        Some(text.trim_end_matches(['\0', '\n']).to_owned()).filter(|label| !label.is_empty())
+    };
+    if let Some(profile) = read("apparmor/current") {
+        let held = profile.ends_with(" (enforce)");
+        return Some(Row::seen("AA-1", "run without a profile", profile, held));
+    }
+    let label = read("current")?;
+    let kind = label.split(':').nth(2).unwrap_or_default();
+    let held = matches!(kind, "container_t" | "svirt_lxc_net_t") && label.contains(",c");
+    Some(Row::seen("SEL-1", "run without a label of its own", label, held))
 }
 
 fn call(id: &'static str, tried: &str, forbidden: Forbidden) -> Row {
