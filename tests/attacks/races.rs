@@ -122,6 +122,21 @@ fn a_racing_part_of_a_volume_is_inside_the_volume() {
                 .out,
         )
     });
+    // Of one that does not run, and handed on to others: made at a moment at
+    // which it was a directory.
+    let made = ["create", "--name", "idle", "--mount", part, "busybox", "true"];
+    until("a moment between", || engine.run(&made).code == 0);
+    race.holds("a copy out of one that does not run", 60, |_| {
+        told(&engine.run(&["cp", "idle:/x/secret", "-"]).out)
+    });
+    race.holds("volumes from another", 60, |_| {
+        // Nor is more of it there than the other had.
+        let script = "cat /x/secret /x/l/secret /x/d/secret; ls -A /x";
+        let words = ["run", "--rm", "--volumes-from", "idle", "busybox", "sh", "-c", script];
+        let ran = engine.run(&words);
+        told(&ran.out).or_else(|| ran.out.lines().any(|name| name == "l").then_some(ran.out))
+    });
+    engine.says(&["rm", "idle"]);
     engine.says(&["rm", "-f", "racer"]);
     engine.says(&["volume", "rm", "shared"]);
     engine.leaves_nothing();

@@ -271,6 +271,9 @@ pub struct MountPoint {
     pub rw: bool,
     /// Of a bind mount.
     pub propagation: String,
+    /// The part of a volume that is mounted; empty for all of it.
+    #[serde(default)]
+    pub subpath: String,
 }
 
 /// Answer of `create`.

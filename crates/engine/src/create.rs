@@ -541,6 +541,10 @@ fn of_volume(point: &Point, name: String, source: String) -> MountPoint {
         },
         rw: !point.read_only,
         propagation: String::new(),
+        subpath: match &point.source {
+            Source::Volume(wish) => wish.subpath.clone(),
+            _ => String::new(),
+        },
     }
 }
 

@@ -203,25 +203,22 @@ impl House {
     /// What `--volumes-from` took over at creation.
     fn inherited(&self, mount: &MountPoint) -> Point {
         let source = match mount.kind.as_str() {
-            "volume" => {
-                let volume = self.volumes.get(&mount.name).unwrap_or_default();
-                // The other's may be a part of it.
-                let part = Path::new(&mount.source).strip_prefix(&volume.mountpoint);
-                let part = part.ok().and_then(Path::to_str).unwrap_or_default();
-                Source::Volume(policy::mounts::Volume {
-                    name: mount.name.clone(),
-                    subpath: part.to_owned(),
-                    options: volume.options,
-                    no_copy: true,
-                    ..policy::mounts::Volume::default()
-                })
-            }
+            "volume" => Source::Volume(policy::mounts::Volume {
+                name: mount.name.clone(),
+                subpath: mount.subpath.clone(),
+                options: self.volumes.get(&mount.name).unwrap_or_default().options,
+                no_copy: true,
+                ..policy::mounts::Volume::default()
+            }),
             _ => Source::Bind { create: false },
         };
         Point {
             destination: mount.destination.clone(),
             source,
-            path: mount.source.clone(),
+            path: match mount.subpath.as_str() {
+                "" => mount.source.clone(),
+                part => format!("{}/{part}", mount.source),
+            },
             read_only: !mount.rw,
             below: Below::default(),
             propagation: mount.propagation.clone(),
