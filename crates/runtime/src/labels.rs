@@ -9,7 +9,10 @@ use crate::{
 };
 use rustix::{fs::OFlags, io::Errno};
 use spec::{oci::Process, wire::Failure};
-use std::{io::Read as _, os::fd::BorrowedFd};
+use std::{
+    io::Read as _,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 /// When it is to take effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +67,33 @@ pub(crate) fn root(dir: BorrowedFd<'_>, label: &str) -> Result<(), Failure> {
         .doing(|| format!("label a new file system {label}"))
 }
 
-/// Asks for the labels that `process` names.
-pub(crate) fn apply(proc: &Proc, process: &Process, when: When) -> Result<(), Failure> {
+/// Labels that are yet to be asked for, each with the file to say it to. What
+/// confines the process meanwhile may keep it from opening one.
+#[derive(Debug)]
+pub(crate) struct Asked(Vec<(OwnedFd, String, String)>);
+
+impl Asked {
+    /// Asks for them.
+    pub fn apply(self) -> Result<(), Failure> {
+        for (file, words, what) in self.0 {
+            let written = rustix::io::write(&file, words.as_bytes());
+            written.doing(|| what)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes ready to ask for the labels that `process` names.
+pub(crate) fn ask(proc: &Proc, process: &Process, when: When) -> Result<Asked, Failure> {
     check(proc, process, "")?;
-    if !process.selinux_label.is_empty() {
+    let mut asked = Vec::new();
+    let open = |path: &str| proc.file(path, OFlags::WRONLY);
+    let label = process.selinux_label.as_str();
+    if !label.is_empty() {
         let file = if when == When::Exec { "exec" } else { "current" };
-        proc.write(&format!("thread-self/attr/{file}"), process.selinux_label.as_bytes())
-            .doing(|| format!("set the SELinux label {}", process.selinux_label))?;
+        let what = format!("set the SELinux label {label}");
+        let file = open(&format!("thread-self/attr/{file}")).doing(|| what.clone())?;
+        asked.push((file, label.to_owned(), what));
     }
     let profile = process.apparmor_profile.as_str();
     if !profile.is_empty() && profile != "unconfined" {
@@ -78,22 +101,20 @@ pub(crate) fn apply(proc: &Proc, process: &Process, when: When) -> Result<(), Fa
             When::Exec => ("exec", "exec"),
             When::Now => ("current", "changeprofile"),
         };
-        let doing = || format!("apply the AppArmor profile {profile}");
+        let what = format!("apply the AppArmor profile {profile}");
         // Beside another module only the named directory is AppArmor's.
-        let own = format!("thread-self/attr/apparmor/{file}");
-        match proc.write(&own, format!("{verb} {profile}").as_bytes()) {
-            Err(Errno::NOENT) if enabled(proc) => proc
-                .write(&format!("thread-self/attr/{file}"), format!("{verb} {profile}").as_bytes())
-                .doing(doing)?,
+        let file = match open(&format!("thread-self/attr/apparmor/{file}")) {
+            Err(Errno::NOENT) if enabled(proc) => open(&format!("thread-self/attr/{file}")),
             Err(Errno::NOENT) => {
                 return Err(refusal(format!(
                     "cannot apply the AppArmor profile {profile}: this kernel has no AppArmor"
                 )));
             }
-            other => other.doing(doing)?,
-        }
+            other => other,
+        };
+        asked.push((file.doing(|| what.clone())?, format!("{verb} {profile}"), what));
     }
-    Ok(())
+    Ok(Asked(asked))
 }
 
 /// A kernel with AppArmor before 5.8 has no directory of its own for it.

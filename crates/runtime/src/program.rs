@@ -12,7 +12,7 @@ use crate::{
     dialogue::{self, Said},
     failure::{Doing, refusal},
     filter::Filter,
-    labels::{self, When},
+    labels::{self, Asked, When},
     landlock, limits, pid1,
     procfs::Proc,
 };
@@ -150,20 +150,22 @@ impl Program<'_> {
         if self.init
             && let Some(child) = pid1::split()?
         {
-            self.label(When::Now)?;
+            // Under its label it may not have the right to confine itself.
+            let labels = self.labels(When::Now)?;
             self.give_up(settled, listener)?;
+            labels.map_or(Ok(()), Asked::apply)?;
             pid1::watch(child);
         }
         if let Some(processors) = self.processors {
             limits::affinity(processors)?;
         }
-        self.label(When::Exec)?;
+        self.labels(When::Exec)?.map_or(Ok(()), Asked::apply)?;
         self.give_up(settled, listener)?;
         Err(settled.command.exec())
     }
 
-    fn label(&self, when: When) -> Result<(), Failure> {
-        self.proc.map_or(Ok(()), |proc| labels::apply(proc, self.process, when))
+    fn labels(&self, when: When) -> Result<Option<Asked>, Failure> {
+        self.proc.map(|proc| labels::ask(proc, self.process, when)).transpose()
     }
 
     /// Landlock, capabilities and the filter.
