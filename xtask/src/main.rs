@@ -18,7 +18,8 @@ const USAGE: &str = "usage: cargo xtask demo | test [--vm] [NAME] | fuzz [TARGET
 
   demo   build, start an engine on a private data root, print the isolation report
   test   install what the tests need, build, run every test (as root)
-           --vm          a choice of them, in a guest with cgroup v2 alone and systemd
+           --vm          a choice of them, in guests with cgroup v2 alone and systemd
+           --vm --profile NAME  in that guest alone
   fuzz   give hostile input to the parsers, the same each time
            --for SECONDS  go on for so long, from other dice and what was found before
   vm     run a command in a fresh Debian guest (as root)

@@ -1,12 +1,13 @@
 //! `cargo xtask test --vm`: tests again, where control groups of version 2 are
-//! the only ones and systemd is the first process.
+//! the only ones and systemd is the first process, and those of the security
+//! modules where the kernel enforces them.
 //!
 //! Emulated, the whole suite would take hours. What the layout of control
 //! groups and systemd can change is run: the room that makes groups, and the
 //! runtime's verbs with its own groups and with systemd's. Beside it, what
 //! needs a kernel with quotas, or with ipvlan, VLANs and dummy interfaces.
 
-use super::{Job, output};
+use super::{Job, Profile, output};
 use crate::{build, cargo, test::docker_client};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -17,10 +18,20 @@ use std::{
 };
 
 /// Packages, and what of each.
-const CHOICE: [(&str, &[&str]); 3] = [
-    ("cgroup", &["--lib", "--test", "kernel"]),
-    ("promises", &PROMISES),
-    ("cofferdam-run", &["--test", "life"]),
+type Choice = [(&'static str, &'static [&'static str])];
+
+/// By the guest's kernel.
+const CHOICE: [(Profile, &Choice); 3] = [
+    (
+        Profile::Plain,
+        &[
+            ("cgroup", &["--lib", "--test", "kernel"]),
+            ("promises", &PROMISES),
+            ("cofferdam-run", &["--test", "life"]),
+        ],
+    ),
+    (Profile::AppArmor, &[("promises", &["--test", "apparmor"])]),
+    (Profile::SeLinux, &[("promises", &["--test", "selinux"])]),
 ];
 
 /// What the daemon's containers are promised, by Debian's kernel.
@@ -62,16 +73,34 @@ const OF_VERSION_1: [&str; 8] = [
 /// Twice as long as two processors need that others use as well.
 const PATIENCE: Duration = Duration::from_mins(45);
 
-/// Further words are a filter on the tests' names.
-pub fn test(filter: &[&str]) -> Result<()> {
+/// One guest after another, or the one of `--profile`. Further words are a
+/// filter on the tests' names.
+pub fn test(words: &[&str]) -> Result<()> {
     crate::as_root()?;
     super::install()?;
+    let (only, filter) = match words {
+        ["--profile", name, rest @ ..] => (Some(Profile::parse(name)?), rest),
+        _ => (None, words),
+    };
     let folder = build("dev")?;
-    let files = Staged::new(&folder)?;
+    let mut failed = Vec::new();
+    for (profile, choice) in CHOICE {
+        if only.is_none_or(|only| only == profile) && !passes(profile, choice, &folder, filter)? {
+            failed.push(profile.name());
+        }
+    }
+    ensure!(failed.is_empty(), "tests have failed in the guest: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Whether all of a choice pass in a guest of this profile.
+fn passes(profile: Profile, choice: &Choice, folder: &Path, filter: &[&str]) -> Result<bool> {
+    println!("a guest: {}", profile.name());
+    let files = Staged::new(folder)?;
     let mut tests = Vec::new();
-    for (package, choice) in CHOICE {
+    for (package, choice) in choice {
         let mut command = cargo(&["test", "--locked", "--no-run", "--message-format=json"]);
-        command.args(["--package", package]).args(choice).env("COFFERDAM_EMULATED", "1");
+        command.args(["--package", package]).args(*choice).env("COFFERDAM_EMULATED", "1");
         let out = output(&mut command)?;
         for artifact in artifacts(&String::from_utf8_lossy(&out)) {
             files.add(&artifact.program)?;
@@ -84,16 +113,14 @@ pub fn test(filter: &[&str]) -> Result<()> {
     let docker = files.elsewhere(&docker_client()?)?;
     let skipped = OF_VERSION_1.iter().flat_map(|name| ["--skip", name]);
     let words: Vec<&str> = filter.iter().copied().chain(skipped).collect();
-    let script = script(&folder, &docker, &tests, &super::quote(&words));
+    let script = script(profile, folder, &docker, &tests, &super::quote(&words));
     let job = Job {
-        profile: super::Profile::Plain,
-        files: vec![(files.dir.clone(), folder)],
+        profile,
+        files: vec![(files.dir.clone(), folder.to_owned())],
         script,
         patience: PATIENCE,
     };
-    let code = job.run()?;
-    ensure!(code == 0, "tests have failed in the guest");
-    Ok(())
+    Ok(job.run()? == 0)
 }
 
 /// A program that cargo has built.
@@ -117,10 +144,18 @@ fn artifacts(text: &str) -> Vec<Artifact> {
 }
 
 /// Each test program in turn; all of them, whatever fails.
-fn script(folder: &Path, docker: &Path, tests: &[Artifact], words: &str) -> String {
+fn script(
+    profile: Profile,
+    folder: &Path,
+    docker: &Path,
+    tests: &[Artifact],
+    words: &str,
+) -> String {
     let mut script = format!(
         // Disks of tests are files.
-        "modprobe loop\nexport COFFERDAM_BINARIES={} COFFERDAM_DOCKER={}\nfailed=0\n",
+        "modprobe loop\nexport COFFERDAM_PROFILE={} COFFERDAM_BINARIES={} COFFERDAM_DOCKER={}\n\
+         failed=0\n",
+        profile.name(),
         folder.display(),
         docker.display()
     );
@@ -130,7 +165,8 @@ fn script(folder: &Path, docker: &Path, tests: &[Artifact], words: &str) -> Stri
             program.display()
         ));
     }
-    script + "exit $failed\n"
+    // What the kernel has denied of late may say why.
+    script + "[ $failed = 0 ] || dmesg | grep -i denied | tail -n 30\nexit $failed\n"
 }
 
 /// Copies that are handed to the guest, laid out as the folder of builds.

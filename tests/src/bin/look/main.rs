@@ -4,7 +4,8 @@
 //! which set-id bits and file capabilities change; `look grant FILE BIT…`
 //! gives a file capabilities, as `setcap(8)` does; `look process PID` holds a
 //! process by a descriptor and opens its memory; `look abstract NAME` connects
-//! to an abstract socket; `look ask WAY NAME TYPE` and its like ask for names,
+//! to an abstract socket, `look connect PATH` to one that has a path; `look
+//! relabel FILE LABEL` gives a file a label of SELinux; `look ask WAY NAME TYPE` and its like ask for names,
 //! see [`dns`]; `look echo PORT…` sends back what it is sent, and `look say TO`
 //! speaks to it, see [`streams`]; `look swap A B…` and `look overwrite` race
 //! against the engine, see [`race`]. Exit code 0: it could.
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
                 .and_then(|address| net::UnixStream::connect_addr(&address))
                 .map(drop),
         ),
+        ["connect", path] => said(net::UnixStream::connect(path).map(drop)),
+        ["relabel", file, label] => said(relabel(file, label)),
         ["ask", way, name, kind] => said(dns::ask(way, name, kind)),
         ["firsts", name, times] => said(dns::firsts(name, times)),
         ["load", name, seconds, window] => said(dns::load(name, seconds, window)),
@@ -65,6 +68,13 @@ fn process(pid: &str) -> std::io::Result<()> {
     let number = pid.parse().ok().and_then(rustix::process::Pid::from_raw).expect("a number");
     rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty())?;
     std::fs::File::open(format!("/proc/{pid}/mem")).map(drop)
+}
+
+/// As `chcon(1)` does.
+fn relabel(file: &str, label: &str) -> std::io::Result<()> {
+    let value = [label.as_bytes(), b"\0"].concat();
+    let flags = rustix::fs::XattrFlags::empty();
+    Ok(rustix::fs::setxattr(file, "security.selinux", &value, flags)?)
 }
 
 fn look() -> ExitCode {
