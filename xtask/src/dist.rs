@@ -22,6 +22,8 @@ pub fn dist() -> Result<()> {
         std::fs::copy(root().join(page), folder.join(page))
             .with_context(|| format!("cannot copy {page}"))?;
     }
+    let packaging = folder.join("packaging");
+    run(Command::new("cp").args(["-rT"]).arg(root().join("packaging")).arg(packaging))?;
     let archive = format!("{name}.tar.gz");
     let tar = ["--owner=0", "--group=0", "--sort=name", "-czf", &archive, &name];
     run(Command::new("tar").args(tar).current_dir(root().join("target/dist")))?;
