@@ -74,7 +74,7 @@ impl House {
     ///
     /// # Errors
     /// A place that is the host's own; or what the host said.
-    pub(crate) fn relabel(&self, points: &[Point], label: &str) -> Result<(), Error> {
+    pub(crate) fn relabel(points: &[Point], label: &str) -> Result<(), Error> {
         if label.is_empty() {
             return Ok(());
         }
@@ -127,7 +127,6 @@ impl House {
     /// # Errors
     /// What the host said.
     pub(crate) fn relabel_files(
-        &self,
         files: [&Path; 3],
         label: &str,
         is_shared: bool,

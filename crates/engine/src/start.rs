@@ -294,10 +294,10 @@ impl House {
     fn label(&self, container: &Container) -> Result<(), Error> {
         let label = &container.mount_label;
         let points = self.points(container)?;
-        self.relabel(&points, label)?;
+        Self::relabel(&points, label)?;
         let files =
             [&*container.hosts_path, &*container.hostname_path, &*container.resolv_conf_path];
-        self.relabel_files(files, label, container.host.network_mode.starts_with("container:"))
+        Self::relabel_files(files, label, container.host.network_mode.starts_with("container:"))
     }
 
     /// The directory where the monitor will live, with what it is to apply.
