@@ -8,6 +8,7 @@
 //!
 //! Every wait has a bound, and only what was started here is ended.
 
+pub mod ask;
 pub mod attack;
 mod engine;
 mod host;

@@ -26,11 +26,23 @@ impl Filters {
     /// # Errors
     /// 400 for text that is no filter and for a key not among `known`.
     pub fn parse(text: &str, known: &[&str]) -> Result<Self, Error> {
+        let Self(map) = Self::read(text)?;
+        match map.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(Error::bad(format!("invalid filter '{key}'"))),
+            None => Ok(Self(map)),
+        }
+    }
+
+    /// The same with whatever keys.
+    ///
+    /// # Errors
+    /// 400 for text that is no filter.
+    pub fn read(text: &str) -> Result<Self, Error> {
         if matches!(text.trim(), "" | "null") {
             return Ok(Self::default());
         }
         let spelling = serde_json::from_str(text).map_err(|_| Error::bad("invalid filter"))?;
-        let map: BTreeMap<String, BTreeSet<String>> = match spelling {
+        Ok(Self(match spelling {
             Spelling::New(map) => map
                 .into_iter()
                 .map(|(key, values)| {
@@ -40,11 +52,7 @@ impl Filters {
             Spelling::Old(map) => {
                 map.into_iter().map(|(key, values)| (key, values.into_iter().collect())).collect()
             }
-        };
-        match map.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => Err(Error::bad(format!("invalid filter '{key}'"))),
-            None => Ok(Self(map)),
-        }
+        }))
     }
 
     /// The same with one more value of a key: what old clients say beside it.

@@ -4,6 +4,7 @@ use crate::answer::{Answer, Content, Outcome};
 use crate::call::{Call, NEWEST, OLDEST};
 use crate::containers::Names;
 use crate::error::Error;
+use crate::filter::Filters;
 use crate::listed;
 use crate::when;
 use crate::{images, volumes};
@@ -345,7 +346,9 @@ fn info_of<'a>(facts: &'a Facts, registries: Registries<'a>, runtime: &str) -> I
 }
 
 /// `GET /plugins`: there are none.
-pub fn plugins(_: &Call) -> Outcome {
+pub fn plugins(call: &Call) -> Outcome {
+    let filters = Filters::parse(call.query.text("filters"), &["capability", "enabled"])?;
+    filters.boolean("enabled")?;
     Ok(Answer::json(&[(); 0]))
 }
 

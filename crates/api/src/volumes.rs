@@ -2,8 +2,8 @@
 
 use crate::answer::{Answer, Outcome};
 use crate::call::Call;
-use crate::error::Error;
 use crate::filter::Filters;
+use crate::refused;
 use crate::when;
 use engine::{Volume, VolumeWish};
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ pub fn create(call: &Call) -> Outcome {
     }
     let body: Body = call.json()?.unwrap_or_default();
     if body.cluster_volume_spec.is_some() {
-        return Err(Error::not_carried("a cluster volume"));
+        return Err(refused::cluster_volume());
     }
     let wish = VolumeWish {
         name: body.name,
