@@ -2,7 +2,7 @@
 //! What streams is in `streams`, `stats` and `archive`.
 
 use crate::answer::{Answer, Outcome};
-use crate::call::Call;
+use crate::call::{Call, Version};
 use crate::error::Error;
 use crate::filter::Filters;
 use crate::fold::Fold;
@@ -16,6 +16,7 @@ use spec::docker::{Config, CreateBody, HostConfig, NetworkingConfig, null_is_def
 use spec::ids::Kept;
 use spec::ports::PortMap;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// `GET /containers/json`.
 pub fn list(call: &Call) -> Outcome {
@@ -37,7 +38,8 @@ pub fn list(call: &Call) -> Outcome {
         } else {
             None
         };
-        rows.push(Listed::of(container, names.today(&call.engine, container), size, now));
+        let image = names.today(&call.engine, container);
+        rows.push(Listed::of(container, image, size, now).keep_to(call.version));
     }
     Ok(Answer::json(&rows))
 }
@@ -71,12 +73,40 @@ pub fn inspect(call: &Call) -> Outcome {
     } else {
         None
     };
-    let container = call.engine.with_links_shown(container);
+    let mut container = call.engine.with_links_shown(container);
+    if call.version <= HAD_SHORT_ALIASES {
+        name_by_id(Arc::make_mut(&mut container));
+    }
     let whole = Inspected::of(&container, size);
     Ok(match call.scope() {
         None => Answer::json(&whole),
         Some(scope) => Answer::json(&scope.lets_see(&whole)?),
     })
+}
+
+/// Up to which a container's identifier and host name are among its aliases;
+/// later versions have them in `DNSNames`.
+const HAD_SHORT_ALIASES: Version = Version(44);
+/// As many digits of an identifier as people are shown.
+const SHORT: usize = 12;
+
+/// Adds to its aliases, on networks of users, what it is called there besides.
+fn name_by_id(container: &mut Container) {
+    let short = container.id.as_str().chars().take(SHORT).collect();
+    let names = [short, container.config.hostname.clone()];
+    let of_users =
+        |name: &str| !matches!(name, "bridge" | "default" | "host" | "none") && !name.contains(':');
+    for (network, endpoint) in &mut container.endpoints {
+        if !of_users(network) {
+            continue;
+        }
+        let aliases = endpoint.aliases.get_or_insert_default();
+        for name in &names {
+            if !name.is_empty() && !aliases.contains(name) {
+                aliases.push(name.clone());
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -218,11 +248,14 @@ pub fn resize(call: &Call) -> Outcome {
 /// # Errors
 /// 400 for what is no number.
 pub fn size_of_terminal(call: &Call) -> Result<(u16, u16), Error> {
-    let side = |name| {
-        let absent = || Error::bad(format!("invalid resize {name}: a number is wanted"));
-        call.query.number(name)?.ok_or_else(absent)
+    let side = |name, what| {
+        let text = call.query.text(name);
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let why = if is_number { "value out of range" } else { "invalid syntax" };
+        text.parse().map_err(|_| Error::bad(format!("invalid resize {what} {text:?}: {why}")))
     };
-    Ok((side("h")?, side("w")?))
+    Ok((side("h", "height")?, side("w", "width")?))
 }
 
 /// `DELETE /containers/{id}`.
@@ -239,7 +272,8 @@ pub fn remove(call: &Call) -> Outcome {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Warnings {
-    warnings: Vec<String>,
+    /// Docker has no list where there is nothing to list.
+    warnings: Option<Vec<String>>,
 }
 
 /// `POST /containers/{id}/update`.
@@ -260,6 +294,7 @@ pub fn update(call: &Call) -> Outcome {
         (!limits.restart_policy.name.is_empty()).then(|| limits.restart_policy.clone());
     let wish = UpdateWish { limits, restart_policy, ports };
     let warnings = call.engine.update(call.name(), wish)?;
+    let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
     Ok(Answer::json(&Warnings { warnings }))
 }
 

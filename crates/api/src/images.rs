@@ -17,6 +17,10 @@ use std::collections::BTreeMap;
 const HAD_FILTER: Version = Version(40);
 /// Up to which clients expect `VirtualSize`.
 const HAD_VIRTUAL_SIZE: Version = Version(43);
+/// Up to which a nameless image is listed with words for "none".
+const HAD_NONE: Version = Version(42);
+/// Up to which an image has the configuration of the container it was made of.
+const HAD_CONTAINER_CONFIG: Version = Version(44);
 /// Up to which an image's `Config` has all fields of a container's.
 const HAD_A_CONTAINERS: Version = Version(49);
 
@@ -31,8 +35,8 @@ pub struct Listed<'a> {
     id: &'a str,
     labels: Option<&'a BTreeMap<String, String>>,
     parent_id: &'a str,
-    repo_digests: &'a [String],
-    repo_tags: &'a [String],
+    repo_digests: Vec<&'a str>,
+    repo_tags: Vec<&'a str>,
     shared_size: i64,
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,14 +46,19 @@ pub struct Listed<'a> {
 impl<'a> Listed<'a> {
     /// Lays an image out; `shared` bytes if they were counted.
     pub fn of(image: &'a ImageSummary, shared: Option<u64>, version: Version) -> Self {
+        let texts = |list: &'a [String]| list.iter().map(String::as_str).collect::<Vec<_>>();
+        let (mut tags, mut digests) = (texts(&image.repo_tags), texts(&image.repo_digests));
+        if version <= HAD_NONE && tags.is_empty() && digests.is_empty() {
+            (tags, digests) = (vec!["<none>:<none>"], vec!["<none>@<none>"]);
+        }
         Self {
             containers: i64::try_from(image.containers).unwrap_or(i64::MAX),
             created: when::seconds(image.created),
             id: &image.id,
             labels: (!image.labels.is_empty()).then_some(&image.labels),
             parent_id: &image.parent,
-            repo_digests: &image.repo_digests,
-            repo_tags: &image.repo_tags,
+            repo_digests: digests,
+            repo_tags: tags,
             shared_size: shared.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             size: image.size,
             virtual_size: (version <= HAD_VIRTUAL_SIZE).then_some(image.size),
@@ -119,6 +128,9 @@ struct Inspected<'a> {
     created: String,
     docker_version: &'static str,
     author: &'a str,
+    /// Always empty: nobody keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_config: Option<ImageConfig<'a>>,
     config: ImageConfig<'a>,
     architecture: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -141,7 +153,7 @@ struct ImageConfig<'a> {
     args_escaped: Option<bool>,
     cmd: Option<&'a Words>,
     entrypoint: Option<&'a Words>,
-    env: &'a [String],
+    env: Option<&'a [String]>,
     #[serde(skip_serializing_if = "PortSet::is_empty")]
     exposed_ports: &'a PortSet,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,6 +211,12 @@ struct Metadata {
 pub fn inspect(call: &Call) -> Outcome {
     let ImageDetail { summary, comment, author, architecture, variant, os, config, layers, tagged } =
         call.engine.image(call.name())?;
+    let nothing = Config::default();
+    let of_its_container = || ImageConfig {
+        env: None,
+        of_a_container: Some(OfAContainer::default()),
+        ..ImageConfig::of(&nothing, call.version)
+    };
     Ok(Answer::json(&Inspected {
         id: &summary.id,
         repo_tags: &summary.repo_tags,
@@ -208,6 +226,7 @@ pub fn inspect(call: &Call) -> Outcome {
         created: when::rfc3339(summary.created),
         docker_version: "",
         author: &author,
+        container_config: (call.version <= HAD_CONTAINER_CONFIG).then(of_its_container),
         config: ImageConfig::of(&config, call.version),
         architecture: &architecture,
         variant: &variant,
@@ -226,7 +245,7 @@ impl<'a> ImageConfig<'a> {
             args_escaped: config.args_escaped,
             cmd: config.cmd.as_ref(),
             entrypoint: config.entrypoint.as_ref(),
-            env: &config.env,
+            env: (!config.env.is_empty()).then_some(&*config.env),
             exposed_ports: &config.exposed_ports,
             healthcheck: config.healthcheck.as_ref(),
             labels: (!config.labels.is_empty()).then_some(&config.labels),
@@ -340,7 +359,11 @@ pub fn commit(call: &Call) -> Outcome {
         changes: changes(call),
         config: call.json::<Option<Config>>()?.flatten(),
     };
-    let id = call.engine.commit(query.text("container"), &wish)?;
+    let container = query.text("container");
+    if container.is_empty() {
+        return Err(Error::bad("invalid name or ID supplied: \"\""));
+    }
+    let id = call.engine.commit(container, &wish)?;
     Ok(Answer::created(&Body { id }))
 }
 

@@ -1,5 +1,6 @@
 //! Containers as `docker ps` lists them: the rows, and which are wanted.
 
+use crate::call::Version;
 use crate::error::Error;
 use crate::filter::Filters;
 use crate::inspected::Mount;
@@ -31,6 +32,9 @@ pub const FILTERS: &[&str] = &[
     "status",
     "volume",
 ];
+
+/// Since when a row has annotations.
+const TELLS_ANNOTATIONS: Version = Version(46);
 
 const STATES: &[&str] =
     &["created", "running", "paused", "restarting", "removing", "exited", "dead"];
@@ -137,6 +141,16 @@ impl<'a> Listed<'a> {
             network_settings: ListedNetworks { networks: &container.endpoints },
             mounts: container.mounts.iter().map(Mount::of).collect(),
         }
+    }
+}
+
+impl Listed<'_> {
+    /// What a version has, and no more.
+    pub fn keep_to(mut self, version: Version) -> Self {
+        if version < TELLS_ANNOTATIONS {
+            self.host_config.annotations = None;
+        }
+        self
     }
 }
 

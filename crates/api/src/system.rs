@@ -1,7 +1,7 @@
 //! The engine itself: ping, version, info, disk usage.
 
 use crate::answer::{Answer, Content, Outcome};
-use crate::call::{Call, NEWEST, OLDEST};
+use crate::call::{Call, NEWEST, OLDEST, Version as ApiVersion};
 use crate::containers::Names;
 use crate::error::Error;
 use crate::filter::Filters;
@@ -168,7 +168,10 @@ struct Info<'a> {
     runc_commit: Commit,
     init_commit: Commit,
     security_options: &'a [String],
-    firewall_backend: Firewall,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    firewall_backend: Option<Firewall>,
+    #[serde(flatten)]
+    bridge_nf: Option<BridgeNf>,
     #[serde(rename = "CDISpecDirs")]
     cdi_spec_dirs: [&'static str; 0],
     warnings: Option<&'a [String]>,
@@ -190,6 +193,27 @@ struct Registries<'a> {
     #[serde(rename = "InsecureRegistryCIDRs")]
     insecure_registry_cidrs: Vec<&'a str>,
     mirrors: &'a [String],
+    #[serde(flatten)]
+    foreign: Option<Foreign>,
+}
+
+/// Registries that layers of somebody else's might be sent to: none is.
+#[derive(Serialize)]
+struct Foreign {
+    #[serde(rename = "AllowNondistributableArtifactsCIDRs")]
+    networks: Option<()>,
+    #[serde(rename = "AllowNondistributableArtifactsHostnames")]
+    hosts: Option<()>,
+}
+
+/// Whether bridges show their frames to iptables; Docker's later versions say
+/// no to older clients, whatever is.
+#[derive(Serialize)]
+struct BridgeNf {
+    #[serde(rename = "BridgeNfIptables")]
+    by_ipv4: bool,
+    #[serde(rename = "BridgeNfIp6tables")]
+    by_ipv6: bool,
 }
 
 #[derive(Serialize)]
@@ -236,12 +260,35 @@ pub fn info(call: &Call) -> Outcome {
     let options = call.engine.options();
     let runtime = options.runtime_binary.display().to_string();
     let registries = registries(&options.registry_mirrors, &options.insecure_registries);
-    let info = info_of(&facts, registries, &runtime);
-    Ok(Answer::json(&Info {
+    let mut info = Info {
         docker_root_dir: options.data_root.display().to_string(),
         experimental_build: options.experimental,
-        ..info
-    }))
+        ..info_of(&facts, registries, &runtime)
+    };
+    info.keep_to(call.version);
+    Ok(Answer::json(&info))
+}
+
+/// Since when clients are told who filters packets.
+const TELLS_FIREWALL: ApiVersion = ApiVersion(49);
+/// Up to which they are told of iptables on bridges.
+const HAD_BRIDGE_NF: ApiVersion = ApiVersion(49);
+/// Up to which they are told of registries for others' layers.
+const HAD_FOREIGN: ApiVersion = ApiVersion(46);
+
+impl Info<'_> {
+    /// What a version has, and no more.
+    fn keep_to(&mut self, version: ApiVersion) {
+        if version < TELLS_FIREWALL {
+            self.firewall_backend = None;
+        }
+        if version <= HAD_BRIDGE_NF {
+            self.bridge_nf = Some(BridgeNf { by_ipv4: false, by_ipv6: false });
+        }
+        if version <= HAD_FOREIGN {
+            self.registry_config.foreign = Some(Foreign { networks: None, hosts: None });
+        }
+    }
 }
 
 /// Networks of insecure registries, and single ones, are listed apart.
@@ -254,6 +301,7 @@ fn registries<'a>(mirrors: &'a [String], insecure: &'a [String]) -> Registries<'
         index_configs: hosts.into_iter().map(host).chain([("docker.io", hub)]).collect(),
         insecure_registry_cidrs: ["::1/128", "127.0.0.0/8"].into_iter().chain(networks).collect(),
         mirrors,
+        foreign: None,
     }
 }
 
@@ -339,7 +387,8 @@ fn info_of<'a>(facts: &'a Facts, registries: Registries<'a>, runtime: &str) -> I
         runc_commit: Commit { id: "" },
         init_commit: Commit { id: "" },
         security_options: &facts.security_options,
-        firewall_backend: Firewall { driver: "nftables" },
+        firewall_backend: Some(Firewall { driver: "nftables" }),
+        bridge_nf: None,
         cdi_spec_dirs: [],
         warnings: (!facts.warnings.is_empty()).then_some(&facts.warnings),
     }
