@@ -155,7 +155,11 @@ pub(crate) fn root_of(cell: &Cell) -> Result<OwnedFd, Error> {
     };
     let path = format!("/proc/{pid}/root");
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(&path, flags, Mode::empty()).doing("open", &path)?;
+    let root = match rustix::fs::open(&path, flags, Mode::empty()) {
+        // It has ended, which is not heard of yet.
+        Err(rustix::io::Errno::NOENT) => return Err(crate::verbs::not_running(&container)),
+        opened => opened.doing("open", &path)?,
+    };
     // If init lives now, the number was its own when it was used.
     match sys::signal::send_pidfd(init.as_fd(), 0) {
         Ok(()) => Ok(root),

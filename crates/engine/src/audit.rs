@@ -48,6 +48,15 @@ impl Engine {
     pub fn audit(&self, reference: &str) -> Result<Audit, Error> {
         let container = self.container(reference)?;
         let pid = container.state.pid().ok_or_else(|| crate::verbs::not_running(&container))?;
+        self.audit_of(&container, pid).map_err(|error| {
+            // It may end while it is looked at, and be heard of later: nobody
+            // has namespaces any more.
+            let gone = fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err();
+            if gone { crate::verbs::not_running(&container) } else { error }
+        })
+    }
+
+    fn audit_of(&self, container: &Container, pid: i32) -> Result<Audit, Error> {
         let path = self.0.paths.run(&container.id).join("sandbox.json");
         let text = fs::read(&path).doing("read", &path)?;
         let sandbox: Sandbox =
@@ -72,8 +81,8 @@ impl Engine {
         rows.extend(found.namespaces());
         rows.push(found.root());
         rows.push(found.covered());
-        rows.extend(self.0.limits(&container, &sandbox)?);
-        rows.extend(self.0.egress(&container)?);
+        rows.extend(self.0.limits(container, &sandbox)?);
+        rows.extend(self.0.egress(container)?);
         // What was decided at the start, and what has changed since.
         Ok(Audit { rows, weakened: container.weakened.clone() })
     }

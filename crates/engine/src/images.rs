@@ -301,11 +301,11 @@ impl Engine {
     /// # Errors
     /// No such image; a malformed name.
     pub fn tag(&self, reference: &str, repository: &str, tag: &str) -> Result<(), Error> {
-        let id = self.0.images.lookup(reference)?;
         let text =
             if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
         let name = new_name(Some(&text))?
             .ok_or_else(|| Error::Invalid("invalid reference format".into()))?;
+        let id = self.0.images.lookup(reference)?;
         self.0.images.tag(&id, &name)?;
         self.0.image_event("tag", id.as_str(), &name.familiar());
         Ok(())

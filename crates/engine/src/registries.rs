@@ -208,13 +208,13 @@ impl Engine {
         let house = &self.0;
         let mut tagged = house.images.tagged(&wanted.repository())?;
         tagged.retain(|(name, _)| wanted.tag().is_none_or(|tag| name.tag() == Some(tag)));
+        // Clients look for the failure of a push in what it says: whatever is
+        // to come, this comes before.
+        let repository = wanted.repository();
+        listen(Said::plain(format!("The push refers to repository [{repository}]")))
+            .map_err(|error| Error::below(Kind::Host, &error))?;
         if tagged.is_empty() {
             let name = wanted.familiar();
-            // Clients look for the failure of a push in what it says.
-            let repository = wanted.repository();
-            let gone = |error: io::Error| Error::below(Kind::Host, &error);
-            listen(Said::plain(format!("The push refers to repository [{repository}]")))
-                .map_err(gone)?;
             return Err(Error::Below {
                 kind: Kind::NotFound,
                 message: format!("An image does not exist locally with the tag: {name}"),

@@ -184,12 +184,27 @@ fn no_driver(driver: &str) -> Error {
     }
 }
 
+/// Bytes of a file's name. Source: `NAME_MAX` of limits.h(0p).
+const LONGEST: usize = 255;
+
 /// Docker's rule for names; they become parts of paths.
 fn check(name: &str) -> Result<(), Error> {
+    if name.len() > LONGEST {
+        return Err(Error::Invalid(format!(
+            "create: a volume's name has {LONGEST} bytes at most, and this one {}",
+            name.len()
+        )));
+    }
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_alphanumeric());
     if first && name.len() > 1 && bytes.all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
         return Ok(());
+    }
+    if name.len() < 2 {
+        return Err(Error::Invalid(format!(
+            "create {name}: volume name is too short, names should be at least two alphanumeric \
+             characters"
+        )));
     }
     Err(Error::Invalid(format!(
         "create {name}: {name:?} includes invalid characters for a local volume name, only \

@@ -88,8 +88,6 @@ struct Operation<'a> {
 
 impl Operation<'_> {
     fn image(&self, config: &[u8], diff_ids: &[Digest]) -> Result<Pushed, Error> {
-        let repository = self.wish.reference.repository();
-        self.teller.say(Said::plain(format!("The push refers to repository [{repository}]")))?;
         let each: BTreeSet<&Digest> = diff_ids.iter().collect();
         for diff_id in &each {
             self.teller.blob(diff_id.short(), "Preparing")?;

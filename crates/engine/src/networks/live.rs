@@ -11,8 +11,8 @@ use super::{
     said::{alone, check, shared, wished},
 };
 use crate::{
-    Container, Engine, Error, Kind, State, cell::Cell, container::Plugs, egress, error::Doing,
-    files, house::House, ports, undo::Undo, verbs::not_running,
+    Container, Engine, Error, State, cell::Cell, container::Plugs, egress, error::Doing, files,
+    house::House, ports, undo::Undo, verbs::not_running,
 };
 use network::{Endpoint, Published, runs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -100,7 +100,8 @@ impl Engine {
         let mut next = Container::clone(&container);
         if next.endpoints.remove(name).is_none() {
             let message = format!("container {} is not connected to network {name}", container.id);
-            return Err(Error::Below { kind: Kind::Host, message });
+            // Docker answers as if the fault were its own.
+            return Err(Error::Conflict(message));
         }
         next.macs.remove(name);
         house.weaken_anew(&mut next);
