@@ -66,6 +66,11 @@ impl Client {
         Ok(Self { socket: socket.into() })
     }
 
+    /// Does an engine listen, without one being started for it?
+    pub fn is_answered(&self) -> bool {
+        std::os::unix::net::UnixStream::connect(&self.socket).is_ok()
+    }
+
     async fn connect(&self) -> Outcome<UnixStream> {
         match UnixStream::connect(&self.socket).await {
             Ok(stream) => Ok(stream),

@@ -28,8 +28,9 @@ mod volumes;
 
 use crate::{
     client::Client,
+    complete,
     error::{Error, Outcome},
-    show,
+    man, show,
     words::{Builder, Command, Container, Image, System, Words},
 };
 use serde_json::{Value, json};
@@ -103,6 +104,11 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Events(words) => live::events(client, *words.0).await,
         C::Version(words) => system::version(client, *words.0).await,
         C::Audit(words) => system::audit(client, *words.0).await,
+        C::Completion(words) => {
+            show::print(complete::script(words.shell))?;
+            Ok(0)
+        }
+        C::Man(words) => man::write(&words.directory),
     }
 }
 

@@ -6,10 +6,12 @@
 
 mod client;
 mod commands;
+mod complete;
 mod context;
 mod credentials;
 mod daemon;
 mod error;
+mod man;
 mod progress;
 mod request;
 mod show;
@@ -23,15 +25,23 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let typed: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    if typed.get(1).is_some_and(|word| word == complete::WORD) {
+        return in_time(complete::answer(&typed[2..]));
+    }
     let words = match words::read(&typed) {
         Ok(words) => words,
         Err(words::Unread::Help(text)) => return report(show::print(&text).map(|()| 0)),
         Err(words::Unread::Wrong(error)) => return report(Err(error)),
     };
+    in_time(commands::run(words))
+}
+
+/// Runs what waits for sockets and clocks.
+fn in_time(work: impl Future<Output = error::Outcome>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
-            let outcome = runtime.block_on(commands::run(words));
+            let outcome = runtime.block_on(work);
             // A read of the terminal may still be waiting for a key.
             runtime.shutdown_background();
             outcome

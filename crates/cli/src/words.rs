@@ -36,7 +36,7 @@ pub use read::{Unread, read};
 pub use run::{Limits, RunFlags};
 pub use sockets::{Socket, SocketCreate, SocketLog, SocketLs};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A container engine that confines every container in every way the kernel offers.
 #[derive(Debug, Parser)]
@@ -163,6 +163,31 @@ pub enum Command {
     Version(Later<Format>),
     /// What the kernel says of the containers' confinement, and every weakening
     Audit(Later<Audit>),
+    /// Print a script that completes words and names in a shell
+    Completion(Later<Completion>),
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man(Later<Man>),
+}
+
+#[derive(Debug, Args)]
+pub struct Completion {
+    /// The shell that is to run it
+    pub shell: Shell,
+}
+
+/// Shells that completions are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Args)]
+pub struct Man {
+    #[arg(value_name = "PATH")]
+    pub directory: std::path::PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,0 +1,82 @@
+//! What a person at a shell has of the CLI beside its commands: completions
+//! and man pages.
+
+use promises::{Engine, binary};
+
+/// What bash offers behind a line, asked for as its own keys would.
+fn offered(engine: &Engine, line: &str) -> Vec<String> {
+    let script = engine.scratch().join("completion.bash");
+    std::fs::write(&script, engine.says(&["completion", "bash"])).expect("scratch");
+    let ask = format!(
+        "source {}; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; _cofferdam; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display()
+    );
+    let mut bash = engine.host().command("bash");
+    bash.args(["-c", &ask]).env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+    let folder = binary("cofferdam").parent().expect("a folder").display().to_string();
+    bash.env("PATH", format!("{folder}:/usr/bin:/bin"));
+    let out = bash.output().expect("bash starts");
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    said.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_shell_completes_words_and_names_of_live_objects() {
+    let engine = Engine::new();
+    engine.says(&[
+        "run",
+        "-d",
+        "--name",
+        "running",
+        "--stop-timeout",
+        "0",
+        "busybox",
+        "sleep",
+        "1000",
+    ]);
+    engine.says(&["create", "--name", "resting", "busybox"]);
+    engine.says(&["tag", "busybox", "registry.example:5000/deep/name:one"]);
+    engine.says(&["volume", "create", "rich"]);
+    for (line, wanted) in [
+        ("cofferdam comp", &["completion"][..]),
+        ("cofferdam network cre", &["create"]),
+        ("cofferdam run --memory-swapp", &["--memory-swappiness"]),
+        ("cofferdam exec -it r", &["running"]),
+        ("cofferdam start r", &["resting"]),
+        ("cofferdam rm ", &["resting", "running"]),
+        ("cofferdam volume rm r", &["rich"]),
+        ("cofferdam inspect ri", &["rich"]),
+        // Bash goes on behind the last colon.
+        ("cofferdam rmi registry.example:5", &["5000/deep/name:one"]),
+    ] {
+        assert_eq!(offered(&engine, line), wanted, "{line}");
+    }
+    engine.leaves_nothing();
+}
+
+#[test]
+fn completions_start_no_engine_and_say_nothing_without_one() {
+    let mut engine = Engine::new();
+    engine.stop();
+    assert_eq!(offered(&engine, "cofferdam exec "), [""; 0]);
+    assert!(std::os::unix::net::UnixStream::connect(engine.socket()).is_err());
+}
+
+#[test]
+fn man_pages_are_written_for_every_command() {
+    let engine = Engine::with(&[]);
+    let pages = engine.scratch().join("man");
+    engine.says(&["man", &pages.display().to_string()]);
+    let names: Vec<String> = std::fs::read_dir(&pages)
+        .expect("made")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    for name in ["cofferdam.1", "cofferdam-run.1", "cofferdam-network-create.1"] {
+        assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
+    }
+    let page = std::fs::read_to_string(pages.join("cofferdam-run.1")).expect("written");
+    let requests = page.lines().filter(|line| line.starts_with('.'));
+    for line in requests {
+        assert!([".TH", ".SH", ".TP"].contains(&&line[..3]), "{line}");
+    }
+}
