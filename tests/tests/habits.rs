@@ -1,7 +1,8 @@
-//! What a person at a shell has of the CLI beside its commands: completions
-//! and man pages.
+//! What a person at a shell has of the CLI beside its commands: completions,
+//! man pages, and what this machine lacks.
 
-use promises::{Engine, binary};
+use promises::{Cli, Engine, binary};
+use serde_json::Value;
 
 /// What bash offers behind a line, asked for as its own keys would.
 fn offered(engine: &Engine, line: &str) -> Vec<String> {
@@ -79,4 +80,28 @@ fn man_pages_are_written_for_every_command() {
     for line in requests {
         assert!([".TH", ".SH", ".TP"].contains(&&line[..3]), "{line}");
     }
+}
+
+#[test]
+fn the_doctor_names_each_lack_with_its_cost_and_its_remedy() {
+    let engine = Engine::with(&[]);
+    let ran = engine.run_as(Cli::Cofferdam, &["doctor", "--format", "json"]);
+    let rows: Vec<Value> =
+        serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let state = |check: &str| {
+        let row = rows.iter().find(|row| row["Check"] == check);
+        row.unwrap_or_else(|| panic!("{check}: {rows:?}"))["State"].clone()
+    };
+    // As the tests rest on them.
+    for check in ["user namespaces", "id-mapped mounts", "seccomp", "firewall", "pids"] {
+        assert_eq!(state(check), "ok", "{rows:?}");
+    }
+    for row in &rows {
+        let well = row["State"] == "ok";
+        for key in ["Cost", "Remedy"] {
+            assert_eq!(row[key].as_str().is_some_and(str::is_empty), well, "{key}: {row}");
+        }
+    }
+    assert_eq!(ran.code, 0, "{ran:?}");
+    engine.leaves_nothing();
 }

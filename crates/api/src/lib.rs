@@ -14,7 +14,7 @@
 //! | `archive` | cp, export |
 //! | `images`, `transfer` | images; load, save, import |
 //! | `registries` | pull, push, log in, search |
-//! | `volumes`, `networks`, `events`, `audit` | as they say |
+//! | `volumes`, `networks`, `events`, `audit`, `doctor` | as they say |
 //! | `upgrade` | BuildKit's two connections |
 //! | `sockets`, `doors`, `gate`, `scope`, `journal` | sockets for those who may do less |
 //! | `refused` | what is not carried |
@@ -34,6 +34,7 @@ mod build_words;
 mod call;
 mod containers;
 mod detach;
+mod doctor;
 mod doors;
 mod error;
 mod events;

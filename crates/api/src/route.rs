@@ -10,7 +10,7 @@ use crate::answer::Outcome;
 use crate::call::Call;
 use crate::scope::{Reach, Right};
 use crate::{
-    archive, audit, build, containers, events, exec, images, networks, refused, registries,
+    archive, audit, build, containers, doctor, events, exec, images, networks, refused, registries,
     sockets, stats, streams, system, transfer, upgrade, upkeep, volumes,
 };
 use hyper::Method;
@@ -75,6 +75,7 @@ static ROUTES: &[Route] = &[
     get("/cofferdam/sockets/{name}/log", Never, Calls(sockets::log)),
     delete("/cofferdam/sockets/{name}", Never, Calls(sockets::remove)),
     get("/cofferdam/audit", Never, Calls(audit::all)),
+    get("/cofferdam/doctor", Never, Calls(doctor::examine)),
     post("/cofferdam/check", Never, Calls(upkeep::check)),
     post("/cofferdam/collect", Never, Calls(upkeep::collect)),
     post("/cofferdam/images/{name...}/pin", Never, Calls(upkeep::pin)),

@@ -11,6 +11,7 @@
 mod build;
 mod containers;
 mod df;
+mod doctor;
 mod exec;
 mod files;
 mod images;
@@ -104,6 +105,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Events(words) => live::events(client, *words.0).await,
         C::Version(words) => system::version(client, *words.0).await,
         C::Audit(words) => system::audit(client, *words.0).await,
+        C::Doctor(words) => doctor::run(client, *words.0).await,
         C::Completion(words) => {
             show::print(complete::script(words.shell))?;
             Ok(0)

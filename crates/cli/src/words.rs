@@ -163,6 +163,8 @@ pub enum Command {
     Version(Later<Format>),
     /// What the kernel says of the containers' confinement, and every weakening
     Audit(Later<Audit>),
+    /// What this machine lacks of what containers rest on, and how to mend it
+    Doctor(Later<Format>),
     /// Print a script that completes words and names in a shell
     Completion(Later<Completion>),
     /// Write the man pages into a directory

@@ -47,6 +47,7 @@ mod create;
 mod devices;
 mod disk;
 mod dns;
+mod doctor;
 mod egress;
 mod ending;
 mod error;
@@ -104,6 +105,7 @@ pub use build::{
 pub use cell::Attaching;
 pub use collect::{Collected, Watermarks};
 pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Quota, Size, Waited};
+pub use doctor::{Severity, Symptom};
 pub use error::{Error, Kind};
 pub use events::{Event, Subscription};
 pub use exec::{Exec, ExecWish};

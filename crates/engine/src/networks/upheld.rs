@@ -77,6 +77,14 @@ impl Networks {
         walls.fold(held, Result::and)
     }
 
+    /// Are our tables where they should be?
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn stands(&self) -> Result<bool, Error> {
+        Ok(self.realm.stands()?)
+    }
+
     /// Is there a container of which that is so?
     pub fn is_unsure(&self) -> bool {
         !self.unsure.lock().expect("no holder panics").is_empty()
