@@ -271,6 +271,7 @@ fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn params(method: &Method, path: &str) -> Option<Vec<String>> {
         find(method, path).map(|found| found.params)
@@ -302,6 +303,27 @@ mod tests {
         }
         assert!(params(&Method::DELETE, "/_ping").is_none());
         assert!(params(&Method::GET, "/grpc").is_none());
+    }
+
+    /// What the page of the API names, as the table has it.
+    fn documented() -> BTreeSet<String> {
+        let page = include_str!("../../../docs/API.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        rows.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_page_of_the_api_names_every_operation_and_no_other() {
+        let plain = |route: &Route| {
+            let path = route.pattern.replace("...}", "}");
+            let path = path.strip_suffix('/').unwrap_or(&path);
+            format!("{} {path}", route.method)
+        };
+        let ours: BTreeSet<String> = ROUTES.iter().map(plain).collect();
+        let page = documented();
+        let missing: Vec<_> = ours.difference(&page).collect();
+        let made_up: Vec<_> = page.difference(&ours).collect();
+        assert!(missing.is_empty() && made_up.is_empty(), "{missing:?} {made_up:?}");
     }
 
     #[test]
