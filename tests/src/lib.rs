@@ -10,6 +10,7 @@
 
 pub mod ask;
 pub mod attack;
+pub mod contract;
 mod engine;
 mod host;
 mod image;
@@ -20,6 +21,7 @@ pub mod programs;
 pub mod race;
 mod registry;
 pub mod systemd;
+pub mod tar;
 pub mod web;
 
 pub use engine::{Cli, Engine, Ran, finish};
