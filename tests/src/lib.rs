@@ -12,6 +12,7 @@ pub mod ask;
 pub mod attack;
 pub mod contract;
 mod engine;
+pub mod generate;
 mod host;
 mod image;
 pub mod kitchen;
