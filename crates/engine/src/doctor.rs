@@ -252,6 +252,7 @@ mod tests {
             apparmor: true,
             apparmor_profile: true,
             selinux: false,
+            selinux_type: String::new(),
             cpus: 1,
             cpu_list: "0".into(),
             memory_nodes: "0".into(),
