@@ -480,6 +480,32 @@ fn a_client_that_has_finished_speaking_still_gets_its_answer() {
 }
 
 #[test]
+fn a_client_that_ends_with_its_body_still_gets_its_answer() {
+    let engine = Engine::with(&[]);
+    let head = "POST /volumes/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    for round in 0..20 {
+        let body = format!("{{\"Name\":\"volume{round}\"}}");
+        let (size, length) = (body.len(), format!("{:x}", body.len()));
+        let whole = format!("{head}Content-Length: {size}\r\n\r\n{body}");
+        let pieces =
+            format!("{head}Transfer-Encoding: chunked\r\n\r\n{length}\r\n{body}\r\n0\r\n\r\n");
+        for text in [whole, pieces] {
+            // At once, and its body by itself.
+            let behind_head = text.find("\r\n\r\n").expect("a head") + 4;
+            for cut in [0, behind_head] {
+                let mut wire = Wire::to(&engine);
+                let (first, second) = text.split_at(cut);
+                wire.send(first);
+                wire.send(second);
+                wire.0.shutdown(Shutdown::Write).expect("half-closed");
+                let answer = String::from_utf8(wire.rest()).expect("text");
+                assert!(answer.starts_with("HTTP/1.1 201 "), "{text:?} at {cut}: {answer:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_websocket_carries_a_programs_streams() {
     let engine = Engine::new();
     engine.says(&["run", "-d", "-i", "--name", "a", "busybox", "cat"]);

@@ -7,7 +7,7 @@ use crate::socket::Unread;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// The body, and the mark that it is not all here yet.
 #[derive(Debug)]
@@ -32,7 +32,12 @@ impl Body for Arriving {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            if let Some(unread) = &self.unread {
+                unread.waits(cx.waker());
+            }
+            return Poll::Pending;
+        };
         if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
             self.unread = None;
         }

@@ -4,15 +4,19 @@
 //! A client may shut down its sending half and still wait for the answer
 //! (`docker attach` does so when its standard input ends). To a server that
 //! only reads, both look the same: no more bytes. While a request is being
-//! answered ([`Busy`] is held) and its body is here ([`Unread`] is not) such a half-close is therefore hidden and the
-//! end of the stream is reported when the kernel says that the peer closed
-//! both ways (`EPOLLHUP`). That is what cancels an idle `events` or `wait`.
+//! answered ([`Busy`] is held) and its body is here such a half-close is
+//! therefore hidden and the end of the stream is reported when the kernel says
+//! that the peer closed both ways (`EPOLLHUP`). That is what cancels an idle
+//! `events` or `wait`.
+//!
+//! Whether the body is here is known by who reads it ([`Unread`]): it is, as
+//! long as nobody waits for more of it than has come.
 
 use crate::target::FirstLine;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::unix::AsyncFd;
@@ -23,8 +27,12 @@ use tokio::net::UnixStream;
 #[derive(Debug, Default)]
 pub struct Answers {
     count: AtomicUsize,
-    /// How many of their requests have a body that is not all here.
+    /// How many of their requests have a body that is not all read.
     unread: AtomicUsize,
+    /// Its reader waits for more than has come.
+    hungry: AtomicBool,
+    /// That reader.
+    reader: Mutex<Option<Waker>>,
     /// How many were begun since the connection was made.
     begun: AtomicUsize,
     /// Whoever is to look again when there are none.
@@ -47,14 +55,14 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1
-            && let Some(waker) = self.0.waker().take()
+            && let Some(waker) = locked(&self.0.hidden).take()
         {
             waker.wake();
         }
     }
 }
 
-/// Held while a request's body comes.
+/// Held while a request's body is read.
 #[derive(Debug)]
 pub struct Unread(Arc<Answers>);
 
@@ -63,6 +71,15 @@ impl Unread {
     pub fn hold(answers: &Arc<Answers>) -> Self {
         answers.unread.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(answers))
+    }
+
+    /// The reader waits: what has come is not enough.
+    pub fn waits(&self, reader: &Waker) {
+        *locked(&self.0.reader) = Some(reader.clone());
+        self.0.hungry.store(true, Ordering::SeqCst);
+        if let Some(waker) = locked(&self.0.hidden).take() {
+            waker.wake();
+        }
     }
 }
 
@@ -75,12 +92,23 @@ impl Drop for Unread {
 impl Answers {
     /// Is a half-close that of a client who waits for an answer?
     fn awaited(&self) -> bool {
-        self.count.load(Ordering::SeqCst) > 0 && self.unread.load(Ordering::SeqCst) == 0
+        let body_is_here =
+            self.unread.load(Ordering::SeqCst) == 0 || !self.hungry.load(Ordering::SeqCst);
+        self.count.load(Ordering::SeqCst) > 0 && body_is_here
     }
 
-    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asks the reader of a body whether it still waits: what has come may not
+    /// have reached it.
+    fn ask_reader(&self) {
+        self.hungry.store(false, Ordering::SeqCst);
+        if let Some(waker) = locked(&self.reader).take() {
+            waker.wake();
+        }
     }
+}
+
+fn locked(place: &Mutex<Option<Waker>>) -> MutexGuard<'_, Option<Waker>> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The server's end of one connection.
@@ -95,6 +123,8 @@ pub struct Socket {
     line: FirstLine,
     /// How many answers had begun when that line did.
     begun: usize,
+    /// The peer says no more.
+    finished: bool,
 }
 
 /// Watches for a peer that closes both directions.
@@ -128,7 +158,7 @@ impl Socket {
     /// Takes an accepted stream.
     pub fn new(stream: UnixStream) -> Self {
         let line = FirstLine::default();
-        Self { stream, answers: Arc::default(), departure: None, line, begun: 0 }
+        Self { stream, answers: Arc::default(), departure: None, line, begun: 0, finished: false }
     }
 
     /// Ready when the peer has closed both directions.
@@ -166,10 +196,13 @@ impl AsyncRead for Socket {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         self.take_in(&mut buf.filled_mut()[before..]);
         let finished = buf.filled().len() == before && buf.remaining() > 0;
+        if finished && !std::mem::replace(&mut self.finished, true) {
+            self.answers.ask_reader();
+        }
         if finished && self.answers.awaited() {
             // To be told when the answer is out, and not to miss it: the
             // count may have fallen before the waker was there.
-            *self.answers.waker() = Some(cx.waker().clone());
+            *locked(&self.answers.hidden) = Some(cx.waker().clone());
             if self.answers.awaited() {
                 return self.poll_departure(cx);
             }
@@ -249,6 +282,25 @@ mod tests {
         let read = tokio::time::timeout(BOUND, socket.read(&mut buf)).await;
         assert_eq!(read.expect("the leaving is seen").expect("read"), 0);
         drop(busy);
+    }
+
+    #[tokio::test]
+    async fn a_half_close_behind_a_whole_body_is_hidden_and_in_its_midst_told() {
+        let (mut socket, mut client) = pair();
+        let _busy = Busy::hold(&socket.answers);
+        let unread = Unread::hold(&socket.answers);
+        unread.waits(Waker::noop());
+        client.write_all(b"body").await.expect("write");
+        client.shutdown().await.expect("shutdown");
+        let mut buf = [0; 8];
+        assert_eq!(socket.read(&mut buf).await.expect("what was said"), 4);
+        unread.waits(Waker::noop());
+        let mut next = Box::pin(socket.read(&mut buf));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "it may be all that was meant");
+        unread.waits(Waker::noop());
+        let read = tokio::time::timeout(BOUND, next).await;
+        assert_eq!(read.expect("the reader wants more").expect("read"), 0);
     }
 
     #[tokio::test]
