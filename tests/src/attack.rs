@@ -12,6 +12,19 @@
 use crate::Engine;
 use std::io::Write as _;
 
+/// Options of `run` that leave mandatory access control alone in the way of a
+/// root that is the host's.
+pub const HOSTS_ROOT: [&str; 8] = [
+    "--userns",
+    "host",
+    "--cap-add",
+    "ALL",
+    "--security-opt",
+    "seccomp=unconfined",
+    "--security-opt",
+    "systempaths=unconfined",
+];
+
 /// An attack and the options that make it succeed.
 pub struct Attack<'a> {
     /// Options of `run` without which the attack would succeed.

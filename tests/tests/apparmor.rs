@@ -1,22 +1,10 @@
 //! AA-1: what AppArmor holds, by its own records, on a kernel that enforces
 //! it: `cargo xtask test --vm` runs this in a guest that does.
 
-use promises::{Cli, Engine};
+use promises::{Cli, Engine, attack::HOSTS_ROOT};
 use std::fs;
 
 const PROFILE: &str = "cofferdam-default";
-
-/// Every layer but AppArmor is taken away, and uid 0 is the host's root.
-const ROOT: [&str; 8] = [
-    "--userns",
-    "host",
-    "--cap-add",
-    "ALL",
-    "--security-opt",
-    "seccomp=unconfined",
-    "--security-opt",
-    "systempaths=unconfined",
-];
 
 /// Whether this kernel has it. In the guest made for it, it must.
 fn is_enabled() -> bool {
@@ -27,11 +15,12 @@ fn is_enabled() -> bool {
     enabled
 }
 
-/// A container with [`ROOT`]'s rights and more: it gets what it wants without
+/// A container with [`HOSTS_ROOT`]'s rights and more: it gets what it wants without
 /// a profile, and is denied under the default one. What the profile denies
 /// explicitly is in no record.
 fn is_denied(engine: &Engine, options: &[&str], script: &str) {
-    let run = |profile: &[&str]| engine.container(&[&ROOT, options, profile].concat(), script);
+    let run =
+        |profile: &[&str]| engine.container(&[&HOSTS_ROOT, options, profile].concat(), script);
     let bites = run(&["--security-opt", "apparmor=unconfined"]);
     assert_eq!(bites.code, 0, "must succeed without a profile: {script} {bites:?}");
     let stopped = run(&[]);

@@ -2,23 +2,11 @@
 //! `cargo xtask test --vm` runs this in a guest that does. Elsewhere the tests
 //! say what happens without.
 
-use promises::{Cli, Engine, until};
+use promises::{Cli, Engine, attack::HOSTS_ROOT, until};
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf, process::Command};
 
 const BOTH: [Cli; 2] = [Cli::Docker, Cli::Cofferdam];
-
-/// Every layer but SELinux is taken away, and uid 0 is the host's root.
-const ROOT: [&str; 8] = [
-    "--userns",
-    "host",
-    "--cap-add",
-    "ALL",
-    "--security-opt",
-    "seccomp=unconfined",
-    "--security-opt",
-    "systempaths=unconfined",
-];
 
 /// Whether this kernel enforces a policy. In the guest made for it, it must.
 fn is_enforced() -> bool {
@@ -37,12 +25,12 @@ fn engine() -> (Engine, String) {
     (engine, mount)
 }
 
-/// A container with [`ROOT`]'s rights and more: it gets what it wants without
+/// A container with [`HOSTS_ROOT`]'s rights and more: it gets what it wants without
 /// a label, and with one it is denied, as the kernel's record says in `words`.
 fn is_denied(engine: &Engine, options: &[&str], script: &str, words: &[&str]) {
     let run = |label: &str| {
         let label = ["--security-opt", label];
-        engine.container(&[&ROOT, options, &label].concat(), script)
+        engine.container(&[&HOSTS_ROOT, options, &label].concat(), script)
     };
     let bites = run("label=disable");
     assert_eq!(bites.code, 0, "must succeed without a label: {script} {bites:?}");
@@ -124,7 +112,7 @@ fn sel2_every_container_has_a_pair_of_its_own_and_reaches_no_other() {
     is_denied(&engine, &["-v", &mount], "cat /other/secret", &record);
     // It is the pair alone that stands between them.
     let option = format!("label=level:{own}");
-    let same = [&ROOT[..], &["-v", &mount, "--security-opt", &option]].concat();
+    let same = [&HOSTS_ROOT[..], &["-v", &mount, "--security-opt", &option]].concat();
     assert_eq!(engine.container(&same, "cat /other/secret").out, "secret");
     let root = format!("cat /proc/{}/environ", engine.pid_of("victim"));
     is_denied(&engine, &["--pid", "host"], &root, &[":container_t:", &own]);
