@@ -470,6 +470,28 @@ fn a_body_that_breaks_off_is_not_waited_for() {
 }
 
 #[test]
+fn who_is_refused_at_once_may_end_what_it_says() {
+    let engine = Engine::with(&[]);
+    // More than a socket holds unread (`unix(7)`).
+    let body = "x".repeat(250 << 10);
+    let length = body.len();
+    let mut wire = Wire::to(&engine);
+    wire.send(format!("POST /nonesuch HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"));
+    wire.send(body);
+    // And says more on the same connection.
+    wire.send("GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let all = String::from_utf8(wire.rest()).expect("text");
+    assert!(all.starts_with("HTTP/1.1 404 ") && all.ends_with("\r\n\r\nOK"), "{all}");
+    // Who asks first is told without it.
+    let mut wire = Wire::to(&engine);
+    wire.send(
+        "POST /nonesuch HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    );
+    let all = String::from_utf8(wire.rest()).expect("text");
+    assert!(all.starts_with("HTTP/1.1 404 "), "{all}");
+}
+
+#[test]
 fn a_client_that_has_finished_speaking_still_gets_its_answer() {
     let engine = Engine::with(&[]);
     let mut wire = Wire::to(&engine);

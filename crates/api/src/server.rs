@@ -26,7 +26,7 @@ use crate::upgrade::Upgrade;
 use bytes::Bytes;
 use engine::Engine;
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{EXPECT, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -210,7 +210,11 @@ impl Service<Request<Incoming>> for Answering {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (desk, who, gate) = (Arc::clone(&self.desk), self.who, self.gate.clone());
         let busy = Busy::hold(&self.answers);
-        let request = request.map(|body| Arriving::new(body, || Unread::hold(&self.answers)));
+        let (head, body) = request.into_parts();
+        // Who waits to be told that the body is wanted has not sent it.
+        let asks = head.headers.contains_key(EXPECT);
+        let (body, rest) = Arriving::new(body, || Unread::hold(&self.answers));
+        let request = Request::from_parts(head, body);
         let slot = Arc::clone(&self.hijack);
         Box::pin(async move {
             let what = format!("{} {}", request.method(), request.uri());
@@ -224,6 +228,9 @@ impl Service<Request<Incoming>> for Answering {
             });
             match answer {
                 Answer::Http { status, headers, content, held } => {
+                    if !asks {
+                        rest.drain().await;
+                    }
                     let mut response = Response::new(Outgoing::new(content, held, busy));
                     *response.status_mut() = status;
                     *response.headers_mut() = headers;
