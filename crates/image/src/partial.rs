@@ -2,10 +2,12 @@
 //! that broke off, or whose daemon died, goes on where it was.
 //!
 //! ```text
-//!   DATA/partial/<hex of the blob's digest>
+//!   DATA/partial/<hex of the blob's digest>   8 bytes: where the part begins
+//!                                             (little-endian); then the part
 //! ```
 //!
-//! What is in it is not believed: whoever goes on from it hashes it again. It
+//! A part need not begin where its blob does: what comes quickly comes again
+//! quickly, and is not worth the disk's time. What is in it is not believed: whoever goes on from it hashes it again. It
 //! is written and removed without a flush, so that most of it never reaches
 //! the disk. What nobody asks for within a day is swept.
 
@@ -15,6 +17,7 @@ use spec::Digest;
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
+    ops::Range,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -22,6 +25,9 @@ use std::{
 
 /// So long one is kept for who asks for it again.
 const KEPT: Duration = Duration::from_hours(24);
+
+/// Where the part begins is said in so many bytes.
+const HEAD: usize = size_of::<u64>();
 
 /// Bytes of all of them together that make room for one more.
 const MOST: u64 = 8 << 30;
@@ -31,8 +37,10 @@ const MOST: u64 = 8 << 30;
 pub struct Partial {
     file: File,
     path: PathBuf,
-    /// Bytes that were there before.
-    len: u64,
+    /// What was there before, by its place in the blob.
+    there: Range<u64>,
+    /// It is said where it begins.
+    begun: bool,
     /// What came could not be kept.
     failed: bool,
 }
@@ -77,16 +85,36 @@ impl Partial {
             use std::os::unix::fs::MetadataExt as _;
             file.metadata().is_ok_and(|ours| ours.ino() == there.ino())
         });
-        let len = file.metadata().doing("look at", &path)?.len();
-        Ok(there.then_some(Self { file, path, len, failed: false }))
+        let mut new = Self { file, path, there: 0..0, begun: false, failed: false };
+        new.look()?;
+        Ok(there.then_some(new))
     }
 
-    /// Bytes that were there before.
-    pub fn before(&self) -> u64 {
-        self.len
+    /// Reads where it begins; of no part that is, it is a new one.
+    fn look(&mut self) -> Result<(), Error> {
+        let len = self.file.metadata().doing("look at", &self.path)?.len();
+        let mut head = [0; HEAD];
+        if len <= head.len() as u64 {
+            return self.file.set_len(0).doing("empty", &self.path);
+        }
+        self.file.read_exact(&mut head).doing("read", &self.path)?;
+        let begin = u64::from_le_bytes(head);
+        self.there = begin..begin.saturating_add(len - head.len() as u64);
+        self.begun = true;
+        Ok(())
     }
 
-    /// Reads on in what was there before.
+    /// What of the blob was there before; may be nonsense, like all of it.
+    pub fn there(&self) -> Range<u64> {
+        self.there.clone()
+    }
+
+    /// Whether there is a beginning to go on from.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Reads on in what was there before, from its beginning.
     ///
     /// # Errors
     /// What the host said.
@@ -94,12 +122,16 @@ impl Partial {
         self.file.read(into)
     }
 
-    /// Keeps what came, if there is room.
-    pub fn keep(&mut self, bytes: &[u8]) {
+    /// Keeps what came, if there is room: `at` is its place in the blob, right
+    /// behind all that was kept before.
+    pub fn keep(&mut self, at: u64, bytes: &[u8]) {
         if self.failed {
             return;
         }
-        if let Err(error) = self.file.write_all(bytes) {
+        let head = at.to_le_bytes();
+        let head = if self.begun { &[][..] } else { &head[..] };
+        self.begun = true;
+        if let Err(error) = self.file.write_all(head).and_then(|()| self.file.write_all(bytes)) {
             tracing::debug!(%error, "a part of a blob is not kept");
             self.failed = true;
             self.drop_file();
@@ -114,6 +146,15 @@ impl Partial {
     fn drop_file(&self) {
         // What cannot be removed now is swept later.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.begun {
+            // There is nothing to go on from.
+            self.drop_file();
+        }
     }
 }
 
@@ -174,17 +215,21 @@ mod tests {
         let dir = tempfile::tempdir().expect("scratch");
         let mut first = Partial::open(dir.path(), &blob()).expect("opened").expect("free");
         assert!(Partial::open(dir.path(), &blob()).expect("looked").is_none(), "it is held");
-        first.keep(b"one");
+        assert!(first.there().is_empty());
+        first.keep(5, b"one");
         drop(first);
         let mut second = Partial::open(dir.path(), &blob()).expect("opened").expect("free");
-        assert_eq!(second.before(), 3);
+        assert_eq!(second.there(), 5..8);
         let mut bytes = [0; 8];
         assert_eq!(second.read(&mut bytes).expect("read"), 3);
-        second.keep(b"two");
+        second.keep(8, b"two");
         assert_eq!(drop_old(dir.path(), Duration::ZERO).expect("swept"), 0, "it is held");
         drop(second);
         assert_eq!(drop_old(dir.path(), KEPT).expect("swept"), 0, "it is young");
-        assert_eq!(drop_old(dir.path(), Duration::ZERO).expect("swept"), 6);
+        let third = Partial::open(dir.path(), &blob()).expect("opened").expect("free");
+        assert_eq!(third.there(), 5..11);
+        drop(third);
+        assert_eq!(drop_old(dir.path(), Duration::ZERO).expect("swept"), 14);
         Partial::open(dir.path(), &blob()).expect("opened").expect("free").discard();
         assert_eq!(fs::read_dir(dir.path()).expect("list").count(), 0);
     }

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use spec::{Digest, image::Descriptor};
 use std::{
     io::{self, Read},
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -23,18 +24,22 @@ const DOING: &str = "fetch a blob";
 pub(crate) const CONFIG: u64 = 8 << 20;
 
 /// How slowly a blob may come: so few bytes in so much time that was spent
-/// waiting for them are too few.
+/// waiting for them are too few. And how slowly it has to, to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// The time.
     pub window: Duration,
     /// The bytes.
     pub least: u64,
+    /// What came within so long of the beginning is not kept for a pull that
+    /// goes on where this one ends: it comes again as quickly.
+    pub quick: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { window: Duration::from_mins(1), least: 64 << 10 }
+        let (window, quick) = (Duration::from_mins(1), Duration::from_secs(5));
+        Self { window, least: 64 << 10, quick }
     }
 }
 
@@ -75,8 +80,9 @@ pub(crate) struct Blob<'a> {
     ended: bool,
     /// What came before, and what comes; none for what is small.
     partial: Option<Partial>,
-    /// Bytes of `partial` that are still to be read.
-    before: u64,
+    /// What of it is still to be read, by its place.
+    there: Range<u64>,
+    begun: Instant,
     /// How quickly it comes at the moment.
     drip: Drip,
     /// Told how far it is; an error from it ends the reading.
@@ -101,7 +107,8 @@ impl<'a> Blob<'a> {
             broke_at: 0,
             ended: false,
             partial: None,
-            before: 0,
+            there: 0..0,
+            begun: Instant::now(),
             drip: Drip::default(),
             seen,
         }
@@ -110,12 +117,12 @@ impl<'a> Blob<'a> {
     /// Goes on where an earlier one ended, and keeps what comes for a later.
     pub fn with(mut self, partial: Option<Partial>) -> Self {
         // More than the whole is not a part of it.
-        let before = partial.as_ref().map_or(0, Partial::before);
-        if before > self.wanted.size {
+        let there = partial.as_ref().map_or(0..0, Partial::there);
+        if there.end > self.wanted.size {
             partial.into_iter().for_each(Partial::discard);
             return self;
         }
-        (self.partial, self.before) = (partial, before);
+        (self.partial, self.there) = (partial, there);
         self
     }
 
@@ -124,26 +131,42 @@ impl<'a> Blob<'a> {
         self.breaks >= BREAKS
     }
 
-    /// Reads what came before; 0 at its end.
+    /// Where what is asked for now ends: where an earlier pull went on, or at
+    /// the end.
+    fn until(&self) -> u64 {
+        if self.there.is_empty() { self.wanted.size } else { self.there.start }
+    }
+
+    /// Reads what came before; 0 where none of it is.
     fn earlier(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        let Some(partial) = self.partial.as_mut().filter(|_| self.before > 0) else { return Ok(0) };
-        let most = usize::try_from(self.before).unwrap_or(usize::MAX).min(into.len());
-        let len = match partial.read(&mut into[..most]) {
-            // It has become shorter: then the rest is asked for.
-            Ok(0) => {
-                self.before = 0;
-                return Ok(0);
-            }
-            Ok(len) => len,
-            Err(source) => {
-                return Err(Error::Blob { digest: self.wanted.digest.clone(), source });
-            }
+        if self.there.is_empty() || self.at < self.there.start {
+            return Ok(0);
+        }
+        let Some(partial) = self.partial.as_mut() else { return Ok(0) };
+        let left = self.there.end - self.at;
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        let broken = |source| Error::Blob { digest: self.wanted.digest.clone(), source };
+        let len = match partial.read(&mut into[..most]).map_err(broken)? {
+            // It has become shorter under our lock.
+            0 => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
+            len => len,
         };
-        self.before -= len as u64;
+        self.there.start += len as u64;
         self.hash.update(&into[..len]);
         self.at += len as u64;
         (self.seen)(self.at)?;
         Ok(len)
+    }
+
+    /// Keeps what comes next, from when it is worth it on. Before what is
+    /// there nothing is kept.
+    fn keep(&mut self, bytes: &[u8]) {
+        let slow = || self.begun.elapsed() >= self.session.pace.quick;
+        if let Some(partial) = self.partial.as_mut().filter(|_| self.there.is_empty())
+            && (partial.has_begun() || slow())
+        {
+            partial.keep(self.at, bytes);
+        }
     }
 
     /// It was wrong, perhaps because of what came before.
@@ -154,14 +177,16 @@ impl<'a> Blob<'a> {
     /// Asks for what is missing; none if it broke off at once.
     fn open(&mut self) -> Result<Option<Response>, Error> {
         let path = format!("/blobs/{}", self.wanted.digest);
-        let range = format!("bytes={}-", self.at);
+        let (size, until) = (self.wanted.size, self.until());
+        let last = if until == size { String::new() } else { (until - 1).to_string() };
+        let range = format!("bytes={}-{last}", self.at);
         let headers = [(header::RANGE, range.as_str())];
-        let headers = if self.at == 0 { &headers[..0] } else { &headers[..] };
+        let headers = if self.at == 0 && until == size { &headers[..0] } else { &headers[..] };
         let ask = Ask { headers, ..Ask::new(Method::GET, &path, DOING) };
         let mut answer = self.session.send(&ask)?;
-        let begins = match answer.status() {
-            StatusCode::OK => 0,
-            StatusCode::PARTIAL_CONTENT if range_of(&answer) == Some(self.at) => self.at,
+        let (begins, ends) = match answer.status() {
+            StatusCode::OK => (0, size),
+            StatusCode::PARTIAL_CONTENT if range_of(&answer) == Some(self.at) => (self.at, until),
             StatusCode::PARTIAL_CONTENT => {
                 return Err(Error::Invalid(format!(
                     "{} gives another part of {} than was asked for",
@@ -173,7 +198,7 @@ impl<'a> Blob<'a> {
         };
         if let Some(length) = answer.content_length() {
             let found = begins.saturating_add(length);
-            if found != self.wanted.size {
+            if found != ends {
                 return Err(self.wrong_size(found));
             }
         }
@@ -209,7 +234,7 @@ impl<'a> Blob<'a> {
                 answer => answer,
             };
             let Some(mut answer) = opened else { continue };
-            let left = self.wanted.size - self.at;
+            let left = self.until() - self.at;
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
             let begun = Instant::now();
             // At the end one byte more is asked for: there must be none.
@@ -225,13 +250,13 @@ impl<'a> Blob<'a> {
                 Ok(0) => self.broken(io::ErrorKind::UnexpectedEof.into())?,
                 Ok(len) => {
                     self.hash.update(&into[..len]);
+                    self.keep(&into[..len]);
                     self.at += len as u64;
-                    if let Some(partial) = &mut self.partial {
-                        partial.keep(&into[..len]);
-                    }
+                    // What an earlier pull went on with is not read twice.
+                    let met = self.at == self.there.start && !self.there.is_empty();
                     // Where it only drips, another connection may do better.
                     match self.drip.after(begun.elapsed(), len, self.session.pace) {
-                        Ok(()) => self.answer = Some(answer),
+                        Ok(()) => self.answer = Some(answer).filter(|_| !met),
                         Err(slow) => self.broken(slow)?,
                     }
                     (self.seen)(self.at)?;

@@ -272,7 +272,7 @@ impl Operation<'_, '_> {
         let digest = &layer.blob.digest;
         let partial = || (layer.blob.size >= SMALL).then(|| self.ingest.partial(digest)).flatten();
         let before = partial();
-        let resumed = before.as_ref().is_some_and(|partial| partial.before() > 0);
+        let resumed = before.as_ref().is_some_and(image::Partial::has_begun);
         let fetched = self.fetch_from(layer, before, seen);
         match fetched {
             Ok(()) => Ok(()),

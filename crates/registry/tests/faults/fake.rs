@@ -292,14 +292,19 @@ impl Fake {
             .iter_mut()
             .find(|(part, left)| path.contains(part.as_str()) && !left.is_empty());
         let fault = fault.map(|(_, left)| left.remove(0));
-        let begin: Option<usize> = range
-            .and_then(|text| text.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok())
+        let range: Option<(usize, usize)> = range
+            .and_then(|text| text.strip_prefix("bytes=")?.split_once('-'))
+            .and_then(|(begin, last)| {
+                let end = if last.is_empty() { Some(answer.body.len()) } else { None };
+                Some((begin.parse().ok()?, end.or_else(|| Some(last.parse::<usize>().ok()? + 1))?))
+            })
             .filter(|_| !matches!(fault, Some(Fault::NoRange)));
-        if let Some(begin) = begin.filter(|_| answer.status == 200) {
+        if let Some((begin, end)) = range.filter(|_| answer.status == 200) {
             let total = answer.body.len();
             let begin = if matches!(fault, Some(Fault::WrongRange)) { begin / 2 } else { begin };
             answer.status = 206;
-            answer.headers.push(format!("Content-Range: bytes {begin}-{}/{total}", total - 1));
+            answer.headers.push(format!("Content-Range: bytes {begin}-{}/{total}", end - 1));
+            answer.body.truncate(end);
             answer.body.drain(..begin);
         }
         match fault {

@@ -9,7 +9,7 @@ mod referrers;
 
 use fake::{Fake, own_network};
 use image::Store;
-use registry::{Error, Pull, Pulled, Registry, Said, Settings};
+use registry::{Error, Pace, Pull, Pulled, Registry, Said, Settings};
 
 /// A store, and a registry to speak to.
 struct Scratch {
@@ -23,7 +23,13 @@ fn scratch() -> Scratch {
     own_network();
     let dir = tempfile::tempdir().expect("scratch");
     let store = Store::open(dir.path()).expect("open");
-    Scratch { dir, store, registry: Registry::new(Settings::default()), fake: Fake::new() }
+    Scratch { dir, store, registry: Registry::new(keeping()), fake: Fake::new() }
+}
+
+/// What comes is kept at once, however quickly it does.
+fn keeping() -> Settings {
+    let pace = Pace { quick: std::time::Duration::ZERO, ..Pace::default() };
+    Settings { pace, ..Settings::default() }
 }
 
 impl Scratch {

@@ -178,7 +178,7 @@ impl Scratch {
         let Self { dir, store, fake, .. } = self;
         drop(store);
         let store = image::Store::open(dir.path()).expect("opened");
-        Self { dir, store, registry: Registry::new(Settings::default()), fake }
+        Self { dir, store, registry: Registry::new(crate::keeping()), fake }
     }
 
     fn parts(&self) -> Vec<std::path::PathBuf> {
@@ -198,6 +198,54 @@ fn what_came_before_a_daemon_ended_is_not_fetched_again() {
     assert!(s.pulled("app:1").new);
     let asked = s.fake.seen(blob.as_str());
     assert!(asked.len() == 3 && asked[2].contains("bytes=2000000-"), "{asked:?}");
+    assert!(s.parts().is_empty(), "it is whole");
+}
+
+#[test]
+fn what_comes_quickly_is_not_kept() {
+    let mut s = scratch();
+    let blob = large(&s.fake);
+    s.registry = Registry::new(Settings::default());
+    s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Status(404, "")]);
+    s.pull(&s.wish("app:1")).0.expect_err("the rest does not come");
+    assert!(s.parts().is_empty());
+}
+
+#[test]
+fn of_a_part_in_the_midst_only_what_is_around_it_is_fetched() {
+    let s = scratch();
+    let blob = large(&s.fake);
+    s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Status(404, "")]);
+    s.pull(&s.wish("app:1")).0.expect_err("the rest does not come");
+    let kept = std::fs::read(&s.parts()[0]).expect("read");
+    let part = [&1_000_000_u64.to_le_bytes(), &kept[1_000_008..]].concat();
+    std::fs::write(&s.parts()[0], part).expect("written");
+    let s = s.again();
+    // Its beginning breaks off, too.
+    s.fake.fault(blob.as_str(), &[Fault::Cut(400_000)]);
+    assert!(s.pulled("app:1").new);
+    let asked = s.fake.seen(blob.as_str());
+    for (asked, range) in asked[2..].iter().zip(["0-999999", "400000-999999", "2000000-"]) {
+        assert!(asked.contains(&format!("bytes={range}")), "{asked:?}");
+    }
+    assert_eq!(asked.len(), 5, "{asked:?}");
+    assert!(s.parts().is_empty(), "it is whole");
+}
+
+#[test]
+fn a_part_in_the_midst_is_of_use_where_no_ranges_are_known() {
+    let s = scratch();
+    let blob = large(&s.fake);
+    s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Status(404, "")]);
+    s.pull(&s.wish("app:1")).0.expect_err("the rest does not come");
+    let kept = std::fs::read(&s.parts()[0]).expect("read");
+    let part = [&1_000_000_u64.to_le_bytes(), &kept[1_000_008..]].concat();
+    std::fs::write(&s.parts()[0], part).expect("written");
+    let s = s.again();
+    s.fake.fault(blob.as_str(), &[Fault::NoRange, Fault::NoRange]);
+    assert!(s.pulled("app:1").new);
+    let asked = s.fake.seen(blob.as_str());
+    assert!(asked.len() == 4 && asked[3].contains("bytes=2000000-"), "{asked:?}");
     assert!(s.parts().is_empty(), "it is whole");
 }
 
@@ -223,7 +271,7 @@ fn parts_go_with_a_prune_and_those_of_something_wrong_at_once() {
     s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Status(404, "")]);
     s.pull(&s.wish("app:1")).0.expect_err("the rest does not come");
     let pruned = s.store.prune(&|_| false, &|_| Vec::new()).expect("pruned");
-    assert_eq!((pruned.reclaimed, s.parts().len()), (2_000_000, 0));
+    assert_eq!((pruned.reclaimed, s.parts().len()), (2_000_008, 0));
     s.fake.fault(blob.as_str(), &[Fault::Bytes(noise(2 << 20))]);
     s.pull(&s.wish("app:1")).0.expect_err("another blob");
     assert!(s.parts().is_empty());
@@ -233,7 +281,8 @@ fn parts_go_with_a_prune_and_those_of_something_wrong_at_once() {
 fn a_registry_that_only_drips_is_asked_anew() {
     let mut s = scratch();
     let blob = large(&s.fake);
-    let pace = Pace { window: std::time::Duration::from_millis(100), least: 1000 };
+    let pace =
+        Pace { window: std::time::Duration::from_millis(100), least: 1000, ..Pace::default() };
     s.registry = Registry::new(Settings { pace, ..Settings::default() });
     s.fake.fault(blob.as_str(), &[Fault::Drip(2_000_000)]);
     assert!(s.pulled("app:1").new);
@@ -245,7 +294,8 @@ fn a_registry_that_only_drips_is_asked_anew() {
 fn a_registry_that_does_nothing_but_drip_is_given_up() {
     let mut s = scratch();
     let blob = large(&s.fake);
-    let pace = Pace { window: std::time::Duration::from_millis(100), least: 1000 };
+    let pace =
+        Pace { window: std::time::Duration::from_millis(100), least: 1000, ..Pace::default() };
     s.registry = Registry::new(Settings { pace, ..Settings::default() });
     s.fake.fault(blob.as_str(), &vec![Fault::Drip(0); 20]);
     let error = s.pull(&s.wish("app:1")).0.expect_err("for ever");
