@@ -13,6 +13,7 @@ mod contender;
 mod crowd;
 mod host;
 mod images;
+mod layers;
 mod meter;
 mod names;
 mod network;
@@ -122,6 +123,9 @@ fn engines(
     }
     let wants = |part: &str| wish.wants(part);
     network::print(wants, &all, (host, peers), scratch, binaries, verdicts)?;
+    if wish.wants("layers") {
+        layers::print(&all, scratch, verdicts)?;
+    }
     if wish.wants("images") {
         images::print(&all, (host, peers), scratch, verdicts)?;
     }

@@ -93,13 +93,16 @@ pub fn ours(
     ];
     let daemon = agent.keep(&words(&daemon), &place.join("log"))?;
     await_socket(&socket)?;
-    if let Ok(parent) = std::fs::read_to_string(run.join("cgroup-parent")) {
-        meter.also(parent.trim());
-    }
+    let client = words(&[&binary("cofferdam"), "--host", &address]);
+    // It listens before it is open: who answers has said where its containers
+    // are counted.
+    agent.say(&[&client[..], &words(&["version"])].concat())?;
+    let parent = std::fs::read_to_string(run.join("cgroup-parent"));
+    meter.also(parent.context("cannot read where containers are counted")?.trim());
     let contender = Contender::new(Parts {
         name,
         kind,
-        client: words(&[&binary("cofferdam"), "--host", &address]),
+        client,
         run_words: Vec::new(),
         agent,
         daemon: Some(daemon),

@@ -23,7 +23,8 @@ use super::{
 };
 use crate::test::registry;
 use anyhow::{Context as _, Result, ensure};
-use made::{Made, said};
+use made::Made;
+pub use made::said;
 use std::{
     fs,
     path::Path,
