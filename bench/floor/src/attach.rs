@@ -4,7 +4,7 @@
 //! Attached are four elements in nftables' sets, a veth pair whose one end is
 //! a guarded port and whose other one is in the container's network namespace
 //! with an address, an entry of the forwarding table, and neighbours on both
-//! sides. Each of the two is a process of its own, as a client's command is.
+//! sides. Each of the two may be a process of its own, as a client's command is.
 
 use crate::wire::{ACK, Bytes, CREATE, EXCL, REPLACE, Socket};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};

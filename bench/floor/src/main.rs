@@ -10,6 +10,7 @@
 //!     floor start DIR GROUP              one container, from nothing to its end
 //!     floor wire                         make another bridge, once
 //!     floor attach PID, floor detach     one more interface, and its end
+//!     floor swing PID TIMES              both, so many times, by one process
 
 mod attach;
 mod group;
@@ -43,9 +44,13 @@ fn main() -> ExitCode {
         ["wire"] => attach::prepare(),
         ["attach", pid] => attach::attach(pid),
         ["detach"] => attach::detach(),
+        ["swing", pid, times] => times.parse().map_err(io::Error::other).and_then(|times: u32| {
+            (0..times).try_for_each(|_| attach::attach(pid).and_then(|()| attach::detach()))
+        }),
         _ => {
             let usage = "usage: floor prepare DIR GROUP PROGRAM | floor start DIR GROUP | \
-                         floor wire | floor attach PID | floor detach";
+                         floor wire | floor attach PID | floor detach | \
+                         floor swing PID TIMES";
             Err(io::Error::other(usage))
         }
     };

@@ -2,7 +2,9 @@
 //! [`resolv.conf`](crate::resolv). Values in, texts out; [`write`] puts them down.
 
 use crate::{Error, error::Doing};
-use std::{fmt::Write as _, fs, io::Read as _, net::IpAddr, path::Path};
+use std::{
+    fmt::Write as _, fs, io::Read as _, net::IpAddr, os::unix::fs::FileExt as _, path::Path,
+};
 
 /// `/etc/hosts`: the usual names, what the user added, and the container.
 pub(crate) fn hosts(
@@ -101,8 +103,17 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
 
 /// Puts a file down, readable for everybody in the container.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Error> {
-    // In place: the file may be mounted in a container that is being restarted.
-    fs::write(path, text).doing("write", path)
+    // In place: the file may be mounted in a container that runs. Nor is it
+    // emptied before: its readers would find nothing for a moment, and ext4
+    // takes to the disk at its close what was emptied (`auto_da_alloc`).
+    let file = fs::File::options().write(true).create(true).truncate(false).open(path);
+    let file = file.doing("open", path)?;
+    file.write_all_at(text.as_bytes(), 0).doing("write", path)?;
+    let len = text.len() as u64;
+    if file.metadata().doing("look at", path)?.len() > len {
+        file.set_len(len).doing("shorten", path)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -119,6 +130,20 @@ mod tests {
         file.set_len(1 << 40).expect("sparse");
         let error = read(&path).expect_err("too much").to_string();
         assert!(error.contains("has grown beyond"), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_again_is_all_there_is() {
+        use std::os::unix::fs::MetadataExt as _;
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let path = dir.path().join("hosts");
+        let mut inode = None;
+        for text in ["a\n", "a\nb\nc\n", "b\n", ""] {
+            write(&path, text).expect("written");
+            assert_eq!(read(&path).expect("read"), text);
+            let found = fs::metadata(&path).expect("there").ino();
+            assert_eq!(*inode.get_or_insert(found), found, "it may be mounted");
+        }
     }
 
     #[test]

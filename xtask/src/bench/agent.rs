@@ -9,18 +9,23 @@
 //! ```text
 //!   {"words": [[…], …], "workers": 8}  ─▶  {"wall": ns, "failures": […]}
 //!   {"daemon": […], "log": PATH}       ─▶  {"pid": n}
+//!   {"socket": PATH, "asks": [[…], …]} ─▶  {"wall": ns, "failures": […]}
 //! ```
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
     fs::File,
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+/// For an engine to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The end of the dialogue that asks.
 pub struct Agent {
@@ -46,9 +51,14 @@ impl Agent {
     /// Runs many, `workers` at a time; gives the time of all.
     pub fn say_all(&self, all: &[Vec<String>], workers: usize) -> Result<Duration> {
         let answer = self.ask(&json!({ "words": all, "workers": workers }))?;
-        let failures = answer["failures"].as_array().context("an agent lists failures")?;
-        ensure!(failures.is_empty(), "{} of {} failed: {}", failures.len(), all.len(), failures[0]);
-        Ok(Duration::from_nanos(answer["wall"].as_u64().context("an agent says a time")?))
+        time_of(&answer, all.len())
+    }
+
+    /// Asks an engine's API, one thing after the other on one connection: each
+    /// a path and a body to be posted.
+    pub fn post_all(&self, socket: &Path, asks: &[[String; 2]]) -> Result<Duration> {
+        let answer = self.ask(&json!({ "socket": socket, "asks": asks }))?;
+        time_of(&answer, asks.len())
     }
 
     /// Starts what is to run until the agent ends.
@@ -67,6 +77,13 @@ impl Agent {
     }
 }
 
+/// What it says of `all` that it did, none of which may have failed.
+fn time_of(answer: &Value, all: usize) -> Result<Duration> {
+    let failures = answer["failures"].as_array().context("an agent lists failures")?;
+    ensure!(failures.is_empty(), "{} of {all} failed: {}", failures.len(), failures[0]);
+    Ok(Duration::from_nanos(answer["wall"].as_u64().context("an agent says a time")?))
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
         drop(self.ask.take());
@@ -81,7 +98,9 @@ pub fn serve(group: &Path) -> Result<()> {
     let mut daemons = Vec::new();
     for line in io::stdin().lines() {
         let question: Value = serde_json::from_str(&line?).context("cannot understand")?;
-        let answer = if question["daemon"].is_null() {
+        let answer = if let Some(socket) = question["socket"].as_str() {
+            post(Path::new(socket), &question["asks"])?
+        } else if question["daemon"].is_null() {
             run(&question)?
         } else {
             let daemon = daemon(&question)?;
@@ -136,6 +155,41 @@ fn run(question: &Value) -> Result<Value> {
     }
     let wall = u64::try_from(begun.elapsed().as_nanos())?;
     let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(json!({ "wall": wall, "failures": failures }))
+}
+
+/// As little of a client as there can be: what is measured is the engine.
+fn post(socket: &Path, asks: &Value) -> Result<Value> {
+    let stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answers = BufReader::new(&stream);
+    let mut failures = Vec::new();
+    let begun = Instant::now();
+    for ask in asks.as_array().into_iter().flatten().map(words) {
+        let [path, body] = ask[..] else { bail!("a path and a body are wanted") };
+        let head = "Host: x\r\nContent-Type: application/json\r\n";
+        let length = body.len();
+        let text = format!("POST {path} HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n{body}");
+        (&stream).write_all(text.as_bytes())?;
+        let (mut first, mut length) = (String::new(), 0);
+        answers.read_line(&mut first)?;
+        loop {
+            let mut line = String::new();
+            answers.read_line(&mut line)?;
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some(text) = line.strip_prefix("Content-Length: ") {
+                length = text.trim().parse()?;
+            }
+        }
+        let mut said = vec![0; length];
+        answers.read_exact(&mut said)?;
+        if !first.starts_with("HTTP/1.1 2") {
+            failures.push(format!("{path}: {first}{}", String::from_utf8_lossy(&said)));
+        }
+    }
+    let wall = u64::try_from(begun.elapsed().as_nanos())?;
     Ok(json!({ "wall": wall, "failures": failures }))
 }
 

@@ -179,11 +179,22 @@ impl Contender {
         self.agent.say(&self.words(said))
     }
 
+    /// Things asked of its API, each a path and a body to be posted.
+    pub fn post_all(&self, asks: &[[String; 2]]) -> Result<Duration> {
+        let socket = self.address()?.strip_prefix("unix://").context("no unix socket")?;
+        self.agent.post_all(Path::new(socket), asks)
+    }
+
+    /// Where its daemon listens.
+    fn address(&self) -> Result<&str> {
+        let at = self.client.iter().position(|word| word == "--host");
+        at.and_then(|at| self.client.get(at + 1)).map(String::as_str).context("no address")
+    }
+
     /// One command of buildx, which stands in the scratch directory, about
     /// this engine.
     pub fn buildx(&self, said: &[&str]) -> Result<Duration> {
-        let at = self.client.iter().position(|word| word == "--host");
-        let address = at.and_then(|at| self.client.get(at + 1)).context("no address")?;
+        let address = self.address()?;
         let plugin = super::host::buildx();
         let (host, plugin) = (format!("DOCKER_HOST={address}"), plugin.display().to_string());
         let own = format!("DOCKER_CONFIG={plugin}.config");

@@ -3,9 +3,10 @@
 //!
 //! Beside the kernel's own cost: the same requests by a program that decides
 //! and keeps nothing (`floor attach`, `floor detach`), each a process as a
-//! client's command is. And with a thousand containers on the network beside
-//! ten, on a guarded bridge and on a routed network, where a start of one more
-//! is measured too.
+//! client's command is; and, since what is promised is the engine's part, both
+//! again by no more than one client (`floor swing`, and ours by its API). And
+//! with a thousand containers on the network beside ten, on a guarded bridge and
+//! on a routed network, where a start of one more is measured too.
 
 use super::Kept;
 use crate::bench::{
@@ -31,13 +32,22 @@ const SAMPLES: usize = 5;
 /// What many may cost.
 const GROWTH: f64 = 1.2;
 
-/// Commands that are measured together.
+/// What is measured together.
+enum Doing {
+    Commands(Commands),
+    /// Asked of the API itself.
+    Asks(Vec<[String; 2]>),
+}
+
 type Commands = Vec<Vec<String>>;
 
 /// One sample: wall and CPU time, by one of `many` alike.
-fn sample(contender: &Contender, commands: &Commands, many: u32) -> Result<(Duration, Duration)> {
+fn sample(contender: &Contender, doing: &Doing, many: u32) -> Result<(Duration, Duration)> {
     let used = contender.meter.settled()?;
-    let wall = contender.say_all(commands, 1)?;
+    let wall = match doing {
+        Doing::Commands(commands) => contender.say_all(commands, 1)?,
+        Doing::Asks(asks) => contender.post_all(asks)?,
+    };
     let cpu = contender.meter.settled()?.saturating_sub(used);
     Ok((wall / many, cpu / many))
 }
@@ -46,6 +56,13 @@ fn sample(contender: &Contender, commands: &Commands, many: u32) -> Result<(Dura
 fn to_and_fro(contender: &Contender, network: &str) -> Commands {
     let word = |what| contender.words(&["network", what, network, "spare"]);
     (0..IN_A_ROW).flat_map(|_| [word("connect"), word("disconnect")]).collect()
+}
+
+/// The same without a client to be started each time.
+fn to_and_fro_by_api(network: &str) -> Vec<[String; 2]> {
+    let body = r#"{"Container":"spare"}"#;
+    let ask = |what| [format!("/v1.51/networks/{network}/{what}"), body.to_owned()];
+    (0..IN_A_ROW).flat_map(|_| [ask("connect"), ask("disconnect")]).collect()
 }
 
 fn idle(contender: &Contender, name: &str, networks: &[&str]) -> Vec<String> {
@@ -74,28 +91,38 @@ pub fn beside_the_floor(
     let word = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
     kernel.say_all(&[word(&[&program, "wire"])], 1)?;
     let pair = [word(&[&program, "attach", &pid]), word(&[&program, "detach"])];
-    let mut acts: Vec<(&Contender, Commands, Samples)> = Vec::new();
+    let mut acts: Vec<(&Contender, Doing, Samples)> = Vec::new();
     for engine in engines {
         // It has a network already, which stays its way out: the first by name.
         engine.say(&["network", "create", "attached0"])?;
         engine.say(&["network", "create", "attached1"])?;
         engine.say_all(&[idle(engine, "spare", &["attached0"])], 1)?;
-        acts.push((engine, to_and_fro(engine, "attached1"), Samples::of(&engine.name)));
+        if engine.kind == Kind::Ours {
+            let asks = Doing::Asks(to_and_fro_by_api("attached1"));
+            acts.push((engine, asks, Samples::of("cofferdam, by its API")));
+        }
+        let commands = Doing::Commands(to_and_fro(engine, "attached1"));
+        acts.push((engine, commands, Samples::of(&engine.name)));
     }
     let again = (0..IN_A_ROW).flat_map(|_| pair.clone()).collect();
-    acts.push((kernel, again, Samples::of("floor")));
+    acts.push((kernel, Doing::Commands(again), Samples::of("floor")));
+    let swing = vec![word(&[&program, "swing", &pid, &IN_A_ROW.to_string()])];
+    acts.push((kernel, Doing::Commands(swing), Samples::of("floor, one process")));
     // One round more, which warms caches and is not counted.
     for round in 0..=ROUNDS {
         for at in shuffled(acts.len()) {
-            let (contender, commands, samples) = &mut acts[at];
-            let (wall, cpu) = sample(contender, commands, IN_A_ROW)?;
+            let (contender, doing, samples) = &mut acts[at];
+            let (wall, cpu) = sample(contender, doing, IN_A_ROW)?;
             if round > 0 {
                 samples.wall.push(wall);
                 samples.cpu.push(cpu);
             }
         }
     }
-    for (engine, ..) in acts.iter().filter(|(contender, ..)| contender.kind != Kind::Floor) {
+    let by_command = |doing: &Doing| matches!(doing, Doing::Commands(_));
+    for (engine, ..) in
+        acts.iter().filter(|(c, doing, _)| c.kind != Kind::Floor && by_command(doing))
+    {
         engine.say(&["rm", "-f", "spare"])?;
         engine.say(&["network", "rm", "attached0", "attached1"])?;
     }
@@ -115,7 +142,7 @@ pub fn beside_the_floor(
 /// One thing that is measured with few and with many.
 struct Act {
     title: &'static str,
-    commands: Commands,
+    doing: Doing,
     many: u32,
     few: Samples,
     crowd: Samples,
@@ -146,7 +173,7 @@ pub fn in_a_crowd(ours: &Contender, verdicts: &mut Verdicts) -> Result<()> {
     };
     let act = |title, commands| Act {
         title,
-        commands,
+        doing: Doing::Commands(commands),
         many: IN_A_ROW,
         few: Samples::of("few"),
         crowd: Samples::of("many"),
@@ -194,7 +221,7 @@ fn measure(
 ) -> Result<()> {
     for round in 0..=SAMPLES {
         for at in shuffled(acts.len()) {
-            let (wall, cpu) = sample(ours, &acts[at].commands, acts[at].many)?;
+            let (wall, cpu) = sample(ours, &acts[at].doing, acts[at].many)?;
             if round > 0 {
                 let samples = samples(&mut acts[at]);
                 samples.wall.push(wall);
