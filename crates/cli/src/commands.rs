@@ -3,12 +3,14 @@
 //! - [`run`]: run, create, start, attach, exec
 //! - [`containers`]: stop, rm, ps, logs, …
 //! - [`files`]: cp, export, import, load, save
+//! - [`compose`]: projects of several containers
 //! - [`images`], [`volumes`], [`networks`], [`system`], [`live`] (stats, events)
 //! - [`sockets`]: sockets for those who may do less
 //! - [`upkeep`]: check, gc, pin
 //! - [`registries`]: pull, push, login, search, …
 
 mod build;
+mod compose;
 mod containers;
 mod df;
 mod doctor;
@@ -88,6 +90,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Tag(words) => images::tag(client, *words.0).await,
         C::Rmi(words) => images::remove(client, *words.0).await,
         C::History(words) => images::history(client, *words.0).await,
+        C::Compose(words) => Box::pin(compose::run(client, *words.0)).await,
         C::Volume(words) => volumes::run(client, *words.0).await,
         C::Network(words) => networks::run(client, *words.0).await,
         C::Socket(words) => sockets::run(client, *words.0).await,

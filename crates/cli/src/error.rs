@@ -52,6 +52,9 @@ pub enum Error {
         /// The exit code.
         code: u8,
     },
+    /// A Compose file that is no project.
+    #[error(transparent)]
+    Compose(compose::Error),
     /// This machine refused something.
     #[error("cannot {doing} {what}")]
     Host {
@@ -102,6 +105,9 @@ impl Error {
         match self {
             Self::Start { code, .. } | Self::Typed { code, .. } => *code,
             Self::Words(_) => 125,
+            // As Compose has them: no file, and files that are wrong.
+            Self::Compose(compose::Error::NoFiles | compose::Error::File { .. }) => 14,
+            Self::Compose(_) => 15,
             _ => 1,
         }
     }
@@ -142,6 +148,9 @@ impl Error {
             Self::Unreachable { .. } => {
                 Some("start it with `cofferdamd`, or name another with --host or DOCKER_HOST")
             }
+            Self::Compose(compose::Error::NoFiles) => {
+                Some("name one with --file, or be in the directory of a compose.yaml")
+            }
             Self::Engine { status: 404, message } if message.contains("No such container") => {
                 Some("`cofferdam ps --all` lists every container")
             }
@@ -158,6 +167,13 @@ impl Error {
             }
             _ => None,
         }
+    }
+}
+
+/// What a project that was read cannot be asked for.
+impl From<compose::Error> for Error {
+    fn from(error: compose::Error) -> Self {
+        Self::Unfit(error.to_string())
     }
 }
 

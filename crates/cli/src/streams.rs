@@ -137,6 +137,14 @@ struct Frames(Vec<u8>);
 
 impl Frames {
     fn push(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.push_to(bytes, &mut pass)
+    }
+
+    fn push_to(
+        &mut self,
+        bytes: &[u8],
+        pass: &mut dyn FnMut(u8, &[u8]) -> Outcome<()>,
+    ) -> Outcome<()> {
         self.0.extend_from_slice(bytes);
         let mut at = 0;
         while let Some(header) = self.0.get(at..at + 8) {
@@ -147,6 +155,69 @@ impl Frames {
             at += 8 + length;
         }
         self.0.drain(..at);
+        Ok(())
+    }
+}
+
+/// Takes what a program wrote, multiplexed or not, and gives it line by line.
+pub struct Lines {
+    /// It comes as it is, from a terminal.
+    tty: bool,
+    frames: Frames,
+    /// What has no end of line yet, of output and of error.
+    open: [Vec<u8>; 2],
+}
+
+/// Which of a program's two streams a line is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Out,
+    Err,
+}
+
+impl Lines {
+    /// Of a program that has a terminal, or has not.
+    pub fn new(tty: bool) -> Self {
+        Self { tty, frames: Frames::default(), open: Default::default() }
+    }
+
+    /// Takes bytes in any portions.
+    ///
+    /// # Errors
+    /// Those of `take`; a frame that is malformed or tells of a failure.
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        take: &mut dyn FnMut(Stream, &[u8]) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let open = &mut self.open;
+        let mut split = |kind: u8, payload: &[u8]| {
+            let (stream, rest) = match kind {
+                0 | 1 => (Stream::Out, &mut open[0]),
+                2 => (Stream::Err, &mut open[1]),
+                // What went wrong is said there.
+                kind => return pass(kind, payload),
+            };
+            rest.extend_from_slice(payload);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                take(stream, line.strip_suffix(b"\n").unwrap_or(&line))?;
+            }
+            Ok(())
+        };
+        if self.tty { split(1, bytes) } else { self.frames.push_to(bytes, &mut split) }
+    }
+
+    /// What was written last, without the end of its line.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    pub fn end(&mut self, take: &mut dyn FnMut(Stream, &[u8]) -> Outcome<()>) -> Outcome<()> {
+        for (stream, rest) in [Stream::Out, Stream::Err].into_iter().zip(&mut self.open) {
+            if !rest.is_empty() {
+                take(stream, &std::mem::take(rest))?;
+            }
+        }
         Ok(())
     }
 }
@@ -227,6 +298,30 @@ mod tests {
         let error = frames.push(b"ps").expect_err("an error");
         assert_eq!(error.to_string(), "oops");
         assert!(Frames::default().push(&[9, 0, 0, 0, 0, 0, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn lines_come_whole_whatever_the_portions() {
+        let mut told = Vec::new();
+        let mut take = |stream, line: &[u8]| {
+            told.push((stream, String::from_utf8_lossy(line).into_owned()));
+            Ok(())
+        };
+        let mut lines = Lines::new(false);
+        let bytes = b"\x01\0\0\0\0\0\0\x04a\nb\n\x02\0\0\0\0\0\0\x02e\n\x01\0\0\0\0\0\0\x01c";
+        for portion in bytes.chunks(3) {
+            lines.push(portion, &mut take).expect("frames");
+        }
+        lines.end(&mut take).expect("the rest");
+        let line = |stream, text: &str| (stream, text.to_owned());
+        let all = [
+            line(Stream::Out, "a"),
+            line(Stream::Out, "b"),
+            line(Stream::Err, "e"),
+            line(Stream::Out, "c"),
+        ];
+        assert_eq!(told, all);
+        assert!(lines.push(b"\x03\0\0\0\0\0\0\x01x", &mut |_, _| Ok(())).is_err());
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! still works. A word that we do not carry is an error, not ignored.
 //!
 //! - [`containers`], [`images`], [`build`], [`networks`]: the flags of each command
+//! - [`compose`]: those of `compose`
 //! - [`run`]: those of `run` and `create`
 //! - [`sockets`]: those of sockets for who may do less
 //! - [`read`]: what was typed into them, and what is wrong with it
 //! - [`later`]: large parts of the table, built when they are needed
 
 mod build;
+mod compose;
 mod containers;
 mod images;
 mod later;
@@ -20,6 +22,12 @@ mod run;
 mod sockets;
 
 pub use build::{Build, Builder, BuilderPrune};
+pub use compose::{
+    Compose, ComposeBuild, ComposeCommand, ComposeConfig, ComposeCp, ComposeDown, ComposeEvents,
+    ComposeExec, ComposeKill, ComposeLogs, ComposePort, ComposePs, ComposePull, ComposePush,
+    ComposeRestart, ComposeRm, ComposeRun, ComposeStats, ComposeStop, ComposeUp, ProjectFlags,
+    Services,
+};
 pub use containers::{
     Attach, Commit, Copy, Exec, Export, Kill, Logs, Port, Ps, Rename, Rm, Start, Stats, Stop, Top,
     Update,
@@ -139,6 +147,8 @@ pub enum Command {
     Rmi(Later<Rmi>),
     /// Show how an image was made
     History(Later<History>),
+    /// Several containers as one project, from Compose files
+    Compose(Later<Compose>),
     /// Volumes
     #[command(subcommand)]
     Volume(Later<Volume>),

@@ -100,7 +100,7 @@ pub async fn load(client: &Client, words: Load) -> Outcome {
 }
 
 /// `CONTAINER:PATH`; anything with a slash before its colon is a local path.
-fn split(word: &str) -> Option<(&str, &str)> {
+pub fn split(word: &str) -> Option<(&str, &str)> {
     word.split_once(':')
         .filter(|(name, _)| !name.is_empty() && !name.contains('/') && !name.starts_with('.'))
 }

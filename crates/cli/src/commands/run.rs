@@ -128,6 +128,32 @@ pub async fn run(client: &Client, flags: RunFlags) -> Outcome {
     session.run(if flags.rm { "removed" } else { "next-exit" }, true).await
 }
 
+/// Starts a container that was just made, attached as its configuration
+/// says; removes it at its end if wanted.
+pub async fn attached(
+    client: &Client,
+    id: &str,
+    config: &spec::docker::Config,
+    remove: bool,
+) -> Outcome {
+    let session = Session {
+        client,
+        id,
+        tty: config.tty,
+        stdin: config.attach_stdin,
+        stdout: config.attach_stdout,
+        stderr: config.attach_stderr,
+        keys: None,
+        signals: !config.tty,
+    };
+    let ended = session.run("next-exit", true).await;
+    if remove {
+        let path = format!("/containers/{id}?force=1&v=1");
+        client.order(Method::DELETE, &path).await?;
+    }
+    ended
+}
+
 /// `start`
 pub async fn start(client: &Client, words: Start) -> Outcome {
     if !words.attach && !words.interactive {

@@ -63,7 +63,7 @@ pub struct Save {
     pub output: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Push {
     #[arg(value_name = "IMAGE")]
     pub image: String,
