@@ -116,13 +116,17 @@ impl Stage {
         let labels = self.engine.inspect(name, "{{json .Config.Labels}}");
         let mut labels: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&labels).expect("JSON");
-        // Each tells its own version, and Compose tells dependencies in any order.
+        // Each tells its own version, and Compose tells dependencies and variables in any order.
         labels.remove("com.docker.compose.version");
         let depends = labels.remove("com.docker.compose.depends_on").expect("there");
         let mut depends: Vec<&str> = depends.as_str().expect("text").split(',').collect();
         depends.sort_unstable();
-        let host = "{{json .HostConfig.Binds}} {{json .HostConfig.Mounts}} {{json .HostConfig.PortBindings}} {{.HostConfig.NetworkMode}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{json .Config.Cmd}} {{json .Config.Env}} {{.Config.StopTimeout}} {{json .Config.Healthcheck}} {{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{json $v.Aliases}} {{end}}";
-        format!("{labels:?}\n{depends:?}\n{}", self.engine.inspect(name, host))
+        let host = "{{json .HostConfig.Binds}} {{json .HostConfig.Mounts}} {{json .HostConfig.PortBindings}} {{.HostConfig.NetworkMode}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{json .Config.Cmd}} {{.Config.StopTimeout}} {{json .Config.Healthcheck}} {{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{json $v.Aliases}} {{end}}";
+        let variables = self.engine.inspect(name, "{{range .Config.Env}}{{println .}}{{end}}");
+        let mut variables: Vec<&str> = variables.lines().collect();
+        variables.sort_unstable();
+        let host = self.engine.inspect(name, host);
+        format!("{labels:?}\n{depends:?}\n{variables:?}\n{host}")
     }
 }
 
