@@ -207,11 +207,12 @@ mod tests {
     #[test]
     fn networks_and_dependencies_of_both_are_kept() {
         let a = merged(
-            "networks: [n]\ndepends_on: [b]",
+            "networks: [n, k]\ndepends_on: [b, d]",
             "networks: {n: {aliases: [x]}, m: }\ndepends_on: {b: {condition: service_healthy}, c: {condition: service_started}}",
         );
-        assert_eq!(a["networks"], json!({"n": {"aliases": ["x"]}, "m": null}));
+        assert_eq!(a["networks"], json!({"n": {"aliases": ["x"]}, "k": null, "m": null}));
         assert_eq!(a["depends_on"]["b"]["condition"], "service_healthy");
         assert_eq!(a["depends_on"]["c"]["required"], true);
+        assert_eq!(a["depends_on"]["d"]["condition"], "service_started");
     }
 }
