@@ -67,7 +67,7 @@ impl Stage {
         Self { engine, file }
     }
 
-    fn started(&self, mut command: Command, words: &[&str]) -> Ran {
+    fn started(mut command: Command, words: &[&str]) -> Ran {
         command.args(words).env("SPOKEN", "mellon");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         finish(command.spawn().expect("starts"), &format!("compose {words:?}"))
@@ -76,7 +76,7 @@ impl Stage {
     /// A command of `cofferdam compose`.
     fn ran(&self, words: &[&str]) -> Ran {
         let file = self.file.display().to_string();
-        self.started(self.engine.command(Cli::Cofferdam, &["compose", "--file", &file]), words)
+        Self::started(self.engine.command(Cli::Cofferdam, &["compose", "--file", &file]), words)
     }
 
     fn says(&self, words: &[&str]) -> String {
@@ -91,7 +91,7 @@ impl Stage {
         command.env("DOCKER_HOST", format!("unix://{}", self.engine.socket().display()));
         command.env("DOCKER_CONFIG", self.engine.client_config());
         command.arg("--file").arg(&self.file);
-        self.started(command, words)
+        Self::started(command, words)
     }
 
     fn compose_says(&self, words: &[&str]) -> String {
