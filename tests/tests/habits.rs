@@ -39,7 +39,8 @@ fn a_shell_completes_words_and_names_of_live_objects() {
     engine.says(&["tag", "busybox", "registry.example:5000/deep/name:one"]);
     engine.says(&["volume", "create", "rich"]);
     for (line, wanted) in [
-        ("cofferdam comp", &["completion"][..]),
+        ("cofferdam compl", &["completion"][..]),
+        ("cofferdam compose -f x.yaml res", &["restart"]),
         ("cofferdam network cre", &["create"]),
         ("cofferdam run --memory-swapp", &["--memory-swappiness"]),
         ("cofferdam exec -it r", &["running"]),

@@ -171,7 +171,7 @@ fn values(command: &Command, arg: &Arg) -> Offer {
         "NETWORK" => Offer::Live(Live::Networks),
         "VOLUME" => Offer::Live(Live::Volumes),
         "NAME" if arg.is_positional() => Offer::Live(Live::All),
-        "NAME" | "KEY=VALUE" | "BYTES" | "NUMBER" => Offer::Words(Vec::new()),
+        "NAME" | "KEY=VALUE" | "BYTES" | "NUMBER" | "SERVICE" => Offer::Words(Vec::new()),
         _ => Offer::Files,
     }
 }
@@ -294,6 +294,8 @@ mod tests {
         assert_eq!(offered(&["exec", "web"], ""), Offer::Files);
         assert_eq!(offered(&["run", "busybox", "--rm"], ""), Offer::Files);
         assert_eq!(offered(&["rename", "a", "b"], ""), Offer::Words(Vec::new()));
+        // Services are no files, and only a project's files tell of them.
+        assert_eq!(offered(&["compose", "-f", "x", "stop"], ""), Offer::Words(Vec::new()));
     }
 
     #[test]
