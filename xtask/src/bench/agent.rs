@@ -25,7 +25,7 @@ use std::{
 };
 
 /// For an engine to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The end of the dialogue that asks.
 pub struct Agent {
