@@ -211,8 +211,8 @@ fn what_comes_quickly_is_not_kept() {
     assert!(s.parts().is_empty());
 }
 
-#[test]
-fn of_a_part_in_the_midst_only_what_is_around_it_is_fetched() {
+/// What an earlier daemon kept of a large blob, from 1,000,000 to 2,000,000.
+fn with_a_part_in_the_midst() -> (Scratch, Digest) {
     let s = scratch();
     let blob = large(&s.fake);
     s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Status(404, "")]);
@@ -220,7 +220,12 @@ fn of_a_part_in_the_midst_only_what_is_around_it_is_fetched() {
     let kept = std::fs::read(&s.parts()[0]).expect("read");
     let part = [&1_000_000_u64.to_le_bytes(), &kept[1_000_008..]].concat();
     std::fs::write(&s.parts()[0], part).expect("written");
-    let s = s.again();
+    (s.again(), blob)
+}
+
+#[test]
+fn of_a_part_in_the_midst_only_what_is_around_it_is_fetched() {
+    let (s, blob) = with_a_part_in_the_midst();
     // Its beginning breaks off, too.
     s.fake.fault(blob.as_str(), &[Fault::Cut(400_000)]);
     assert!(s.pulled("app:1").new);
@@ -234,14 +239,7 @@ fn of_a_part_in_the_midst_only_what_is_around_it_is_fetched() {
 
 #[test]
 fn a_part_in_the_midst_is_of_use_where_no_ranges_are_known() {
-    let s = scratch();
-    let blob = large(&s.fake);
-    s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Status(404, "")]);
-    s.pull(&s.wish("app:1")).0.expect_err("the rest does not come");
-    let kept = std::fs::read(&s.parts()[0]).expect("read");
-    let part = [&1_000_000_u64.to_le_bytes(), &kept[1_000_008..]].concat();
-    std::fs::write(&s.parts()[0], part).expect("written");
-    let s = s.again();
+    let (s, blob) = with_a_part_in_the_midst();
     s.fake.fault(blob.as_str(), &[Fault::NoRange, Fault::NoRange]);
     assert!(s.pulled("app:1").new);
     let asked = s.fake.seen(blob.as_str());
