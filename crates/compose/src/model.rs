@@ -126,7 +126,7 @@ pub struct Duration(pub i64);
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let read = crate::shape::scalars::duration(&text);
+        let read = spec::duration::nanoseconds_with_days(&text);
         read.map(Self).ok_or_else(|| D::Error::custom("no duration"))
     }
 }

@@ -1,6 +1,7 @@
 //! Filters, as clients give them: words to accepted values.
 
 use crate::{Error, Nanos};
+use spec::duration::nanoseconds;
 use std::collections::BTreeMap;
 
 /// `filters=` of a request, in either of its spellings, already read.
@@ -83,31 +84,7 @@ fn moment(text: &str, now: Nanos) -> Option<Nanos> {
         let time = std::time::Duration::try_from_secs_f64(seconds).ok()?;
         return u64::try_from(time.as_nanos()).ok();
     }
-    now.checked_sub(duration(text)?)
-}
-
-/// Go's spelling of a duration: `1h30m`, `1.5h`, `300ms`.
-fn duration(text: &str) -> Option<Nanos> {
-    const UNITS: [(&str, f64); 7] = [
-        ("ns", 1.0),
-        ("us", 1e3),
-        ("µs", 1e3),
-        ("ms", 1e6),
-        ("h", 3.6e12),
-        ("m", 6e10),
-        ("s", 1e9),
-    ];
-    let mut rest = text;
-    let mut sum = std::time::Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let (unit, nanos) = UNITS.iter().find(|(unit, _)| tail.starts_with(unit))?;
-        let part = number.parse::<f64>().ok()? * nanos / 1e9;
-        sum = sum.checked_add(std::time::Duration::try_from_secs_f64(part).ok()?)?;
-        rest = &tail[unit.len()..];
-    }
-    if text.is_empty() { None } else { u64::try_from(sum.as_nanos()).ok() }
+    now.checked_sub(Nanos::try_from(nanoseconds(text)?).ok()?)
 }
 
 #[cfg(test)]

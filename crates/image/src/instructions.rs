@@ -4,6 +4,7 @@
 use crate::Error;
 use spec::{
     docker::{Config, Empty, Healthcheck, Words},
+    duration::nanoseconds,
     exposed::exposed,
 };
 
@@ -191,10 +192,10 @@ fn healthcheck(text: &str) -> Result<Healthcheck, Error> {
         let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
         let bad = || Error::Invalid(format!("invalid value {value:?} for flag {name}"));
         match name {
-            "interval" => check.interval = Some(duration(value).ok_or_else(bad)?),
-            "timeout" => check.timeout = Some(duration(value).ok_or_else(bad)?),
-            "start-period" => check.start_period = Some(duration(value).ok_or_else(bad)?),
-            "start-interval" => check.start_interval = Some(duration(value).ok_or_else(bad)?),
+            "interval" => check.interval = Some(nanoseconds(value).ok_or_else(bad)?),
+            "timeout" => check.timeout = Some(nanoseconds(value).ok_or_else(bad)?),
+            "start-period" => check.start_period = Some(nanoseconds(value).ok_or_else(bad)?),
+            "start-interval" => check.start_interval = Some(nanoseconds(value).ok_or_else(bad)?),
             "retries" => check.retries = Some(value.parse().map_err(|_| bad())?),
             _ => return Err(Error::Invalid(format!("unknown flag: {name}"))),
         }
@@ -210,33 +211,6 @@ fn healthcheck(text: &str) -> Result<Healthcheck, Error> {
         _ => return Err(Error::Invalid(format!("Unknown type {word:?} in HEALTHCHECK (try CMD)"))),
     };
     Ok(check)
-}
-
-/// Go's durations (`1m30s`, `500ms`), in nanoseconds.
-fn duration(text: &str) -> Option<i64> {
-    const UNITS: [(&str, f64); 7] = [
-        ("ns", 1.0),
-        ("us", 1e3),
-        ("µs", 1e3),
-        ("ms", 1e6),
-        ("s", 1e9),
-        ("m", 60e9),
-        ("h", 3600e9),
-    ];
-    let mut total = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let (_, unit) = UNITS.iter().find(|(name, _)| *name == &rest[..end])?;
-        total += number * unit;
-        rest = &rest[end..];
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "292 years and a nanosecond saturate")]
-    let nanos = total as i64;
-    (!text.is_empty()).then_some(nanos)
 }
 
 #[cfg(test)]

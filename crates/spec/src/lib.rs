@@ -7,6 +7,7 @@
 //! - [`digest`], [`reference`](mod@reference), [`image`]: content addresses, names of images, and
 //!   the documents that images are.
 //! - [`docker`]: what a client of the Docker Engine API asks for.
+//! - [`duration`]: lengths of time as Docker's users write them.
 //! - [`exposed`]: ports as Dockerfiles name them.
 //! - [`oci`]: the runtime configuration of the OCI (`config.json`).
 //! - [`ports`]: ports of a container, runs of them as one.
@@ -17,6 +18,7 @@
 pub mod capability;
 pub mod digest;
 pub mod docker;
+pub mod duration;
 pub mod exposed;
 pub mod id;
 pub mod ids;

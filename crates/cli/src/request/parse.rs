@@ -45,29 +45,8 @@ pub fn bytes(text: &str) -> Outcome<i64> {
 
 /// Go's durations, e.g. `1m30s` or `500ms`, in nanoseconds.
 pub fn duration(text: &str) -> Outcome<i64> {
-    const UNITS: [(&str, f64); 6] =
-        [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9)];
-    let bad = || wrong(format!("invalid duration {text:?}: e.g. 1m30s is wanted"));
-    let (mut rest, mut total) = (text, 0.0);
-    if rest == "0" {
-        return Ok(0);
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| c != '.' && !c.is_ascii_digit()).ok_or_else(bad)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
-        let unit_end =
-            rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |n| digits + n);
-        let unit = &rest[digits..unit_end];
-        let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
-        let factor = if unit == "h" { Some(3600e9) } else { factor };
-        total += number * factor.ok_or_else(bad)?;
-        rest = &rest[unit_end..];
-    }
-    if text.is_empty() || total >= 9.2e18 {
-        return Err(bad());
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
-    Ok(total as i64)
+    spec::duration::nanoseconds(text)
+        .ok_or_else(|| wrong(format!("invalid duration {text:?}: e.g. 1m30s is wanted")))
 }
 
 fn lines(path: &str) -> Outcome<Vec<String>> {

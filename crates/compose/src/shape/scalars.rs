@@ -6,6 +6,7 @@ use crate::{
     node::{Node, Value, float},
     schema::Kind,
 };
+use spec::duration::nanoseconds_with_days;
 
 /// A value of one of the simple kinds.
 pub fn scalar(node: Node, kind: &Kind, path: &str) -> Outcome<Node> {
@@ -66,7 +67,7 @@ pub fn scalar(node: Node, kind: &Kind, path: &str) -> Outcome<Node> {
         }
         Kind::Duration => {
             let length = match &node.value {
-                Value::Text(text) => duration(text),
+                Value::Text(text) => nanoseconds_with_days(text),
                 Value::Int(0) => Some(0),
                 _ => None,
             };
@@ -113,39 +114,6 @@ pub fn bytes(text: &str) -> Option<i64> {
     let size = number * 1024_f64.powi(power);
     #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
     (0.0..9.2e18).contains(&size).then_some(size as i64)
-}
-
-/// Go's durations, with days and weeks beside them, in nanoseconds.
-pub fn duration(text: &str) -> Option<i64> {
-    const UNITS: [(&str, f64); 9] = [
-        ("ns", 1.0),
-        ("us", 1e3),
-        ("µs", 1e3),
-        ("ms", 1e6),
-        ("s", 1e9),
-        ("m", 60e9),
-        ("h", 3600e9),
-        ("d", 24.0 * 3600e9),
-        ("w", 7.0 * 24.0 * 3600e9),
-    ];
-    let mut rest = text.trim();
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut total = 0.0;
-    let mut said = false;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| c != '.' && !c.is_ascii_digit())?;
-        let number: f64 = rest[..end].parse().ok()?;
-        rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let factor = UNITS.iter().find(|(name, _)| *name == &rest[..end])?.1;
-        total += number * factor;
-        rest = &rest[end..];
-        said = true;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
-    (said && total < 9.2e18).then_some(total.round() as i64)
 }
 
 /// A length of time as Go writes it: `1m30s`, `500ms`, `0s`.
@@ -259,7 +227,7 @@ mod tests {
 
     #[test]
     fn durations_come_out_as_go_writes_them() {
-        let told = |text: &str| duration(text).map(go_duration);
+        let told = |text: &str| nanoseconds_with_days(text).map(go_duration);
         assert_eq!(told("90s").as_deref(), Some("1m30s"));
         assert_eq!(told("1h").as_deref(), Some("1h0m0s"));
         assert_eq!(told("1500ms").as_deref(), Some("1.5s"));
