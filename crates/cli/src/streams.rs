@@ -159,6 +159,9 @@ impl Frames {
     }
 }
 
+/// What has no end of line by then is one: nobody's program fills our memory.
+const LONGEST_LINE: usize = 64 << 10;
+
 /// Takes what a program wrote, multiplexed or not, and gives it line by line.
 pub struct Lines {
     /// It comes as it is, from a terminal.
@@ -198,10 +201,12 @@ impl Lines {
                 // What went wrong is said there.
                 kind => return pass(kind, payload),
             };
-            rest.extend_from_slice(payload);
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = rest.drain(..=end).collect();
-                take(stream, line.strip_suffix(b"\n").unwrap_or(&line))?;
+            for part in payload.split_inclusive(|byte| *byte == b'\n') {
+                rest.extend_from_slice(part);
+                if part.ends_with(b"\n") || rest.len() >= LONGEST_LINE {
+                    take(stream, rest.strip_suffix(b"\n").unwrap_or(rest))?;
+                    rest.clear();
+                }
             }
             Ok(())
         };
@@ -322,6 +327,20 @@ mod tests {
         ];
         assert_eq!(told, all);
         assert!(lines.push(b"\x03\0\0\0\0\0\0\x01x", &mut |_, _| Ok(())).is_err());
+    }
+
+    #[test]
+    fn a_line_without_end_is_told_in_parts() {
+        let (mut lines, mut longest) = (Lines::new(true), 0);
+        for _ in 0..100 {
+            let mut take = |_, line: &[u8]| {
+                longest = longest.max(line.len());
+                Ok(())
+            };
+            lines.push(&[b'x'; 10_000], &mut take).expect("bytes");
+            assert!(lines.open[0].len() <= LONGEST_LINE);
+        }
+        assert!((LONGEST_LINE..2 * LONGEST_LINE).contains(&longest), "{longest}");
     }
 
     #[test]
