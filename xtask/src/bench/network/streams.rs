@@ -116,8 +116,13 @@ pub fn print(
     let look = out.join("look");
     fs::copy(program, &look).with_context(|| format!("cannot copy {}", program.display()))?;
     for host in [Some(host), peers].into_iter().flatten() {
-        let script = format!("ip addr add {OWN}/32 dev lo");
-        ensure!(host.command("sh").args(["-c", &script]).status()?.success(), "{script}");
+        // No shell: the peers' root has none.
+        figure(host.command("ip").args(["addr", "add", &format!("{OWN}/32"), "dev", "lo"]))?;
+    }
+    if let Some(peers) = peers {
+        // Docker has its host drop what it did not ask for, and Podman's
+        // containers are on the same one.
+        figure(peers.command("iptables").args(["--policy", "FORWARD", "ACCEPT"]))?;
     }
     // On a host of its own: where bridged frames are shown to the hooks of IP,
     // ours would be asked whether they may pass.
