@@ -6,6 +6,7 @@ use crate::{
     cell::Cell,
     container::Plugs,
     error::Doing,
+    foreign,
     house::House,
     names,
     networks::{self, Mode},
@@ -32,7 +33,8 @@ const SHM_SIZE: i64 = 64 << 20;
 impl Engine {
     /// Makes a container; its program starts with [`Engine::start`].
     /// A name is made up if none is given; `client` is who asks, should its
-    /// ids be kept (`--userns keep-id`).
+    /// ids be kept (`--userns keep-id`). Of another `platform` than is asked
+    /// for, in the spelling of `--platform`, an image is none.
     ///
     /// # Errors
     /// No such image, name taken, or the request cannot be met: said now
@@ -41,6 +43,7 @@ impl Engine {
         &self,
         name: Option<&str>,
         body: CreateBody,
+        platform: &str,
         client: Option<Kept>,
     ) -> Result<Created, Error> {
         let house = &*self.0;
@@ -49,8 +52,11 @@ impl Engine {
         let _using_image = house.images.using();
         let image = house.images.lookup(&body.config.image)?;
         let detail = house.images.inspect(&image)?;
+        let foreign = foreign::judge(&body.config.image, &detail.config, platform)?;
         let config = policy::merge(&detail.config.config, &body.config);
-        self.create_of(name, &image, config, body, Asker::Client(client))
+        let mut created = self.create_of(name, &image, config, body, Asker::Client(client))?;
+        created.warnings.extend(foreign);
+        Ok(created)
     }
 
     /// Makes the container of a build's step, of a state that the build has

@@ -40,6 +40,19 @@ pub enum Error {
     /// No image by that name or digest.
     #[error("No such image: {0}")]
     NoImage(String),
+    /// One by that name, for other machines than was asked for.
+    #[error(
+        "image with reference {image} was found but does not match the specified platform: \
+         wanted {wanted}, actual: {actual}"
+    )]
+    OtherPlatform {
+        /// As named by the client.
+        image: String,
+        /// `os/architecture[/variant]`.
+        wanted: String,
+        /// The same, by its configuration.
+        actual: String,
+    },
     /// No exec session by that identifier.
     #[error("No such exec instance: {0}")]
     NoExec(String),
@@ -123,6 +136,7 @@ impl Error {
         match self {
             Self::NoContainer(_)
             | Self::NoImage(_)
+            | Self::OtherPlatform { .. }
             | Self::NoExec(_)
             | Self::NoVolume(_)
             | Self::NoNetwork(_)

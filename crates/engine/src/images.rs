@@ -1,7 +1,7 @@
 //! Images, as clients see them.
 
 use crate::{Archive, Container, Engine, Error, Filters, Nanos, State, house::House};
-use spec::{Digest, Reference, docker::Config, image::Platform};
+use spec::{Digest, Reference, docker::Config};
 use std::{collections::BTreeMap, io::Read, sync::Arc};
 
 /// A row of `images`.
@@ -185,14 +185,6 @@ pub(crate) fn new_name(text: Option<&str>) -> Result<Option<Reference>, Error> {
     }
 }
 
-fn platform(text: &str) -> Option<Platform> {
-    let mut parts = text.split('/').filter(|part| !part.is_empty());
-    let os = parts.next()?.to_owned();
-    let architecture = parts.next().unwrap_or("amd64").to_owned();
-    let variant = parts.next().map(str::to_owned);
-    Some(Platform { os, architecture, variant, ..Platform::default() })
-}
-
 impl Engine {
     /// All images, newest first; `all` shows intermediate ones too.
     ///
@@ -234,7 +226,7 @@ impl Engine {
             reference: new_name(wish.reference.as_deref())?,
             message: wish.message.clone(),
             changes: wish.changes.clone(),
-            platform: platform(&wish.platform),
+            platform: crate::registries::platform(&wish.platform)?,
         };
         let id = self.0.images.import(&import, input)?.to_string();
         self.0.image_event("import", &id, wish.reference.as_deref().unwrap_or(&id));
@@ -423,13 +415,5 @@ mod tests {
         assert!(new_name(Some("Me/App")).is_err());
         let digest = format!("app@sha256:{}", "0".repeat(64));
         assert!(new_name(Some(&digest)).is_err());
-    }
-
-    #[test]
-    fn a_platform_is_read_in_parts() {
-        let arm = platform("linux/arm64/v8").expect("given");
-        assert_eq!((arm.os.as_str(), arm.architecture.as_str()), ("linux", "arm64"));
-        assert_eq!(arm.variant.as_deref(), Some("v8"));
-        assert_eq!(platform(""), None);
     }
 }

@@ -56,6 +56,7 @@ mod exec;
 mod facts;
 mod files;
 mod filter;
+mod foreign;
 mod guise;
 mod health;
 mod host;

@@ -92,6 +92,7 @@ impl Engine {
         match held.and_then(|held| Ok((self.0.bring_up(cell)?, held))) {
             Ok((began, _held)) => self.began(cell, began),
             Err(error) => {
+                let error = self.0.why_not_here(&container, error);
                 self.gave_up(cell, &error);
                 Err(error)
             }

@@ -121,8 +121,7 @@ fn in_a_namespace_with_a_disk_of_its_own() {
         kernel.says(&format!("(device {device}): ext4_end_bio"));
         run(&["mount", "-o", "remount,size=1G", text(&small)]);
     };
-    let halfway =
-        Halfway { first: Cursor::new(first), then: Some(then), rest: Cursor::new(rest) };
+    let halfway = Halfway { first: Cursor::new(first), then: Some(then), rest: Cursor::new(rest) };
     let error = import(&store, "lost:1", halfway).expect_err("a part of it is lost");
     let why = std::error::Error::source(&error).expect("what the kernel said").to_string();
     let words = format!("{error}: {why}");

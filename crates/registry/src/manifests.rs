@@ -138,7 +138,8 @@ pub(crate) fn resolve(
             Document::Manifest(manifest) => return Ok(Resolved { top, manifest: *manifest }),
             Document::Index(index) => index,
         };
-        let entry = choose(&index, platform).ok_or_else(|| Error::NoPlatform(words(platform)))?;
+        let entry =
+            choose(&index, platform).ok_or_else(|| Error::NoPlatform(platform.to_string()))?;
         let fetched = fetch_by(session, reference, entry.digest.as_str(), Some(&entry.digest))?;
         if fetched.bytes.len() as u64 != entry.size {
             return Err(Error::Invalid(format!(
@@ -158,7 +159,7 @@ pub(crate) fn resolve(
 pub(crate) fn choose<'a>(index: &'a Index, wanted: &Platform) -> Option<&'a Descriptor> {
     let fitting = index.manifests.iter().filter_map(|entry| {
         let distance = match &entry.platform {
-            Some(platform) => distance(platform, wanted)?,
+            Some(platform) => platform.distance(wanted)?,
             // Only where there is nothing to choose from.
             None if index.manifests.len() == 1 => u32::MAX,
             None => return None,
@@ -166,40 +167,6 @@ pub(crate) fn choose<'a>(index: &'a Index, wanted: &Platform) -> Option<&'a Desc
         Some((distance, entry))
     });
     fitting.min_by_key(|(distance, _)| *distance).map(|(_, entry)| entry)
-}
-
-/// How far what is there falls short of what is wanted, if it fits at all.
-pub(crate) fn distance(found: &Platform, wanted: &Platform) -> Option<u32> {
-    if found.os != wanted.os || found.architecture != wanted.architecture {
-        return None;
-    }
-    let (found, wanted) = (variant(found), variant(wanted));
-    match wanted.checked_sub(found) {
-        // 32-bit ARM and x86-64 run what is made for their forebears.
-        Some(distance) if wanted != 8 || distance == 0 => Some(distance),
-        _ => None,
-    }
-}
-
-/// The number of a variant; what is meant where none is given.
-fn variant(platform: &Platform) -> u32 {
-    let given = platform.variant.as_deref().unwrap_or_default();
-    let given = given.strip_prefix('v').unwrap_or(given).parse().ok();
-    given.unwrap_or(match platform.architecture.as_str() {
-        "arm64" => 8,
-        "arm" => 7,
-        _ => 1,
-    })
-}
-
-/// `linux/arm64/v8`.
-pub(crate) fn words(platform: &Platform) -> String {
-    let mut text = format!("{}/{}", platform.os, platform.architecture);
-    if let Some(variant) = platform.variant.as_deref().filter(|variant| !variant.is_empty()) {
-        text.push('/');
-        text.push_str(variant);
-    }
-    text
 }
 
 #[cfg(test)]

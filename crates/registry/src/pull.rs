@@ -4,7 +4,7 @@ use crate::{
     Credentials, Error, Registry, Said,
     blob::{Blob, taken_out},
     flights::{Seat, Stage, some_at_a_time},
-    manifests::{Resolved, distance, resolve, words},
+    manifests::{Resolved, resolve},
     said::{Bar, Teller, telling},
     session::Session,
 };
@@ -332,18 +332,13 @@ fn check(manifest: &Manifest) -> Result<(), Error> {
 /// Where one platform was asked for in so many words, no other will do.
 fn fits(wish: &Pull, config: &ImageConfig) -> Result<(), Error> {
     let Some(wanted) = &wish.platform else { return Ok(()) };
-    let actual = Platform {
-        os: config.os.clone(),
-        architecture: config.architecture.clone(),
-        variant: config.variant.clone(),
-        ..Platform::default()
-    };
-    match distance(&actual, wanted) {
+    let actual = config.platform().unwrap_or_default();
+    match actual.distance(wanted) {
         Some(_) => Ok(()),
         None => Err(Error::OtherPlatform {
             reference: wish.reference.familiar(),
-            wanted: words(wanted),
-            actual: words(&actual),
+            wanted: wanted.to_string(),
+            actual: actual.to_string(),
         }),
     }
 }

@@ -5,7 +5,7 @@
 use crate::Digest;
 use crate::docker::{self, null_is_default};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// Media types, by what they are for.
 #[allow(missing_docs)]
@@ -79,6 +79,54 @@ pub struct Platform {
     pub os_version: Option<String>,
     #[serde(rename = "os.features", skip_serializing_if = "Option::is_none")]
     pub os_features: Option<Vec<String>>,
+}
+
+impl Platform {
+    /// How far what is for this falls short of what is wanted; none if it does
+    /// not run there at all.
+    #[must_use]
+    pub fn distance(&self, wanted: &Self) -> Option<u32> {
+        if self.os != wanted.os || self.architecture != wanted.architecture {
+            return None;
+        }
+        let (found, wanted) = (self.version(), wanted.version());
+        match wanted.checked_sub(found) {
+            // 32-bit ARM and x86-64 run what is made for their forebears.
+            Some(distance) if wanted != 8 || distance == 0 => Some(distance),
+            _ => None,
+        }
+    }
+
+    /// Whether a machine of this platform runs what is for `program` as it is:
+    /// its own, whatever the variant, and that of its forebears of 32 bits.
+    #[must_use]
+    pub fn runs(&self, program: &Self) -> bool {
+        let pair = (self.architecture.as_str(), program.architecture.as_str());
+        self.os == program.os
+            && (pair.0 == pair.1 || matches!(pair, ("amd64", "386") | ("arm64", "arm")))
+    }
+
+    /// The number of the variant; what is meant where none is given.
+    fn version(&self) -> u32 {
+        let given = self.variant.as_deref().unwrap_or_default();
+        let given = given.strip_prefix('v').unwrap_or(given).parse().ok();
+        given.unwrap_or(match self.architecture.as_str() {
+            "arm64" => 8,
+            "arm" => 7,
+            _ => 1,
+        })
+    }
+}
+
+/// `linux/arm64/v8`.
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match self.variant.as_deref() {
+            None | Some("") => Ok(()),
+            Some(variant) => write!(f, "/{variant}"),
+        }
+    }
 }
 
 /// One image: a configuration and its layers, lowest first.
@@ -226,6 +274,20 @@ pub struct ImageConfig {
     pub rootfs: RootFs,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub history: Vec<History>,
+}
+
+impl ImageConfig {
+    /// What it runs on; none if it does not say, as images of old do not.
+    #[must_use]
+    pub fn platform(&self) -> Option<Platform> {
+        (!self.os.is_empty() && !self.architecture.is_empty()).then(|| Platform {
+            architecture: self.architecture.clone(),
+            os: self.os.clone(),
+            variant: self.variant.clone(),
+            os_version: self.os_version.clone(),
+            os_features: self.os_features.clone(),
+        })
+    }
 }
 
 /// The layers of an image, by the digests of their plain tars, lowest first.

@@ -150,8 +150,5 @@ impl Job<'_> {
 /// Whether an image is for a platform; every one is if none is asked for.
 fn fits(draft: &Draft, platform: &str) -> Result<bool, BuildError> {
     let Some(wanted) = crate::registries::platform(platform)? else { return Ok(true) };
-    let config = &draft.config;
-    Ok(config.os == wanted.os
-        && config.architecture == wanted.architecture
-        && (wanted.variant.is_none() || wanted.variant == config.variant))
+    Ok(draft.config.platform().is_some_and(|own| own.distance(&wanted).is_some()))
 }

@@ -1,7 +1,7 @@
 //! `RUN`: a container, and what it changed.
 
 use super::{BuildManner, BuildSaid, error::BuildError, job::Stopped, stage::Stage};
-use crate::{Attach, Attaching, Condition, Container, Error, Waited, error::Doing};
+use crate::{Attach, Attaching, Condition, Container, Error, Waited, error::Doing, foreign};
 use build::{config, key};
 use dockerfile::{Command, Mount, Network, Run, Security};
 use image::Layer;
@@ -158,6 +158,7 @@ impl Stage<'_, '_> {
             Ok(waited) => waited,
             Err(error) => {
                 gone(false)?;
+                let error = foreign::why_not_here(error, draft.config.platform());
                 return Err(BuildError::from(error).into());
             }
         };
