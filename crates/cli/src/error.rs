@@ -67,10 +67,16 @@ pub enum Error {
     },
     /// A `--format` that is no template, or does not fit the data.
     #[error("cannot use the format: {0}")]
-    Template(String),
+    Template(template::Error),
     /// Several objects were named; these failed, and the rest was done.
     #[error("{}", .0.join("\nerror: "))]
     Several(Vec<String>),
+}
+
+impl From<template::Error> for Error {
+    fn from(error: template::Error) -> Self {
+        Self::Template(error)
+    }
 }
 
 impl Error {

@@ -16,7 +16,6 @@ mod progress;
 mod request;
 mod show;
 mod streams;
-mod template;
 mod terminal;
 mod words;
 

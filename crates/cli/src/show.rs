@@ -1,11 +1,9 @@
 //! Answers as people read them: Docker's columns, sizes and times.
 
-use crate::{
-    error::{Error, Outcome},
-    template::{self, Template},
-};
+use crate::error::{Error, Outcome};
 use serde_json::Value;
 use std::fmt::Write as _;
+use template::Template;
 
 /// A list of like things.
 pub struct Listing<'a> {

@@ -91,7 +91,7 @@ fn verbose(df: &Value, format: Option<&str>) -> Outcome {
     let volumes: Vec<Value> = list("Volumes").map(of_volume).collect();
     let cache: Vec<Value> = list("BuildCache").map(of_cache).collect();
     if format.is_some() {
-        let shown = |rows: Vec<Value>| rows.iter().map(crate::template::shown).collect::<Value>();
+        let shown = |rows: Vec<Value>| rows.iter().map(template::shown).collect::<Value>();
         let all = json!({"Images": shown(images), "Containers": shown(containers),
             "Volumes": shown(volumes), "BuildCache": shown(cache)});
         show::print(&show::document(&all, format)?)?;

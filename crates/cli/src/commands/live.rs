@@ -6,12 +6,12 @@ use crate::{
     error::{Error, Outcome},
     request,
     show::{self, Listing, binary_size, plain, short, size},
-    template::Template,
     words::{Events, Stats},
 };
 use http_body_util::BodyExt as _;
 use hyper::Method;
 use serde_json::{Value, json};
+use template::Template;
 
 /// A moment as people write it, in seconds since the epoch: RFC 3339, a
 /// number, or a duration back from now.

@@ -6,7 +6,6 @@ use crate::{
     error::{Error, Outcome},
     request, show,
     show::{Listing, plain, short},
-    template,
     words::{List, Network, NetworkConnect, NetworkCreate, NetworkDisconnect},
 };
 use hyper::Method;

@@ -5,7 +5,6 @@ use crate::{
     client::{Client, query},
     error::Outcome,
     show::{self, Listing, ago, plain, short, since, size},
-    template,
     words::Ps,
 };
 use serde_json::{Value, json};

@@ -5,7 +5,6 @@ use crate::{
     client::{Client, escape},
     error::{Error, Outcome},
     show::{self, Listing, plain},
-    template,
     words::{Audit, Format, Inspect, Later, Network, Prune},
 };
 use serde_json::{Value, json};

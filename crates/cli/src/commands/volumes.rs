@@ -6,7 +6,6 @@ use crate::{
     error::Outcome,
     request, show,
     show::{Listing, plain},
-    template,
     words::{List, Prune, Volume, VolumeCreate},
 };
 use hyper::Method;

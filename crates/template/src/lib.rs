@@ -1,4 +1,4 @@
-//! Go's text templates, for `--format`, on JSON.
+//! Go's text templates, for `--format` and the tags of logs, on JSON.
 //!
 //! - `lex`: text into tokens
 //! - `parse`: tokens into nodes
@@ -19,8 +19,12 @@ mod printf;
 pub use functions::shown;
 pub use gaps::{LABELS, NOTHING, whole};
 
-use crate::error::{Error, Outcome};
 use serde_json::Value;
+
+/// Why a template cannot be used, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub String);
 
 /// A template with Docker's functions added to Go's.
 pub struct Template(Vec<parse::Node>);
@@ -30,8 +34,8 @@ impl Template {
     ///
     /// # Errors
     /// If it is no template.
-    pub fn new(text: &str) -> Outcome<Self> {
-        parse::parse(text).map(Self).map_err(Error::Template)
+    pub fn new(text: &str) -> Result<Self, Error> {
+        parse::parse(text).map(Self).map_err(Error)
     }
 
     /// Parses the template of a row, in which `\t` and `\n` mean a tab and
@@ -39,7 +43,7 @@ impl Template {
     ///
     /// # Errors
     /// If it is no template.
-    pub fn of_row(text: &str) -> Outcome<Self> {
+    pub fn of_row(text: &str) -> Result<Self, Error> {
         Self::new(&text.replace("\\t", "\t").replace("\\n", "\n"))
     }
 
@@ -47,16 +51,16 @@ impl Template {
     ///
     /// # Errors
     /// If it asks for what the data has not.
-    pub fn fill(&self, data: &Value) -> Outcome<String> {
-        fill::fill(&self.0, data, false).map_err(Error::Template)
+    pub fn fill(&self, data: &Value) -> Result<String, Error> {
+        fill::fill(&self.0, data, false).map_err(Error)
     }
 
     /// Fills in the headers of a table.
     ///
     /// # Errors
     /// If it asks for what the table has not.
-    pub fn heading(&self, headers: &Value) -> Outcome<String> {
-        fill::fill(&self.0, headers, true).map_err(Error::Template)
+    pub fn heading(&self, headers: &Value) -> Result<String, Error> {
+        fill::fill(&self.0, headers, true).map_err(Error)
     }
 }
 
@@ -193,7 +197,7 @@ mod tests {
         assert_eq!(fill(health).expect("fits"), "none");
         assert_eq!(fill("{{json .State}}").expect("fits"), r#"{"Pid":7}"#);
         let words = fill("{{.Nope}}").expect_err("not there").to_string();
-        assert_eq!(words, "cannot use the format: there is no field \"Nope\"");
+        assert_eq!(words, "there is no field \"Nope\"");
     }
 
     #[test]
