@@ -9,6 +9,7 @@
 //! - [`docker`]: what a client of the Docker Engine API asks for.
 //! - [`duration`]: lengths of time as Docker's users write them.
 //! - [`exposed`]: ports as Dockerfiles name them.
+//! - [`log`]: where what a program says goes, and how it gets there.
 //! - [`oci`]: the runtime configuration of the OCI (`config.json`).
 //! - [`ports`]: ports of a container, runs of them as one.
 //! - [`sandbox`]: everything that will confine one container, decided.
@@ -23,6 +24,7 @@ pub mod exposed;
 pub mod id;
 pub mod ids;
 pub mod image;
+pub mod log;
 pub mod oci;
 pub mod ports;
 pub mod reference;
