@@ -183,13 +183,35 @@ impl Lines {
             text.push(b' ');
         }
         if self.details && *fresh {
-            // Where attributes of the logging driver would stand.
+            // What the log driver was asked to tell beside: Docker's spelling.
+            text.extend_from_slice(told(&line.attrs).as_bytes());
             text.push(b' ');
         }
         *fresh = line.text.ends_with(b"\n");
         text.extend_from_slice(&line.text);
         if self.raw { text } else { frame(kind, &text) }
     }
+}
+
+/// `key=value` pairs, apart by commas, escaped as in a query.
+fn told(attrs: &std::collections::BTreeMap<String, String>) -> String {
+    let pairs = attrs.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value)));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// As Go's `url.QueryEscape`.
+fn escape(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// `GET /containers/{id}/logs`.
@@ -223,21 +245,25 @@ pub async fn logs(call: Call) -> Outcome {
 }
 
 fn send(
-    logs: Logs,
+    mut logs: Logs,
     lines: &mut Lines,
     follow: bool,
     out: &mut crate::pipe::Outlet,
 ) -> Result<(), Error> {
-    for line in logs {
-        let gone = out.write_all(&lines.bytes(&line?)).and_then(|()| {
+    loop {
+        let mut line = logs.at_hand();
+        if line.is_none() {
             // A follower reads each line when it comes.
-            if follow { out.flush() } else { Ok(()) }
-        });
-        if gone.is_err() {
+            if follow && out.flush().is_err() {
+                return Ok(());
+            }
+            line = logs.next();
+        }
+        let Some(line) = line else { return Ok(()) };
+        if out.write_all(&lines.bytes(&line?)).is_err() {
             return Ok(());
         }
     }
-    Ok(())
 }
 
 /// `POST /containers/{id}/wait`: headers now, the body when the condition
@@ -287,13 +313,24 @@ mod tests {
     use super::*;
 
     fn line(stream: Stream, text: &str) -> LogLine {
-        LogLine { stream, at: 1_700_000_000_000_000_001, text: text.into() }
+        let attrs = std::collections::BTreeMap::new();
+        LogLine { stream, at: 1_700_000_000_000_000_001, text: text.into(), attrs }
     }
 
     #[test]
     fn a_line_has_a_frame_and_a_stamp() {
         let bytes = Lines::new(false, true, false).bytes(&line(Stream::Stderr, "err\n"));
         assert_eq!(bytes, frame(Kind::Stderr, b"2023-11-14T22:13:20.000000001Z err\n"));
+    }
+
+    #[test]
+    fn details_stand_before_the_line_and_behind_its_time() {
+        let mut told = line(Stream::Stdout, "x\n");
+        let pairs = [("tag", "a b/c"), ("env", "ä")];
+        told.attrs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let bytes = Lines::new(true, true, true).bytes(&told);
+        let want = "2023-11-14T22:13:20.000000001Z env=%C3%A4,tag=a+b%2Fc x\n";
+        assert_eq!(String::from_utf8(bytes).expect("text"), want);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct LogLine {
     pub at: Nanos,
     /// With its newline, if it has one.
     pub text: Vec<u8>,
+    /// What the log driver was asked to tell beside: labels, variables, a tag.
+    pub attrs: std::collections::BTreeMap<String, String>,
 }
 
 /// Which lines are wanted.
@@ -68,12 +70,19 @@ impl Logs {
     }
 }
 
-impl Iterator for Logs {
-    type Item = Result<LogLine, Error>;
+impl Logs {
+    /// The next line, if it need not be waited for. None also at the end,
+    /// which [`next`](Iterator::next) tells.
+    pub fn at_hand(&mut self) -> Option<Result<LogLine, Error>> {
+        self.take(logs::Reader::at_hand)
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn take(
+        &mut self,
+        next: impl Fn(&mut logs::Reader) -> Option<std::io::Result<logs::Entry>>,
+    ) -> Option<Result<LogLine, Error>> {
         loop {
-            let entry = match self.reader.next()?.doing("read", &self.path) {
+            let entry = match next(&mut self.reader)?.doing("read", &self.path) {
                 Ok(entry) => entry,
                 Err(error) => return Some(Err(error)),
             };
@@ -82,9 +91,18 @@ impl Iterator for Logs {
                 logs::Stream::Stderr => (Stream::Stderr, self.wish.stderr),
             };
             if wanted {
-                return Some(Ok(LogLine { stream, at: entry.time, text: entry.line.into_bytes() }));
+                let (at, text, attrs) = (entry.time, entry.line, entry.attrs);
+                return Some(Ok(LogLine { stream, at, text, attrs }));
             }
         }
+    }
+}
+
+impl Iterator for Logs {
+    type Item = Result<LogLine, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.take(Iterator::next)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
-    fs::inotify,
+    fs::{FlockOperation, Mode, OFlags, inotify},
     io::Errno,
 };
 use std::{
@@ -65,16 +65,28 @@ impl Stop {
     }
 }
 
-/// The watch on a log's directory.
+/// The watch on a log's directory, and the lock by which its writer knows that
+/// somebody follows.
 #[derive(Debug)]
-pub struct Watch(Option<OwnedFd>);
+pub struct Watch {
+    events: Option<OwnedFd>,
+    _lock: OwnedFd,
+}
 
 impl Watch {
     pub fn on(dir: &Path) -> io::Result<Self> {
+        let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let lock = rustix::fs::open(dir, how, Mode::empty())?;
+        // The writer tries it for an instant at each rotation, and never waits.
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&lock, FlockOperation::LockShared))?;
+        Ok(Self { events: Self::events(dir)?, _lock: lock })
+    }
+
+    fn events(dir: &Path) -> io::Result<Option<OwnedFd>> {
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let fd = match inotify::init(flags) {
             Ok(fd) => fd,
-            Err(Errno::MFILE) => return Ok(Self(None)),
+            Err(Errno::MFILE) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
         let wanted = inotify::WatchFlags::MODIFY
@@ -82,8 +94,8 @@ impl Watch {
             | inotify::WatchFlags::MOVED_TO
             | inotify::WatchFlags::ONLYDIR;
         match inotify::add_watch(&fd, dir, wanted) {
-            Ok(_) => Ok(Self(Some(fd))),
-            Err(Errno::NOSPC) => Ok(Self(None)),
+            Ok(_) => Ok(Some(fd)),
+            Err(Errno::NOSPC) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -91,7 +103,7 @@ impl Watch {
     /// Returns when something may have changed, `until` has come, or `stop`
     /// was raised.
     pub fn wait(&self, stop: &Stop, until: Option<u64>) -> io::Result<()> {
-        let glance = if self.0.is_some() { None } else { Some(GLANCE) };
+        let glance = if self.events.is_some() { None } else { Some(GLANCE) };
         let left = until.map(|until| Duration::from_nanos(until.saturating_sub(now())));
         let patience = match (glance, left) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -99,12 +111,12 @@ impl Watch {
         };
         let patience = patience.and_then(|p| Timespec::try_from(p).ok());
         let mut fds = vec![PollFd::new(&stop.bell, PollFlags::IN)];
-        fds.extend(self.0.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        fds.extend(self.events.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
         match poll(&mut fds, patience.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        if let Some(fd) = &self.0 {
+        if let Some(fd) = &self.events {
             // What happened is looked up in the files themselves.
             let mut space = [MaybeUninit::uninit(); 4096];
             let mut events = inotify::Reader::new(fd, &mut space);

@@ -2,15 +2,14 @@
 
 use crate::{
     Entry, Options, Stop,
+    chain::chain,
     follow::{self, Watch},
-    lines::{self, Lines, Step},
+    index,
+    lines::{self, Lines, Opened, Step, Tail},
 };
 use std::{
     collections::VecDeque,
-    ffi::OsString,
-    fs::File,
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -40,18 +39,14 @@ impl Reader {
         let watch = if options.follow { Some(Watch::on(dir)?) } else { None };
         let mut files = VecDeque::new();
         let mut wanted = options.tail;
-        for (file, inode) in chain(path, None)? {
-            let start = match &mut wanted {
-                None => 0,
-                // Of the older files nothing is wanted; of the newest, the place.
-                Some(0) if !files.is_empty() => break,
-                Some(wanted) => {
-                    let (start, found) = lines::tail(&file, *wanted)?;
-                    *wanted -= found;
-                    start
-                }
-            };
-            files.push_front(Lines::from(file, inode, start));
+        for (age, opened) in chain(path, None)?.into_iter().enumerate() {
+            // Of the older files nothing is wanted; of the newest, the place.
+            if wanted == Some(0) && age > 0 {
+                break;
+            }
+            if let Some(lines) = begin(opened, dir, &options, &mut wanted, age == 0)? {
+                files.push_front(lines);
+            }
         }
         if !options.follow
             && let Some(newest) = files.back_mut()
@@ -74,26 +69,49 @@ impl Reader {
         self.garbage
     }
 
-    fn advance(&mut self) -> io::Result<Option<Entry>> {
+    /// The next line, if it need not be waited for. None also at the end,
+    /// which [`next`](Iterator::next) tells.
+    pub fn at_hand(&mut self) -> Option<io::Result<Entry>> {
+        if self.over {
+            return None;
+        }
+        match self.advance(false) {
+            Ok(Next::Later) => None,
+            got => self.settle(got),
+        }
+    }
+
+    fn settle(&mut self, got: io::Result<Next>) -> Option<io::Result<Entry>> {
+        let next = match got {
+            Ok(Next::Entry(entry)) => return Some(Ok(entry)),
+            Ok(Next::Later | Next::Over) => None,
+            Err(error) => Some(Err(error)),
+        };
+        self.over = true;
+        next
+    }
+
+    fn advance(&mut self, wait: bool) -> io::Result<Next> {
         while !self.stop.is_cancelled() {
             // Asked before the files are: what was written before is then read.
             let raised = self.stop.is_raised();
             let past = self.options.until.is_some_and(|until| follow::now() > until);
             if let Some(entry) = self.read()? {
                 if self.options.until.is_some_and(|until| entry.time > until) {
-                    return Ok(None);
+                    return Ok(Next::Over);
                 }
                 if self.options.since.is_none_or(|since| entry.time >= since) {
-                    return Ok(Some(entry));
+                    return Ok(Next::Entry(entry));
                 }
                 continue;
             }
             match &self.watch {
+                Some(_) if !raised && !past && !wait => return Ok(Next::Later),
                 Some(watch) if !raised && !past => watch.wait(&self.stop, self.options.until)?,
-                _ => return Ok(None),
+                _ => return Ok(Next::Over),
             }
         }
-        Ok(None)
+        Ok(Next::Over)
     }
 
     /// The next line that is there.
@@ -130,11 +148,21 @@ impl Reader {
         if newer.is_empty() {
             return self.files.front_mut().map_or(Ok(false), Lines::notice_truncation);
         }
-        for (file, inode) in newer.into_iter().rev() {
-            self.files.push_back(Lines::from(file, inode, 0));
+        let dir = self.path.parent().unwrap_or(Path::new("/"));
+        for opened in newer.into_iter().rev() {
+            self.files.push_back(Lines::from(opened, dir.into(), 0));
         }
         Ok(true)
     }
+}
+
+/// What came of a look for the next line.
+enum Next {
+    Entry(Entry),
+    /// It may come.
+    Later,
+    /// It will not.
+    Over,
 }
 
 impl Iterator for Reader {
@@ -144,38 +172,43 @@ impl Iterator for Reader {
         if self.over {
             return None;
         }
-        let next = self.advance().transpose();
-        self.over = !matches!(next, Some(Ok(_)));
-        next
+        let got = self.advance(true);
+        self.settle(got)
     }
 }
 
-/// The files that are newer than the one with the inode `until`, newest
-/// first.
-///
-/// A rotation while they are opened shows as a file seen twice: where it was
-/// seen last is its place, for others may have come before it meanwhile. (The
-/// other order could miss one.)
-fn chain(path: &Path, until: Option<u64>) -> io::Result<Vec<(File, u64)>> {
-    let mut files: Vec<(File, u64)> = Vec::new();
-    for number in 0.. {
-        let mut name = OsString::from(path);
-        if number > 0 {
-            name.push(format!(".{number}"));
-        }
-        let file = match File::open(&name) {
-            Ok(file) => file,
-            // While a rotation is under way there may be no current file.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && number == 0 => continue,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-            Err(error) => return Err(error),
-        };
-        let inode = file.metadata()?.ino();
-        if Some(inode) == until {
-            break;
-        }
-        files.retain(|(_, seen)| *seen != inode);
-        files.push((file, inode));
+/// Where to begin in one of the files; none if nothing of it can be wanted.
+fn begin(
+    opened: Opened,
+    dir: &Path,
+    options: &Options,
+    wanted: &mut Option<u64>,
+    newest: bool,
+) -> io::Result<Option<Lines>> {
+    let mut place = Tail::At(0, 0);
+    if let Some(wanted) = wanted {
+        let found;
+        (place, found) = lines::tail(&opened, dir, *wanted)?;
+        *wanted -= found;
     }
-    Ok(files)
+    if let Some(since) = options.since {
+        match (opened.packed, &mut place) {
+            (Some(mark), _) if mark.latest < since => return Ok(None),
+            (None, Tail::At(at, _)) => {
+                *at = (*at).max(index::start(dir, &opened.file, since)?);
+                if !newest && *at >= opened.file.metadata()?.len() {
+                    return Ok(None);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Some(match place {
+        Tail::At(at, _) => Lines::from(opened, dir.into(), at),
+        Tail::Behind(count) => {
+            let mut lines = Lines::from(opened, dir.into(), 0);
+            lines.skip(count)?;
+            lines
+        }
+    }))
 }

@@ -69,8 +69,9 @@ fn a_line_is_given_as_it_was_written() {
     let text = r#"{"log":"\u003ca\u003e \"q\" \u001b[0m\ufffd\r\n","stream":"stderr","attrs":{"k":"v"},"time":"1970-01-01T00:00:01.5Z"}"#;
     fs::write(scratch.path(), format!("{text}\n")).expect("planted");
     let mut reader = Reader::open(&scratch.path(), Options::default()).expect("opens");
-    let line = "<a> \"q\" \u{1b}[0m\u{fffd}\r\n".to_owned();
-    let want = Entry { stream: Stream::Stderr, time: SECOND * 3 / 2, line };
+    let line = "<a> \"q\" \u{1b}[0m\u{fffd}\r\n".to_owned().into_bytes();
+    let attrs = [("k".to_owned(), "v".to_owned())].into();
+    let want = Entry { stream: Stream::Stderr, time: SECOND * 3 / 2, line, attrs };
     assert_eq!(reader.next().expect("one line").expect("reads"), want);
     assert!(reader.next().is_none());
 }
@@ -212,4 +213,52 @@ fn a_follower_ends_when_its_time_has_come() {
         follow(&scratch.path(), &Options { until: Some(SECOND), ..Options::default() });
     assert_eq!(take(&lines, 1), [0]);
     assert_eq!(lines.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+/// Writes the index of a log: offsets, and the second before which all lines
+/// before them were written.
+fn index(path: &Path, marks: &[(u64, u64)]) {
+    use spec::log::index::{Mark, head, name};
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).expect("there"));
+    let mut text = head(inode).to_vec();
+    for (end, second) in marks {
+        text.extend_from_slice(&Mark { end: *end, latest: second * SECOND }.to_bytes());
+    }
+    fs::write(path.with_file_name(name(inode)), text).expect("writes");
+}
+
+#[test]
+fn what_lies_before_a_time_is_not_read() {
+    let scratch = Scratch::new();
+    let path = scratch.path();
+    append(&path, 1..3);
+    let near = fs::metadata(&path).expect("there").len();
+    // 10 GB that no reader would come to the end of, a hole but for its ends.
+    let far = 10_000_000_000;
+    let file = OpenOptions::new().write(true).open(&path).expect("opens");
+    file.set_len(far).expect("a hole");
+    OpenOptions::new().append(true).open(&path).expect("opens").write_all(b"\n").expect("writes");
+    append(&path, 100..105);
+    index(&path, &[(near, 2), (far + 1, 90)]);
+    let since = Options { since: Some(91 * SECOND), ..Options::default() };
+    let mut reader = Reader::open(&path, since).expect("opens");
+    assert_eq!(numbers(&mut reader), (100..105).collect::<Vec<_>>());
+    assert_eq!(reader.garbage(), 0);
+}
+
+#[test]
+fn a_compressed_file_is_not_taken_for_one_that_has_its_inode_now() {
+    use spec::log::index::{Mark, extra};
+    let scratch = Scratch::new();
+    append(&scratch.older(1), 0..3);
+    let plain = fs::read(scratch.older(1)).expect("reads");
+    fs::remove_file(scratch.older(1)).expect("goes");
+    append(&scratch.path(), 3..5);
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(scratch.path()).expect("there"));
+    let mark = Mark { end: plain.len() as u64, latest: 2 * SECOND };
+    let packed = File::create(scratch.0.path().join("c-json.log.1.gz")).expect("a file");
+    let gzip = flate2::GzBuilder::new().extra(extra(inode, mark));
+    let mut out = gzip.write(packed, flate2::Compression::fast());
+    out.write_all(&plain).and_then(|()| out.finish().map(drop)).expect("writes");
+    assert_eq!(read(&scratch.path(), Options::default()), (0..5).collect::<Vec<_>>());
 }

@@ -169,7 +169,8 @@ impl Scratch {
     pub fn logged(&self, stream: Stream) -> String {
         let reader = Reader::open(&self.log_path(), Options::default()).expect("a log");
         let entries = reader.map(|entry| entry.expect("a line"));
-        entries.filter(|entry| entry.stream == stream).map(|entry| entry.line).collect()
+        let lines = entries.filter(|entry| entry.stream == stream).flat_map(|entry| entry.line);
+        String::from_utf8(lines.collect()).expect("utf-8")
     }
 
     /// What the monitor had to say beyond its dialogue.
