@@ -10,11 +10,14 @@ use std::{
 };
 
 /// What a room or program must never link, however indirectly.
-const APART: [(&str, &[&str]); 9] = [
+const APART: [(&str, &[&str]); 10] = [
     ("cofferdamd", &["runtime", "monitor"]),
     (
         "cofferdam-run",
-        &["policy", "engine", "api", "network", "image", "resolver", "tokio", "rustls", "clap"],
+        &[
+            "policy", "engine", "api", "network", "image", "resolver", "courier", "tokio",
+            "rustls", "clap",
+        ],
     ),
     ("cli", &["engine", "runtime", "policy", "monitor", "network", "image", "registry", "rustls"]),
     ("registry", &["engine", "policy", "network", "api"]),
@@ -22,6 +25,7 @@ const APART: [(&str, &[&str]); 9] = [
     ("build", &["engine", "image", "policy", "network", "registry", "api"]),
     ("resolver", &["engine", "policy", "network", "tokio"]),
     ("scribe", &["engine", "policy", "image", "registry", "tokio"]),
+    ("courier", &["engine", "policy", "image", "network", "tokio"]),
     ("policy", &["rustix", "sys", "libc", "tokio"]),
 ];
 

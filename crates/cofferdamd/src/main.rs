@@ -12,7 +12,9 @@
 //!
 //! The engine starts it as `cofferdamd resolver USER RUN-ROOT` too: the process that
 //! answers containers' questions about names, and is no daemon; and as `cofferdamd scribe
-//! USER REALM RUN-ROOT`, which enters what names lead to in the firewall's sets.
+//! USER REALM RUN-ROOT`, which enters what names lead to in the firewall's sets. Monitors start
+//! it as `cofferdamd courier`, which brings a container's lines to a syslog server or the journal,
+//! and as `cofferdamd press`, which compresses a log that is written no more.
 
 mod door;
 mod lock;
@@ -51,6 +53,9 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["resolver", user, ..] => return resolver::main(user),
         ["scribe", user, realm, ..] => return scribe::main(user, realm),
+        ["courier"] => return courier::main(false),
+        ["courier", "again"] => return courier::main(true),
+        ["press", inode, latest] => return courier::press(inode, latest),
         _ => {}
     }
     sys::heap::share(HEAPS);
