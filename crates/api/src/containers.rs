@@ -77,7 +77,8 @@ pub fn inspect(call: &Call) -> Outcome {
     if call.version <= HAD_SHORT_ALIASES {
         name_by_id(Arc::make_mut(&mut container));
     }
-    let whole = Inspected::of(&container, size);
+    let dropped = call.engine.log_dropped(&container);
+    let whole = Inspected::of(&container, size, dropped);
     Ok(match call.scope() {
         None => Answer::json(&whole),
         Some(scope) => Answer::json(&scope.lets_see(&whole)?),

@@ -282,7 +282,7 @@ mod tests {
         }
 
         async fn ends(&mut self, code: u8) {
-            let ended = Reply::Ended(Exit { code, oom: false, at: 1 });
+            let ended = Reply::Ended(Exit { code, oom: false, at: 1, dropped: 0 });
             self.says(Kind::Control, &serde_json::to_vec(&ended).expect("json")).await;
         }
 
@@ -381,7 +381,7 @@ mod tests {
             type_on
         });
         session.monitor.write_all(&frame(Kind::Stdout, b"enough")).await.expect("written");
-        let ended = Reply::Ended(Exit { code: 0, oom: false, at: 1 });
+        let ended = Reply::Ended(Exit { code: 0, oom: false, at: 1, dropped: 0 });
         let ended = serde_json::to_vec(&ended).expect("json");
         session.monitor.write_all(&frame(Kind::Control, &ended)).await.expect("written");
         let mut hear = hear;

@@ -152,11 +152,14 @@ struct Confinement<'a> {
     id_base: Option<u32>,
     /// How many there are.
     id_size: Option<u32>,
+    /// So many lines are missing where its log driver brings them; null if its
+    /// monitor does not say.
+    log_dropped: Option<u64>,
 }
 
 impl<'a> Inspected<'a> {
     /// Lays a container out.
-    pub fn of(container: &'a Container, size: Option<Size>) -> Self {
+    pub fn of(container: &'a Container, size: Option<Size>, log_dropped: Option<u64>) -> Self {
         // One label serves both systems: an SELinux label has colons.
         let selinux = container.process_label.contains(':');
         let (process_label, app_armor_profile) =
@@ -172,7 +175,11 @@ impl<'a> Inspected<'a> {
             resolv_conf_path: path(&container.resolv_conf_path),
             hostname_path: path(&container.hostname_path),
             hosts_path: path(&container.hosts_path),
-            log_path: container.log_path.as_deref().map(path).unwrap_or_default(),
+            // Docker names this one alone; others are the driver's own affair.
+            log_path: match &*container.host.log_config.kind {
+                "json-file" => container.log_path.as_deref().map(path).unwrap_or_default(),
+                _ => String::new(),
+            },
             name: format!("/{}", container.name),
             restart_count: container.restart_count,
             driver: "overlay2",
@@ -200,6 +207,7 @@ impl<'a> Inspected<'a> {
                 weakened: &container.weakened,
                 id_base: container.id_base,
                 id_size: container.id_size,
+                log_dropped,
             },
         }
     }

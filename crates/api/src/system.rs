@@ -133,7 +133,7 @@ struct Info<'a> {
     oom_kill_disable: bool,
     n_goroutines: u64,
     system_time: String,
-    logging_driver: &'static str,
+    logging_driver: &'a str,
     cgroup_driver: &'static str,
     cgroup_version: &'a str,
     n_events_listener: u64,
@@ -183,7 +183,7 @@ struct Plugins {
     volume: [&'static str; 1],
     network: [&'static str; 6],
     authorization: Option<Vec<String>>,
-    log: [&'static str; 3],
+    log: [&'static str; 5],
 }
 
 #[derive(Serialize)]
@@ -332,7 +332,7 @@ fn info_of<'a>(facts: &'a Facts, registries: Registries<'a>, runtime: &str) -> I
             volume: ["local"],
             network: ["bridge", "host", "ipvlan", "macvlan", "null", "routed"],
             authorization: None,
-            log: ["json-file", "local", "none"],
+            log: engine::LOG_DRIVERS,
         },
         memory_limit: facts.memory_limit,
         swap_limit: facts.swap_limit,
@@ -347,7 +347,7 @@ fn info_of<'a>(facts: &'a Facts, registries: Registries<'a>, runtime: &str) -> I
         oom_kill_disable: facts.cgroup_version == "1",
         n_goroutines: 0,
         system_time: when::rfc3339(when::now()),
-        logging_driver: "json-file",
+        logging_driver: &facts.log_driver,
         cgroup_driver: "cgroupfs",
         cgroup_version: &facts.cgroup_version,
         n_events_listener: facts.listeners,

@@ -229,7 +229,7 @@ impl Hearing {
             match reply {
                 Reply::Ended(exit) => self.heard = Heard::End(Some(exit)),
                 Reply::Failed(_) => self.heard = Heard::End(None),
-                Reply::Ok | Reply::State { .. } | Reply::Started { .. } => {}
+                Reply::Ok | Reply::State { .. } | Reply::Started { .. } | Reply::Log { .. } => {}
             }
         }
     }

@@ -96,7 +96,7 @@ mod tests {
     use spec::wire::Exit;
 
     fn stream() -> Vec<u8> {
-        let ended = Reply::Ended(Exit { code: 3, oom: false, at: 1 });
+        let ended = Reply::Ended(Exit { code: 3, oom: false, at: 1, dropped: 0 });
         [
             frame(Kind::Control, b"\"Ok\""),
             frame(Kind::Stdout, b"out"),

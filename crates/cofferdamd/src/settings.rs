@@ -4,6 +4,8 @@
 use clap::Parser;
 use engine::{Options, Watermarks};
 use serde::Deserialize;
+use spec::docker::LogConfig;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
@@ -63,6 +65,13 @@ pub struct Words {
     /// size=10g: wants project quotas of the data root's file system
     #[arg(long, value_name = "size=BYTES")]
     storage_opt: Vec<String>,
+    /// Log driver of containers that name none: json-file, local, journald,
+    /// syslog or none [default: json-file]
+    #[arg(long, value_name = "DRIVER")]
+    log_driver: Option<String>,
+    /// Option of that driver; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    log_opt: Vec<String>,
     /// Set no_new_privs in every container
     #[arg(long)]
     no_new_privileges: bool,
@@ -99,6 +108,8 @@ struct Config {
     build_cache: Option<u8>,
     #[serde(alias = "storage-opts")]
     storage_opt: Vec<String>,
+    log_driver: Option<String>,
+    log_opts: BTreeMap<String, String>,
     no_new_privileges: bool,
     experimental: bool,
     log_level: Option<String>,
@@ -131,6 +142,7 @@ pub struct Settings {
     collect: Option<Watermarks>,
     build_cache: Option<u8>,
     storage_opts: Vec<String>,
+    log: LogConfig,
     no_new_privileges: bool,
     experimental: bool,
 }
@@ -178,6 +190,9 @@ pub enum Error {
     /// There is no such mirror.
     #[error("cannot use the registry mirror {0}: http:// or https://, and a host, is wanted")]
     Mirror(String),
+    /// There is no such log.
+    #[error("cannot log so: {0}")]
+    Log(String),
     /// A path that depends on where the daemon was started.
     #[error("{} is not an absolute path", .0.display())]
     Relative(PathBuf),
@@ -229,10 +244,29 @@ impl Words {
             collect,
             build_cache: cache_part(self.build_cache.or(file.build_cache))?,
             storage_opts: list(self.storage_opt, file.storage_opt),
+            log: log(self.log_driver.or(file.log_driver), self.log_opt, file.log_opts)?,
             no_new_privileges: self.no_new_privileges || file.no_new_privileges,
             experimental: self.experimental || file.experimental,
         })
     }
+}
+
+/// What containers log to that say nothing. Options of the command line come
+/// to those of the file.
+fn log(
+    driver: Option<String>,
+    said: Vec<String>,
+    mut config: BTreeMap<String, String>,
+) -> Result<LogConfig, Error> {
+    for word in said {
+        let (key, value) = word
+            .split_once('=')
+            .ok_or_else(|| Error::Log(format!("--log-opt {word}: KEY=VALUE is wanted")))?;
+        config.insert(key.into(), value.into());
+    }
+    let log = LogConfig { kind: driver.unwrap_or_else(|| "json-file".into()), config };
+    engine::check_log(&log).map_err(|error| Error::Log(error.to_string()))?;
+    Ok(log)
 }
 
 /// None for all of the disk.
@@ -330,6 +364,7 @@ impl Settings {
             collect: self.collect,
             build_cache: self.build_cache,
             storage_opts: self.storage_opts.clone(),
+            log: self.log.clone(),
             no_new_privileges: self.no_new_privileges,
             experimental: self.experimental,
         })
@@ -377,6 +412,19 @@ mod tests {
         let file = file(r#"{"collect-above": 70, "collect-down-to": 30, "collect-spare": 5}"#);
         let marks = words(&[]).over(file).expect("settled").collect.expect("on");
         assert_eq!((marks.above, marks.down_to, marks.young.as_secs()), (70, 30, 5));
+    }
+
+    #[test]
+    fn containers_that_say_nothing_log_as_the_daemon_was_told() {
+        let log = |w: &[&str], text: &str| words(w).over(file(text)).map(|s| s.log);
+        let config = |log: &LogConfig| format!("{} {:?}", log.kind, log.config);
+        assert_eq!(config(&log(&[], "{}").expect("settled")), "json-file {}");
+        let text = r#"{"log-driver":"local","log-opts":{"max-size":"1m","max-file":"3"}}"#;
+        let both = log(&["--log-opt", "max-size=2m"], text).expect("settled");
+        assert_eq!(config(&both), r#"local {"max-file": "3", "max-size": "2m"}"#);
+        for bad in [["--log-driver", "splunk"], ["--log-opt", "max-size"], ["--log-opt", "a=b"]] {
+            assert!(log(&bad, "{}").is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub struct Container {
     pub execs: Vec<Id>,
     /// Its record, log and files.
     pub dir: PathBuf,
-    /// `json-file` log, if it keeps one.
+    /// The log that can be read, if it keeps one.
     pub log_path: Option<PathBuf>,
     /// `/etc/hostname` of the container, on the host.
     pub hostname_path: PathBuf,
@@ -250,6 +250,10 @@ pub struct Last {
     pub oom: bool,
     /// Why it could not be started; empty if it could.
     pub error: String,
+    /// So many lines of its output are missing where its log driver brings
+    /// them; what is known at the end.
+    #[serde(default)]
+    pub log_dropped: u64,
 }
 
 /// One mount that a user asked for: an entry of inspect's `Mounts`.

@@ -23,7 +23,6 @@ use spec::{
     Digest, Id, Sandbox,
     docker::{Config, CreateBody, EndpointSettings, HostConfig},
     ids::{Kept, Range},
-    sandbox::Log,
 };
 use std::{collections::BTreeMap, fs, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
@@ -252,7 +251,7 @@ impl House {
         or(&mut host.ipc_mode, "private");
         or(&mut host.cgroupns_mode, "private");
         or(&mut host.restart_policy.name, "no");
-        or(&mut host.log_config.kind, "json-file");
+        host.log_config = policy::merged_log(&host.log_config, &self.options.log);
         or(&mut host.runtime, "cofferdam-run");
         crate::restart::check(&host.restart_policy, host.auto_remove)?;
         crate::asked::check(config, host)?;
@@ -439,10 +438,7 @@ impl Container {
         self.id_base = ids.map(|ids| ids.first);
         self.id_size = ids.map(|ids| ids.size);
         self.kept = ids.and_then(|ids| ids.kept);
-        self.log_path = match &sandbox.log {
-            Log::JsonFile { path, .. } => Some(path.into()),
-            Log::None => None,
-        };
+        self.log_path = sandbox.log.file.as_ref().map(|file| file.path.clone().into());
         self.mount_label = linux.map(|l| l.mount_label.clone()).unwrap_or_default();
         self.process_label = process.map(|p| p.selinux_label.clone()).unwrap_or_default();
     }

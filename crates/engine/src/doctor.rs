@@ -215,6 +215,7 @@ mod tests {
             cpus: 1,
             memory: 1,
             cgroup_version: "2".into(),
+            log_driver: "json-file".into(),
             storage_driver: String::new(),
             backing_filesystem: "extfs".into(),
             project_quota: true,

@@ -101,6 +101,7 @@ impl Engine {
             oom: exit.oom,
             error: String::new(),
             started: before.last.started,
+            log_dropped: exit.dropped,
         };
         let again = House::again(cell, &before, &last);
         let stepped = cell.step(Step::Ended { again }, |container| {
@@ -253,7 +254,7 @@ impl House {
             Ok(None) => tracing::warn!(id = %cell.id, "its monitor died: its program is killed"),
             Err(error) => tracing::warn!(id = %cell.id, %error, "its end cannot be read"),
         }
-        Exit { code: KILLED, oom: false, at: crate::clock::now() }
+        Exit { code: KILLED, oom: false, at: crate::clock::now(), dropped: 0 }
     }
 
     /// Takes back what a run put on the host. Nothing to take back is no error.

@@ -25,6 +25,8 @@ pub struct Facts {
     pub memory: u64,
     /// `1` or `2`.
     pub cgroup_version: String,
+    /// The log driver of containers that name none.
+    pub log_driver: String,
     /// `overlay2`: the name that clients know.
     pub storage_driver: String,
     /// `ext4`, … of the data root.
@@ -94,6 +96,7 @@ impl Engine {
                 policy::Cgroups::V1 => "1".into(),
                 policy::Cgroups::V2 => "2".into(),
             },
+            log_driver: house.options.log.kind.clone(),
             storage_driver: "overlay2".into(),
             backing_filesystem: machine.backing_filesystem.clone(),
             project_quota: house.disk.is_limiting(),

@@ -119,6 +119,7 @@ pub use images::{CommitWish, Deleted, HistoryItem, ImageDetail, ImageSummary, Im
 pub use logs::{EndLogs, LogLine, LogWish, Logs, Stream};
 pub use networks::{Network, NetworkMember, NetworkPool, NetworkWish};
 pub use options::Options;
+pub use policy::{LOG_DRIVERS, check_log};
 pub use publish::PortsWish;
 pub use registries::PullWish;
 pub use registry::{Credentials, Found, Hit, Said};

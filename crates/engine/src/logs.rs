@@ -1,7 +1,14 @@
 //! What a container said.
 
-use crate::{Condition, Engine, Error, Nanos, error::Doing};
-use std::sync::Arc;
+use crate::{Condition, Container, Engine, Error, Nanos, error::Doing, house::House};
+use spec::wire::{Reply, Request};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// For a monitor's answer about its log: `inspect` waits for no stuck one.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Which of a container's two outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +114,20 @@ impl Iterator for Logs {
 }
 
 impl Engine {
+    /// How many lines of its output are missing where its log driver brings
+    /// them: in this run, of a container that runs and whose lines go through
+    /// a process of the log's, and else in the last that has ended. None if
+    /// its monitor does not say.
+    pub fn log_dropped(&self, container: &Container) -> Option<u64> {
+        let log = &container.host.log_config;
+        let carried = matches!(log.kind.as_str(), "syslog" | "journald")
+            || log.config.get("mode").is_some_and(|mode| mode == "non-blocking");
+        if carried && container.state.pid().is_some() {
+            return self.0.ask_log(container);
+        }
+        Some(container.last.log_dropped)
+    }
+
     /// Reads a container's log.
     ///
     /// # Errors
@@ -137,5 +158,28 @@ impl Engine {
             cell.wait(Condition::NotRunning, Box::new(ended));
         }
         Ok(Logs { tty: container.config.tty, reader, wish, path })
+    }
+}
+
+impl House {
+    /// None if its monitor does not say: it may just have ended.
+    fn ask_log(&self, container: &Container) -> Option<u64> {
+        let id = &container.id;
+        let connection = match watch::Connection::open(&self.paths.run(id), &Request::LogState) {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::debug!(%id, %error, "its monitor cannot be asked for its log");
+                return None;
+            }
+        };
+        let (_sender, mut receiver) = connection.split();
+        receiver.not_after(Instant::now() + PATIENCE);
+        match receiver.next() {
+            Some(Ok(watch::Message::Reply(Reply::Log { dropped }))) => Some(dropped),
+            other => {
+                tracing::debug!(%id, ?other, "its monitor does not say how its log does");
+                None
+            }
+        }
     }
 }

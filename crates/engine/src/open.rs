@@ -173,6 +173,12 @@ fn resolvers_user(data_root: &Path) -> u32 {
     roster::FIRST_ID - 1 - first_slot(data_root) / STRIDE
 }
 
+/// Whom couriers of logs run as that speak over a network: one of the ids
+/// below those of resolvers.
+pub(crate) fn couriers_user(data_root: &Path) -> u32 {
+    resolvers_user(data_root) - roster::SLOTS / STRIDE
+}
+
 /// FNV-1a: the same on every day and in every version.
 fn hash(path: &Path) -> u64 {
     path.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -30,6 +30,8 @@ pub struct Options {
     pub storage_opts: Vec<String>,
     /// `no_new_privs` for every container.
     pub no_new_privileges: bool,
+    /// The log driver of containers that name none, and its options.
+    pub log: spec::docker::LogConfig,
     /// Clients are told that what Docker calls experimental is here: its CLI
     /// hides `build --squash` elsewhere.
     pub experimental: bool,

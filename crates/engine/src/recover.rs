@@ -190,7 +190,7 @@ impl Engine {
             return self.0.clear_up(&container);
         }
         // Docker's code for a container that the host took with it.
-        self.finish(cell, &Exit { code: 255, oom: false, at: crate::clock::now() });
+        self.finish(cell, &Exit { code: 255, oom: false, at: crate::clock::now(), dropped: 0 });
         Ok(())
     }
 

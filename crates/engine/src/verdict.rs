@@ -48,7 +48,7 @@ mod tests {
     fn seen(bits: u8) -> Seen {
         Seen {
             same_boot: bits & 1 != 0,
-            exit: (bits & 2 != 0).then_some(Exit { code: 3, oom: false, at: 9 }),
+            exit: (bits & 2 != 0).then_some(Exit { code: 3, oom: false, at: 9, dropped: 0 }),
             monitor: (bits & 4 != 0).then_some(7),
             populated: bits & 8 != 0,
         }
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn every_combination_of_facts_has_its_verdict() {
         use Verdict::{Adopt, Ended, Lost, Orphaned};
-        let ended = || Ended(Exit { code: 3, oom: false, at: 9 });
+        let ended = || Ended(Exit { code: 3, oom: false, at: 9, dropped: 0 });
         let table = [
             (0b0000, Lost),
             (0b0001, Lost),

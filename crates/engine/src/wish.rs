@@ -3,13 +3,9 @@
 //! `policy` is pure: here its questions are answered from the records, the
 //! host's devices and the containers that are to be joined.
 
-use crate::{
-    Container, Error, MountPoint, devices,
-    house::{House, Paths},
-    roster,
-};
+use crate::{Container, Error, MountPoint, devices, house::House, roster};
 use policy::{
-    Files, Ids, Joined, Own, Peer, Wish,
+    Files, Ids, Joined, LogPlace, Own, Peer, Wish,
     mounts::{Below, Point, Relabel, Source},
     user::Identity,
 };
@@ -37,7 +33,12 @@ impl House {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let (hosts, hostname) = (text(&container.hosts_path), text(&container.hostname_path));
         let resolv_conf = text(&container.resolv_conf_path);
-        let (root, log) = (text(&self.paths.root()), text(&log_path(&self.paths, container)));
+        let root = text(&self.paths.root());
+        let places = LogPlaces::of(
+            &self.paths.container(&container.id),
+            &self.options.runtime_binary,
+            container,
+        );
         let parent = self.group_path(container);
         let parent = parent.strip_suffix(&format!("/{}", container.id)).unwrap_or(&parent);
         let name = match container.config.hostname.as_str() {
@@ -59,7 +60,15 @@ impl House {
             joined: self.joined(container, trial)?,
             cgroup_parent: parent,
             devices: &nodes,
-            log_path: &log,
+            log: LogPlace {
+                json: &places.json,
+                local: &places.local,
+                cache: &places.cache,
+                name: &container.name,
+                image: &container.image,
+                helper: &places.helper,
+                user: crate::open::couriers_user(&self.paths.data),
+            },
             selinux_level: Some(&*container.level).filter(|level| !level.is_empty()),
         };
         let mut sandbox = policy::sandbox(&wish, &self.policy)?;
@@ -228,8 +237,24 @@ impl House {
 }
 
 /// Where the log of a container is, should it keep one.
-pub(crate) fn log_path(paths: &Paths, container: &Container) -> std::path::PathBuf {
-    paths.container(&container.id).join(format!("{}-json.log", container.id))
+struct LogPlaces {
+    json: String,
+    local: String,
+    cache: String,
+    helper: String,
+}
+
+impl LogPlaces {
+    /// In the container's directory; our programs stand beside one another.
+    fn of(dir: &Path, beside: &Path, container: &Container) -> Self {
+        let file = |name: &str| dir.join(name).to_string_lossy().into_owned();
+        Self {
+            json: file(&format!("{}-json.log", container.id)),
+            local: file("container.log"),
+            cache: file("container-cached.log"),
+            helper: beside.with_file_name("cofferdamd").to_string_lossy().into_owned(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Monitor {
         self.drain(INIT)?;
         self.close_init();
         self.group.remove();
-        let exit = session::exit(code, oom, at);
+        let exit = Exit { dropped: self.log.dropped(), ..session::exit(code, oom, at) };
         if let Err(error) = self.dir.record(&exit) {
             eprintln!("cannot write exit.json: {error}");
         }
@@ -112,7 +112,7 @@ impl Monitor {
         for which in [0, 1] {
             self.close_out(INIT, which);
         }
-        self.log.flush();
+        self.log.finish();
     }
 
     /// Tells all clients with such a part, and closes with them.

@@ -1,249 +1,312 @@
-//! The log of one container: what it wrote, a JSON object a line, in Docker's
-//! `json-file` format.
+//! The log of one container: what it wrote, where its driver says.
 //!
 //! Bytes go through a [`Splitter`] for each stream, which cuts them into
-//! lines, are spelt by [`json`], and are gathered until somebody
+//! lines. A [`Keeper`] spells them and gathers them until somebody
 //! [flushes](Log::flush): once a turn of the monitor's loop, so that a fast
-//! program costs few writes and a slow one is in the file at once.
+//! program costs few writes and a slow one is in the file at once. A
+//! [`Courier`] brings them to another process: to one that speaks to a syslog
+//! server or the journal, or, for a program that does not wait, to one that
+//! writes the file.
 //!
 //! ```text
-//! program ─▶ Splitter (one a stream) ─▶ json ─▶ gathered ─▶ file, rotated
+//! program ─▶ Splitter ─┬▶ Keeper ──▶ json | framed ──▶ file, index, rotated
+//!  (one a stream)      └▶ Courier ─▶ its process ────▶ server, journal, file
 //! ```
-//!
-//! A log that cannot be written (a full disk) never stops the program: what
-//! does not fit is dropped whole line by whole line, counted, and said once on
-//! standard error.
 
+mod child;
+mod courier;
+mod dated;
 mod file;
+mod framed;
+mod index;
 mod json;
+mod keeper;
+mod press;
 mod split;
+mod writer;
 
 pub use json::Source;
 pub use split::Splitter;
 
-use file::File;
-use json::Spelling;
-use spec::sandbox;
-use std::{io, path::Path};
+use courier::{AGAIN, Courier, Errand};
+use keeper::Keeper;
+use rustix::{
+    buffer::spare_capacity,
+    event::{
+        Timespec,
+        epoll::{self, CreateFlags, EventData, EventFlags},
+    },
+    io::Errno,
+    time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags},
+};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
-/// Beyond so many gathered bytes it flushes by itself.
-const GATHER: usize = 128 << 10;
+/// What has not arrived so many milliseconds after the program's end is given
+/// up, as Docker does.
+const LAST: u64 = 10_000;
+
+/// What an event is about: the timer, the press, or a courier by its number.
+const TIMER: u64 = 0;
+const PRESS: u64 = 1;
+const COURIERS: u64 = 2;
 
 /// A log that is being written.
 #[derive(Debug)]
 pub struct Log {
-    /// None for `--log-driver none`.
-    file: Option<File>,
-    gathered: Vec<u8>,
-    /// Lines in `gathered`.
-    lines: u64,
-    /// Lines that could not be written since it was last said.
-    lost: u64,
+    /// None for `--log-driver none`, and where a courier writes.
+    keeper: Option<Keeper>,
+    couriers: Vec<Courier>,
+    /// None where there is nothing to be waited for.
+    bell: Option<Bell>,
+}
+
+/// What the log's processes say, as one descriptor for the monitor's loop.
+#[derive(Debug)]
+struct Bell {
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    /// What each courier is polled for; none if not at all.
+    polled: Vec<Option<EventFlags>>,
+    /// Which of the processes that compress is polled.
+    pressing: Option<u64>,
+}
+
+impl Bell {
+    fn new(couriers: usize) -> io::Result<Self> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
+        Ok(Self { epoll, timer, polled: vec![None; couriers], pressing: None })
+    }
+
+    /// Rings in a while, or not any more.
+    fn set(&self, after: Timespec) -> io::Result<()> {
+        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let when = Itimerspec { it_interval, it_value: after };
+        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &when)?;
+        Ok(())
+    }
 }
 
 impl Log {
-    /// Opens or makes the current file.
+    /// Opens it; couriers have begun when it returns.
     ///
     /// # Errors
-    /// What the host said.
-    pub fn open(wish: &sandbox::Log) -> io::Result<Self> {
-        let file = match wish {
-            sandbox::Log::None => None,
-            sandbox::Log::JsonFile { path, max_bytes, max_files } => {
-                Some(File::open(Path::new(path), *max_bytes, *max_files)?)
-            }
+    /// What the host said, or a courier.
+    pub fn open(wish: &spec::log::Log) -> io::Result<Self> {
+        let mut log = Self { keeper: None, couriers: Vec::new(), bell: None };
+        let mut start = |errand| -> io::Result<()> {
+            log.couriers.push(Courier::start(errand, &wish.helper, wish.buffer)?);
+            Ok(())
         };
-        Ok(Self { file, gathered: Vec::new(), lines: 0, lost: 0 })
+        if let Some(remote) = &wish.remote {
+            start(Errand::Tell(remote.clone())).map_err(|e| {
+                io::Error::new(e.kind(), format!("failed to initialize logging driver: {e}"))
+            })?;
+        }
+        match &wish.file {
+            Some(file) if wish.buffer.is_some() => start(Errand::Write(file.clone()))?,
+            Some(file) => log.keeper = Some(Keeper::open(file, &wish.helper)?),
+            None => {}
+        }
+        let presses = wish.file.as_ref().is_some_and(|file| file.compress);
+        if presses || !log.couriers.is_empty() {
+            log.bell = Some(Bell::new(log.couriers.len())?);
+            log.flush()?;
+        }
+        Ok(log)
+    }
+
+    /// To be polled for reading, and [heard](Self::turn) then.
+    pub fn bell(&self) -> Option<BorrowedFd<'_>> {
+        self.bell.as_ref().map(|bell| bell.epoll.as_fd())
     }
 
     /// Takes what the program wrote at `now`.
     pub fn write(&mut self, splitter: &mut Splitter, bytes: &[u8], now: u64) {
-        if self.file.is_none() {
-            return;
-        }
-        let spelling = Spelling::at(splitter.source(), now);
-        splitter.split(bytes, now, |piece| self.gather(&spelling, piece));
+        let source = splitter.source();
+        self.take(source, now, |out| splitter.split(bytes, now, |piece| out(&piece)));
     }
 
     /// Takes the end of a stream: what is left of a line without a newline.
     pub fn end(&mut self, splitter: &mut Splitter, now: u64) {
-        if self.file.is_some() {
-            let spelling = Spelling::at(splitter.source(), now);
-            splitter.end(|piece| self.gather(&spelling, piece));
-        }
+        let source = splitter.source();
+        self.take(source, now, |out| splitter.end(|piece| out(&piece)));
     }
 
-    fn gather(&mut self, spelling: &Spelling, piece: split::Piece<'_>) {
-        // As Docker does: a file is full once it has reached its size, so it
-        // exceeds that by a part of its last line.
-        let full = self.file.as_ref().is_some_and(|f| f.is_full_with(self.gathered.len()));
-        if full || self.gathered.len() >= GATHER {
-            self.flush();
-        }
-        spelling.spell(&mut self.gathered, &piece);
-        self.lines += 1;
-    }
-
-    /// Writes what was gathered, and rotates a file that is full by then.
-    pub fn flush(&mut self) {
-        let Some(file) = &mut self.file else { return };
-        if self.lines == 0 {
+    fn take(
+        &mut self,
+        source: Source,
+        now: u64,
+        lines: impl FnOnce(&mut dyn FnMut(&split::Piece<'_>)),
+    ) {
+        let Self { keeper, couriers, .. } = self;
+        if keeper.is_none() && couriers.is_empty() {
             return;
         }
-        match file.append(&self.gathered) {
-            Ok(()) if self.lost > 0 => {
-                eprintln!("the log can be written again; {} lines are lost", self.lost);
-                self.lost = 0;
+        let stderr = source == Source::Stderr;
+        let mut told = |piece: &split::Piece<'_>| {
+            for courier in couriers.iter_mut() {
+                courier.take(stderr, now, piece);
             }
-            Ok(()) => {}
-            Err(error) => {
-                if self.lost == 0 {
-                    eprintln!("cannot write the log, lines are dropped: {error}");
+        };
+        match keeper {
+            Some(keeper) => keeper.take(source, now, |out| {
+                lines(&mut |piece| {
+                    out(piece);
+                    told(piece);
+                });
+            }),
+            None => lines(&mut told),
+        }
+    }
+
+    /// Has the program to wait for who hears its log?
+    pub fn is_behind(&self) -> bool {
+        self.couriers.iter().any(Courier::is_behind)
+    }
+
+    /// How many lines have been dropped.
+    pub fn dropped(&self) -> u64 {
+        let couriers: u64 = self.couriers.iter().map(Courier::dropped).sum();
+        couriers + self.keeper.as_ref().map_or(0, |keeper| keeper.dropped)
+    }
+
+    /// Writes what was gathered, and sends what can be sent.
+    ///
+    /// # Errors
+    /// What the host said of waiting.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.flush();
+        }
+        (0..self.couriers.len()).try_for_each(|number| self.see_to(number))?;
+        self.listen_to_press()
+    }
+
+    /// Something rang the [`bell`](Self::bell).
+    ///
+    /// # Errors
+    /// What the host said of waiting.
+    pub fn turn(&mut self) -> io::Result<()> {
+        let Some(bell) = &self.bell else { return Ok(()) };
+        let mut events = Vec::with_capacity(4);
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match epoll::wait(&bell.epoll, spare_capacity(&mut events), Some(&at_once)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        for event in events {
+            match event.data.u64() {
+                TIMER => self.revive()?,
+                PRESS => {
+                    if let Some(keeper) = &mut self.keeper {
+                        keeper.pressed();
+                    }
+                    self.listen_to_press()?;
                 }
-                self.lost += self.lines;
+                number => {
+                    let number = usize::try_from(number - COURIERS).unwrap_or(usize::MAX);
+                    if number < self.couriers.len() {
+                        self.see_to(number)?;
+                    }
+                }
             }
         }
-        self.gathered.clear();
-        self.lines = 0;
+        Ok(())
+    }
+
+    /// Sends to a courier, hears it, and notices its death.
+    fn see_to(&mut self, number: usize) -> io::Result<()> {
+        if self.couriers[number].socket().is_none() {
+            return Ok(());
+        }
+        if self.couriers[number].turn() {
+            return self.listen(number);
+        }
+        // Its socket is closed, and so not polled any more.
+        let Some(bell) = &mut self.bell else { return Ok(()) };
+        bell.polled[number] = None;
+        bell.set(AGAIN)
+    }
+
+    fn revive(&mut self) -> io::Result<()> {
+        let Some(bell) = &self.bell else { return Ok(()) };
+        bell.set(Timespec { tv_sec: 0, tv_nsec: 0 })?;
+        for number in 0..self.couriers.len() {
+            if let Err(error) = self.couriers[number].revive() {
+                eprintln!("cannot start a courier of the log anew: {error}");
+                self.bell.as_ref().map_or(Ok(()), |bell| bell.set(AGAIN))?;
+            }
+            self.see_to(number)?;
+        }
+        Ok(())
+    }
+
+    /// Polls a courier for what is wanted of it now.
+    fn listen(&mut self, number: usize) -> io::Result<()> {
+        let Some(bell) = &mut self.bell else { return Ok(()) };
+        let Some((fd, sends)) = self.couriers[number].socket() else { return Ok(()) };
+        let data = EventData::new_u64(COURIERS + number as u64);
+        let wanted = if sends { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+        match bell.polled[number] {
+            Some(polled) if polled == wanted => return Ok(()),
+            Some(_) => epoll::modify(&bell.epoll, fd, data, wanted)?,
+            None => epoll::add(&bell.epoll, fd, data, wanted)?,
+        }
+        bell.polled[number] = Some(wanted);
+        Ok(())
+    }
+
+    /// Polls the process that compresses, if there is a new one. One that has
+    /// gone is polled no more by itself.
+    fn listen_to_press(&mut self) -> io::Result<()> {
+        let (Some(keeper), Some(bell)) = (&self.keeper, &mut self.bell) else { return Ok(()) };
+        let pressing = keeper.pressing();
+        if let Some((number, fd)) = pressing
+            && bell.pressing != Some(number)
+        {
+            epoll::add(&bell.epoll, fd, EventData::new_u64(PRESS), EventFlags::IN)?;
+        }
+        bell.pressing = pressing.map(|(number, _)| number);
+        Ok(())
     }
 
     /// Somebody took the file away or truncated it.
     ///
     /// # Errors
-    /// What the host said; the old file is written on.
+    /// What the host said; the old file is written on. So it is if a process
+    /// of its own writes it, which is not told.
     pub fn reopen(&mut self) -> io::Result<()> {
-        self.flush();
-        self.file.as_mut().map_or(Ok(()), File::reopen)
+        self.flush()?;
+        match &mut self.keeper {
+            Some(keeper) => keeper.reopen(),
+            None if self.couriers.iter().any(Courier::writes) => {
+                Err(io::Error::other("its log is written by a process of its own"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Gives back the memory that a busy time took.
     pub fn rest(&mut self) {
-        self.flush();
-        self.gathered = Vec::new();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.rest();
+        }
+    }
+
+    /// The program has ended: waits until all is delivered, if it can be.
+    pub fn finish(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.finish();
+        }
+        self.couriers.iter_mut().for_each(|courier| courier.finish(LAST));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    const NOW: u64 = 1_764_000_000_123_450_000;
-
-    fn open(path: &Path, max_bytes: u64, max_files: u32) -> Log {
-        let path = path.to_str().expect("utf-8").to_owned();
-        Log::open(&sandbox::Log::JsonFile { path, max_bytes, max_files }).expect("opens")
-    }
-
-    #[test]
-    fn lines_are_written_as_docker_writes_them() {
-        let dir = tempfile::tempdir().expect("a scratch directory");
-        let path = dir.path().join("x-json.log");
-        let mut log = open(&path, 0, 1);
-        let (mut out, mut err) = (Splitter::of(Source::Stdout), Splitter::of(Source::Stderr));
-        log.write(&mut out, b"one\ntw", NOW);
-        log.write(&mut err, b"oops\r\n", NOW);
-        log.write(&mut out, b"o\nrest", NOW + 50_000);
-        log.end(&mut out, NOW + 50_000);
-        log.flush();
-        let want = concat!(
-            r#"{"log":"one\n","stream":"stdout","time":"2025-11-24T16:00:00.12345Z"}"#,
-            "\n",
-            r#"{"log":"oops\r\n","stream":"stderr","time":"2025-11-24T16:00:00.12345Z"}"#,
-            "\n",
-            r#"{"log":"two\n","stream":"stdout","time":"2025-11-24T16:00:00.1235Z"}"#,
-            "\n",
-            r#"{"log":"rest","stream":"stdout","time":"2025-11-24T16:00:00.1235Z"}"#,
-            "\n",
-        );
-        assert_eq!(fs::read_to_string(&path).expect("written"), want);
-    }
-
-    #[test]
-    fn a_full_file_is_rotated_and_the_oldest_goes() {
-        let dir = tempfile::tempdir().expect("a scratch directory");
-        let path = dir.path().join("x-json.log");
-        // Each line takes 74 bytes: two of them fill a file of 140.
-        let mut log = open(&path, 140, 3);
-        let mut out = Splitter::of(Source::Stdout);
-        for i in 0..9 {
-            log.write(&mut out, format!("line {i}\n").as_bytes(), NOW);
-        }
-        log.flush();
-        let lines = |suffix: &str| {
-            let text = fs::read_to_string(dir.path().join(format!("x-json.log{suffix}")));
-            text.expect("kept").lines().map(|l| l[8..14].to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(lines(""), ["line 8"]);
-        assert_eq!(lines(".1"), ["line 6", "line 7"]);
-        assert_eq!(lines(".2"), ["line 4", "line 5"]);
-        assert!(!dir.path().join("x-json.log.3").exists());
-    }
-
-    #[test]
-    fn a_single_file_starts_anew_when_full() {
-        let dir = tempfile::tempdir().expect("a scratch directory");
-        let path = dir.path().join("x-json.log");
-        let mut log = open(&path, 100, 1);
-        let mut out = Splitter::of(Source::Stdout);
-        for i in 0..5 {
-            log.write(&mut out, format!("line {i}\n").as_bytes(), NOW);
-            log.flush();
-        }
-        assert_eq!(fs::read_to_string(&path).expect("kept").lines().count(), 1);
-        assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1);
-    }
-
-    #[test]
-    fn the_size_of_an_older_run_counts() {
-        let dir = tempfile::tempdir().expect("a scratch directory");
-        let path = dir.path().join("x-json.log");
-        let mut out = Splitter::of(Source::Stdout);
-        for i in 0..3 {
-            let mut log = open(&path, 140, 2);
-            log.write(&mut out, format!("line {i}\n").as_bytes(), NOW);
-            log.flush();
-        }
-        assert_eq!(fs::read_to_string(&path).expect("kept").lines().count(), 1);
-        let older = dir.path().join("x-json.log.1");
-        assert_eq!(fs::read_to_string(older).expect("kept").lines().count(), 2);
-    }
-
-    #[test]
-    fn a_line_torn_by_a_crash_does_not_spoil_the_next() {
-        let dir = tempfile::tempdir().expect("a scratch directory");
-        let path = dir.path().join("x-json.log");
-        fs::write(&path, r#"{"log":"tor"#).expect("planted");
-        let mut log = open(&path, 0, 1);
-        log.write(&mut Splitter::of(Source::Stdout), b"whole\n", NOW);
-        log.flush();
-        let text = fs::read_to_string(&path).expect("kept");
-        assert!(text.starts_with("{\"log\":\"tor\n{\"log\":\"whole\\n\""), "{text}");
-    }
-
-    #[test]
-    fn a_full_disk_drops_whole_lines_and_goes_on() {
-        let path = Path::new("/dev/full");
-        let mut log = open(path, 0, 1);
-        let mut out = Splitter::of(Source::Stdout);
-        log.write(&mut out, b"one\ntwo\n", NOW);
-        log.flush();
-        assert_eq!(log.lost, 2);
-    }
-
-    #[test]
-    fn reopening_follows_the_name() {
-        let dir = tempfile::tempdir().expect("a scratch directory");
-        let path = dir.path().join("x-json.log");
-        let mut log = open(&path, 0, 1);
-        let mut out = Splitter::of(Source::Stdout);
-        fs::rename(&path, dir.path().join("away")).expect("taken away");
-        log.write(&mut out, b"old\n", NOW);
-        log.reopen().expect("reopens");
-        log.write(&mut out, b"new\n", NOW);
-        log.flush();
-        assert!(fs::read_to_string(dir.path().join("away")).expect("kept").contains("old"));
-        let text = fs::read_to_string(&path).expect("made anew");
-        assert!(text.contains("new") && !text.contains("old"), "{text}");
-    }
-}
+mod tests;

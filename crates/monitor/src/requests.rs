@@ -158,6 +158,10 @@ impl Monitor {
                 });
                 self.done(id, done)
             }
+            Request::LogState => {
+                let dropped = self.log.dropped();
+                self.answer(id, &Reply::Log { dropped }, true)
+            }
             Request::ReopenLog => {
                 let done = self.log.reopen().doing("open the log anew");
                 self.done(id, done)

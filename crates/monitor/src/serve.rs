@@ -57,6 +57,8 @@ pub enum Token {
     Out(u32, usize),
     /// A session's standard input takes more.
     In(u32),
+    /// A process of the log's.
+    Log,
 }
 
 impl Token {
@@ -69,6 +71,7 @@ impl Token {
             Self::Out(id, 0) => (4, id),
             Self::Out(id, _) => (5, id),
             Self::In(id) => (6, id),
+            Self::Log => (7, 0),
         };
         EventData::new_u64(kind << 32 | u64::from(id))
     }
@@ -82,7 +85,8 @@ impl Token {
             3 => Self::Exit(id),
             4 => Self::Out(id, 0),
             5 => Self::Out(id, 1),
-            _ => Self::In(id),
+            6 => Self::In(id),
+            _ => Self::Log,
         }
     }
 }
@@ -150,6 +154,9 @@ impl Monitor {
             monitor.poll(pair.as_fd(), Token::Pair, EventFlags::IN)?;
             monitor.poll(listener.as_fd(), Token::Listener, EventFlags::IN)?;
         }
+        if let Some(bell) = monitor.log.bell() {
+            monitor.poll(bell, Token::Log, EventFlags::IN)?;
+        }
         Ok(monitor)
     }
 
@@ -192,7 +199,9 @@ impl Monitor {
                     return Ok(());
                 }
             }
-            self.log.flush();
+            self.log.flush()?;
+            // It may have caught up by that.
+            self.resume(INIT)?;
             if self.exit.is_some() && self.clients.is_empty() {
                 return Ok(());
             }
@@ -209,6 +218,10 @@ impl Monitor {
                 self.pump(id, which, TURN)?;
             }
             Token::In(id) => self.feed(id)?,
+            Token::Log => {
+                self.log.turn()?;
+                self.resume(INIT)?;
+            }
         }
         Ok(Flow::On)
     }
@@ -331,6 +344,7 @@ impl Monitor {
                 Some((Got::Bytes(len), out)) => {
                     if id == INIT {
                         self.log.write(&mut out.splitter, &buffer[..len], now());
+                        self.pause_for_log();
                     }
                     self.deliver(id, which, &buffer[..len])?;
                     read = Some(so_far + len);
@@ -397,6 +411,13 @@ impl Monitor {
         self.unpoll(out.fd.as_fd());
     }
 
+    /// The program waits until who hears its log has caught up.
+    fn pause_for_log(&mut self) {
+        if self.log.is_behind() {
+            self.pause(INIT);
+        }
+    }
+
     /// The program waits until those who pace it have caught up.
     fn pause(&mut self, id: u32) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
@@ -413,8 +434,12 @@ impl Monitor {
 
     /// Reads on, if nobody who paces is behind any more.
     pub fn resume(&mut self, id: u32) -> io::Result<()> {
+        if self.sessions.get(&id).is_none_or(|session| !session.paused) {
+            return Ok(());
+        }
         let of = |c: &Client| matches!(c.part, Part::Attached { session, .. } if session == id);
-        let behind = self.clients.values().any(|client| of(client) && client.is_behind());
+        let behind = self.clients.values().any(|client| of(client) && client.is_behind())
+            || (id == INIT && self.log.is_behind());
         match self.sessions.get_mut(&id) {
             Some(session) if session.paused && !behind => session.paused = false,
             _ => return Ok(()),

@@ -68,5 +68,5 @@ impl Process {
 
 /// The record of an end.
 pub fn exit(code: u8, oom: bool, at: u64) -> Exit {
-    Exit { code, oom, at }
+    Exit { code, oom, at, dropped: 0 }
 }

@@ -7,7 +7,6 @@ use logs::{Options, Reader, Stream};
 use scratch::{Scratch, end, hear, hear_until, process};
 use spec::{
     oci::{self, ConsoleSize, IdMapping, Namespace},
-    sandbox::Log,
     wire::{Reply, Request},
 };
 use std::{fs, path::Path};
@@ -374,8 +373,7 @@ fn an_exec_has_a_terminal_of_its_own() {
 #[test]
 fn the_log_is_rotated() {
     let mut scratch = Scratch::new("busybox seq 1 1000");
-    let path = scratch.log_path().to_str().expect("utf-8").to_owned();
-    scratch.sandbox.log = Log::JsonFile { path, max_bytes: 20_000, max_files: 3 };
+    scratch.sandbox.log = scratch::log(scratch.log_path(), 20_000, 3);
     assert_eq!(end(scratch.run()).code, 0);
     let text = scratch.logged(Stream::Stdout);
     assert!(text.ends_with("999\n1000\n") && !text.starts_with("1\n"));

@@ -40,6 +40,7 @@ mod wish;
 mod tests;
 
 pub use filter::default_rules;
+pub use log::{DRIVERS as LOG_DRIVERS, LogPlace, check as check_log, merged as merged_log};
 pub use merge::merge;
 pub use namespaces::ids;
 pub use process::exec_process;
@@ -101,7 +102,7 @@ pub fn sandbox(wish: &Wish<'_>, host: &Host) -> Result<Sandbox, Refusal> {
         config,
         init: asked.init == Some(true),
         landlock,
-        log: log::choose(&asked.log_config, wish.log_path)?,
+        log: log::choose(wish)?,
         weakened: Vec::new(),
     };
     sandbox.weakened = weakened::list(&sandbox, wish, &spaces, &options, &devices, host);

@@ -10,7 +10,7 @@ use crate::{
     paths,
     security::{Filter, Options},
 };
-use spec::{Sandbox, ids::Range, sandbox::Log};
+use spec::{Sandbox, ids::Range};
 
 /// Directories of the host where writing is ruling it.
 const RULING: [&str; 9] = ["/", "/boot", "/dev", "/etc", "/proc", "/root", "/sys", "/usr", "/var"];
@@ -56,7 +56,7 @@ pub fn list(
     if asked.oom_score_adj < 0 {
         words.push("is killed after others when the host runs out of memory".to_owned());
     }
-    if matches!(sandbox.log, Log::JsonFile { max_bytes: u64::MAX, .. }) {
+    if sandbox.log.file.as_ref().is_some_and(|file| file.max_bytes == u64::MAX) {
         words.push("has a log without bounds".to_owned());
     }
     words

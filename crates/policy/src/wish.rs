@@ -1,7 +1,7 @@
 //! What goes into a decision: the request with what the engine looked up for
 //! it ([`Wish`]), and what this machine can do ([`Host`]).
 
-use crate::{devices::Node, mounts::Point, user::Identity};
+use crate::{LogPlace, devices::Node, mounts::Point, user::Identity};
 use spec::{docker, ids};
 use std::collections::BTreeSet;
 
@@ -41,8 +41,9 @@ pub struct Wish<'a> {
     pub cgroup_parent: &'a str,
     /// What is at the paths of [`crate::devices::wanted`].
     pub devices: &'a [Node],
-    /// Where the container's log is to be, should it have one.
-    pub log_path: &'a str,
+    /// Where the container's log is to be, should it have one, and what it may
+    /// tell.
+    pub log: LogPlace<'a>,
     /// `s0:cX,cY` for this container alone, for life. One that joins another
     /// is told of that one's by `label=level:`.
     pub selinux_level: Option<&'a str>,

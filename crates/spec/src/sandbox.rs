@@ -6,7 +6,7 @@
 //! that a foreign `config.json` is a [`Sandbox`] by [`Sandbox::from_config`].
 //! What the specification has no word for stands beside it.
 
-use crate::oci;
+use crate::{log::Log, oci};
 use serde::{Deserialize, Serialize};
 
 /// One container's whole confinement.
@@ -23,8 +23,9 @@ pub struct Sandbox {
     /// Restrict the program with Landlock where the kernel has it.
     #[serde(default)]
     pub landlock: Option<Landlock>,
-    /// The log that the monitor keeps.
-    #[serde(default)]
+    /// The log that the monitor keeps. Its word is another than `log`, which
+    /// stood for something else, and still does for containers that run.
+    #[serde(default, rename = "logs")]
     pub log: Log,
     /// Every way in which this is weaker than the default, in words.
     #[serde(default)]
@@ -43,27 +44,25 @@ pub struct Landlock {
     pub scoped: bool,
 }
 
-/// Where the monitor writes what the program says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Log {
-    /// Nowhere (`--log-driver none`, foreign bundles).
-    #[default]
-    None,
-    /// Docker's `json-file`: one JSON object a line, rotated.
-    JsonFile {
-        /// The current file; older ones are `path.1`, `path.2`, …
-        path: String,
-        /// Rotate beyond this many bytes.
-        max_bytes: u64,
-        /// How many files to keep, the current one counted.
-        max_files: u32,
-    },
-}
-
 impl Sandbox {
     /// Takes a foreign bundle's configuration as it stands: the caller has
     /// decided, nothing is added.
     pub fn from_config(id: String, config: oci::Config) -> Self {
         Self { id, config, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_wrote_is_read() {
+        for log in [r#""None""#, r#"{"JsonFile":{"path":"/x","max_bytes":1,"max_files":2}}"#] {
+            let config = serde_json::to_string(&oci::Config::default()).expect("spells");
+            let text = format!(r#"{{"id":"x","config":{config},"log":{log}}}"#);
+            let sandbox: Sandbox = serde_json::from_str(&text).expect(log);
+            assert_eq!(sandbox.log, Log::default());
+        }
     }
 }

@@ -94,6 +94,10 @@ pub struct Exit {
     pub oom: bool,
     /// Nanoseconds since the epoch.
     pub at: u64,
+    /// So many lines of its output are missing where its log driver brings
+    /// them.
+    #[serde(default)]
+    pub dropped: u64,
 }
 
 /// First frame of a connection to `monitor.sock`.
@@ -147,6 +151,8 @@ pub enum Request {
     },
     /// The log file was removed or truncated: open it anew.
     ReopenLog,
+    /// How the log does: [`Reply::Log`].
+    LogState,
 }
 
 /// Content of a [`Kind::Control`] frame from the monitor.
@@ -165,6 +171,11 @@ pub enum Reply {
     Started {
         /// As the host sees it.
         pid: i32,
+    },
+    /// The answer to `LogState`.
+    Log {
+        /// So many lines have been dropped in this run.
+        dropped: u64,
     },
     /// It could not be done.
     Failed(Failure),

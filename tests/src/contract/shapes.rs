@@ -44,7 +44,7 @@ Container
     Mounts:[MountPoint] Config:Config NetworkSettings:NetworkSettings
     Cofferdam?:Confinement
 Confinement
-    Weakened:[text] IdBase:int~ IdSize:int~
+    Weakened:[text] IdBase:int~ IdSize:int~ LogDropped:int~
 State
     Status:"created|running|paused|restarting|removing|exited|dead" Running:bool Paused:bool
     Restarting:bool OOMKilled:bool Dead:bool Pid:int ExitCode:int Error:text StartedAt:time

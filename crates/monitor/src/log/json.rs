@@ -19,18 +19,20 @@ pub enum Source {
 
 /// All that lines written at one moment have in common.
 #[derive(Debug)]
-pub struct Spelling {
+pub struct Spelling<'a> {
     source: Source,
+    /// A JSON object, or nothing.
+    attrs: &'a str,
     /// What follows the text of a line without its newline.
     close: Vec<u8>,
 }
 
-impl Spelling {
+impl<'a> Spelling<'a> {
     /// For what came from `source` at `now`.
-    pub fn at(source: Source, now: u64) -> Self {
+    pub fn at(source: Source, now: u64, attrs: &'a str) -> Self {
         let mut close = Vec::with_capacity(68);
-        push_close(&mut close, source, now);
-        Self { source, close }
+        push_close(&mut close, source, attrs, now);
+        Self { source, attrs, close }
     }
 
     /// Appends a line to `out`.
@@ -49,16 +51,21 @@ impl Spelling {
         }
         match piece.time {
             None => out.extend_from_slice(&self.close),
-            Some(first) => push_close(out, self.source, first),
+            Some(first) => push_close(out, self.source, self.attrs, first),
         }
     }
 }
 
-fn push_close(out: &mut Vec<u8>, source: Source, time: u64) {
+fn push_close(out: &mut Vec<u8>, source: Source, attrs: &str, time: u64) {
     out.extend_from_slice(match source {
-        Source::Stdout => br#"","stream":"stdout","time":""#,
-        Source::Stderr => br#"","stream":"stderr","time":""#,
+        Source::Stdout => b"\",\"stream\":\"stdout\"",
+        Source::Stderr => b"\",\"stream\":\"stderr\"",
     });
+    if !attrs.is_empty() {
+        out.extend_from_slice(br#","attrs":"#);
+        out.extend_from_slice(attrs.as_bytes());
+    }
+    out.extend_from_slice(br#","time":""#);
     out.extend_from_slice(Stamp::short(time).as_bytes());
     out.extend_from_slice(b"\"}\n");
 }
@@ -162,8 +169,8 @@ mod tests {
     #[test]
     fn a_character_across_a_seam_stays_whole() {
         let mut out = Vec::new();
-        let piece = Piece { head: b"\xc3", tail: b"\xa4", whole: true, time: None };
-        Spelling::at(Source::Stderr, 0).spell(&mut out, &piece);
+        let piece = Piece { head: b"\xc3", tail: b"\xa4", whole: true, time: None, ordinal: 0 };
+        Spelling::at(Source::Stderr, 0, "").spell(&mut out, &piece);
         let want = "{\"log\":\"ä\\n\",\"stream\":\"stderr\",\"time\":\"1970-01-01T00:00:00Z\"}\n";
         assert_eq!(String::from_utf8_lossy(&out), want);
     }

@@ -5,6 +5,7 @@
 //! can join them.
 
 use super::Source;
+use spec::log::newline;
 
 /// Docker's buffer for a line: 16 KiB, its newline counted.
 const LONGEST: usize = 16 << 10;
@@ -20,6 +21,8 @@ pub struct Piece<'a> {
     pub whole: bool,
     /// The time of the piece before, if this is a later piece of a long line.
     pub time: Option<u64>,
+    /// Which piece of a line it is, from 1 on; 0 for a line in one piece.
+    pub ordinal: u32,
 }
 
 /// Cuts one stream.
@@ -30,12 +33,14 @@ pub struct Splitter {
     carry: Vec<u8>,
     /// When the first piece of the line that is being cut was written.
     cut: Option<u64>,
+    /// How many pieces of it there were.
+    pieces: u32,
 }
 
 impl Splitter {
     /// At the beginning of a stream.
     pub fn of(source: Source) -> Self {
-        Self { source, carry: Vec::new(), cut: None }
+        Self { source, carry: Vec::new(), cut: None, pieces: 0 }
     }
 
     /// Of this stream.
@@ -48,13 +53,15 @@ impl Splitter {
         loop {
             let room = LONGEST - self.carry.len();
             let within = &bytes[..bytes.len().min(room)];
-            let (len, whole) = match within.iter().position(|b| *b == b'\n') {
+            let (len, whole) = match newline(within) {
                 Some(at) => (at, true),
                 None if bytes.len() >= room => (room, false),
                 None => break,
             };
-            out(Piece { head: &self.carry, tail: &bytes[..len], whole, time: self.cut });
+            let ordinal = if whole && self.cut.is_none() { 0 } else { self.pieces + 1 };
+            out(Piece { head: &self.carry, tail: &bytes[..len], whole, time: self.cut, ordinal });
             self.cut = if whole { None } else { self.cut.or(Some(now)) };
+            self.pieces = if whole { 0 } else { ordinal };
             bytes = &bytes[len + usize::from(whole)..];
             // A program that writes one long line seldom writes another.
             if self.carry.capacity() > 1 << 10 {
@@ -69,9 +76,10 @@ impl Splitter {
     pub fn end(&mut self, mut out: impl FnMut(Piece<'_>)) {
         let carry = std::mem::take(&mut self.carry);
         if !carry.is_empty() {
-            out(Piece { head: &carry, tail: &[], whole: false, time: self.cut });
+            let ordinal = self.pieces + 1;
+            out(Piece { head: &carry, tail: &[], whole: false, time: self.cut, ordinal });
         }
-        self.cut = None;
+        (self.cut, self.pieces) = (None, 0);
     }
 }
 
@@ -89,6 +97,16 @@ mod tests {
         }
         splitter.end(&mut note);
         pieces
+    }
+
+    #[test]
+    fn pieces_of_a_line_are_numbered() {
+        let mut splitter = Splitter::of(Source::Stdout);
+        let mut numbers = Vec::new();
+        let line = [&vec![b'x'; 40_000][..], b"\ny\nrest"].concat();
+        splitter.split(&line, 1, |piece| numbers.push(piece.ordinal));
+        splitter.end(|piece| numbers.push(piece.ordinal));
+        assert_eq!(numbers, [1, 2, 3, 0, 1]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use rustix::{
 };
 use spec::{
     Sandbox,
+    log::{File, Form, Log},
     oci::{self, Namespace, Process, Root},
-    sandbox::Log,
     wire::{Exit, Reply, Request},
 };
 use std::{
@@ -21,6 +21,14 @@ use std::{
 use watch::{Connection, Launch, Launching, Message, Running};
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A `json-file` log.
+pub fn log(path: impl AsRef<std::path::Path>, max_bytes: u64, max_files: u32) -> Log {
+    let path = path.as_ref().to_str().expect("utf-8").to_owned();
+    let attrs = String::new();
+    let file = File { path, form: Form::Json, max_bytes, max_files, compress: false, attrs };
+    Log { file: Some(file), ..Log::default() }
+}
 
 pub struct Scratch {
     dir: tempfile::TempDir,
@@ -43,7 +51,7 @@ impl Scratch {
         let run = dir.path().join("run");
         fs::create_dir(&run).expect("a run directory");
         fs::set_permissions(&run, Permissions::from_mode(0o700)).expect("is ours");
-        let log = dir.path().join("json.log").to_str().expect("utf-8").to_owned();
+        let log_path = dir.path().join("json.log");
         let namespaces = ["pid", "mount", "ipc", "uts", "network"];
         let sandbox = Sandbox {
             id: "scratch".to_owned(),
@@ -84,7 +92,7 @@ impl Scratch {
                 }),
                 ..Default::default()
             },
-            log: Log::JsonFile { path: log, max_bytes: 0, max_files: 1 },
+            log: log(log_path, 0, 1),
             ..Default::default()
         };
         let nursery = watch::Nursery::new(env!("CARGO_BIN_EXE_monitor-alone"));

@@ -141,7 +141,7 @@ fn the_log_and_the_cgroup_are_the_containers() {
     let sandbox = ask().sandbox();
     assert_eq!(linux(&sandbox).cgroups_path, format!("/cofferdam/{ID}"));
     assert_eq!(sandbox.config.hostname, "0123456789ab");
-    assert!(matches!(sandbox.log, spec::sandbox::Log::JsonFile { max_files: 5, .. }));
+    assert!(matches!(&sandbox.log.file, Some(file) if file.max_files == 5));
 }
 
 #[test]

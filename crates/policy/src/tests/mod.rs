@@ -106,7 +106,7 @@ impl Ask {
             joined: self.joined,
             cgroup_parent: "/cofferdam",
             devices: &self.devices,
-            log_path: "/c/log",
+            log: crate::LogPlace { json: "/c/log", ..crate::LogPlace::default() },
             selinux_level: self.selinux_level,
         };
         sandbox(&wish, &self.host)
