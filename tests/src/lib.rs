@@ -17,6 +17,7 @@ mod host;
 mod image;
 pub mod kitchen;
 pub mod left;
+pub mod listener;
 mod outside;
 pub mod programs;
 pub mod race;
