@@ -14,6 +14,7 @@ mod crowd;
 mod host;
 mod images;
 mod layers;
+mod logs;
 mod meter;
 mod names;
 mod network;
@@ -128,6 +129,9 @@ fn engines(
     }
     if wish.wants("images") {
         images::print(&all, (host, peers), scratch, verdicts)?;
+    }
+    if wish.wants("logs") {
+        logs::print(&all, verdicts)?;
     }
     if wish.wants("names") {
         names::print(&all, scratch, binaries, verdicts)?;
