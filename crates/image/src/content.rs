@@ -372,7 +372,7 @@ impl Content {
         let mut recipe = || -> Result<Box<dyn io::BufRead>, snapshot::Error> {
             let opened =
                 File::open(&path).and_then(zstd::stream::read::Decoder::new).map_err(|source| {
-                    snapshot::Error::Host { doing: "open", path: path.clone(), source }
+                    snapshot::Error::Host { doing: "open".into(), path: path.clone(), source }
                 })?;
             Ok(Box::new(BufReader::new(opened)))
         };
@@ -591,7 +591,7 @@ mod tests {
     fn a_host_without_room_is_no_damage_of_a_layer() {
         let host = |source: io::Error| Error::Snapshot {
             doing: "write out a layer",
-            source: snapshot::Error::Host { doing: "open", path: "x".into(), source },
+            source: snapshot::Error::Host { doing: "open".into(), path: "x".into(), source },
         };
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::AGAIN] {
             assert!(!is_damage(&host(errno.into())), "{errno:?}");

@@ -1,6 +1,7 @@
 //! What can go wrong between a tar and a tree.
 
 use std::{
+    borrow::Cow,
     io,
     path::{Path, PathBuf},
 };
@@ -26,7 +27,7 @@ pub enum Error {
         /// The limit.
         limit: u64,
         /// Of what.
-        of: &'static str,
+        of: Cow<'static, str>,
     },
     /// Whoever gives us the archive failed.
     #[error("cannot read the archive")]
@@ -46,8 +47,8 @@ pub enum Error {
     /// The host refused something.
     #[error("cannot {doing} {}", path.display())]
     Host {
-        /// A bare verb phrase.
-        doing: &'static str,
+        /// A bare verb phrase; not ours where another process met the error.
+        doing: Cow<'static, str>,
         /// What it was done to.
         path: PathBuf,
         /// What the kernel said.
@@ -89,6 +90,10 @@ pub(crate) trait Doing<T> {
 
 impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
     fn doing(self, doing: &'static str, path: impl AsRef<Path>) -> Result<T, Error> {
-        self.map_err(|e| Error::Host { doing, path: path.as_ref().into(), source: e.into() })
+        self.map_err(|e| Error::Host {
+            doing: doing.into(),
+            path: path.as_ref().into(),
+            source: e.into(),
+        })
     }
 }

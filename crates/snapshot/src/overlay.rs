@@ -92,7 +92,7 @@ fn is_refusal(error: &std::io::Error) -> bool {
 pub(crate) fn mount_by(way: Way, stack: &Stack<'_>) -> Result<OwnedFd, Error> {
     let visible = visible(stack.layers)?;
     if visible.len() > MOST {
-        return Err(Error::TooMuch { limit: MOST as u64, of: "layers" });
+        return Err(Error::TooMuch { limit: MOST as u64, of: "layers".into() });
     }
     let userns = if stack.ids.is_host() { None } else { Some(id_map(stack.ids)?) };
     let clones: Vec<OwnedFd> = visible

@@ -9,7 +9,8 @@
 use crate::{
     Error,
     error::Doing,
-    tree::{self, make_opaque},
+    left::{Leaving, Left},
+    tree,
 };
 use rustix::{
     fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags},
@@ -72,17 +73,63 @@ pub(crate) struct Place {
     open: HashMap<Vec<u8>, Rc<OwnedFd>>,
     /// Owner of directories that the archive only implies.
     owner: (u32, u32),
+    /// What is left to be set by who may, if we may not.
+    left: Option<Leaving>,
 }
 
 impl Place {
     /// A layer that is being made.
     pub fn layer(root: OwnedFd) -> Self {
-        Self { root, target: None, open: HashMap::new(), owner: (0, 0) }
+        Self { root, target: None, open: HashMap::new(), owner: (0, 0), left: None }
     }
 
     /// The directory `target` of a container.
     pub fn container(root: OwnedFd, target: &str, owner: (u32, u32)) -> Self {
-        Self { root, target: Some(target.as_bytes().to_vec()), open: HashMap::new(), owner }
+        let target = Some(target.as_bytes().to_vec());
+        Self { root, target, open: HashMap::new(), owner, left: None }
+    }
+
+    /// Attributes that the administrator alone may set are left to be set.
+    pub fn leaving(mut self) -> Self {
+        self.left = Some(Leaving::default());
+        self
+    }
+
+    /// What was left.
+    pub fn left(self) -> Vec<Left> {
+        self.left.unwrap_or_default().all()
+    }
+
+    /// Leaves an attribute of the tree's `path` to be set, if those are left;
+    /// false if it is to be set now.
+    pub fn leave(&mut self, path: &[u8], name: &[u8], value: &[u8]) -> Result<bool, Error> {
+        let whole = self.whole(path);
+        let Some(left) = &mut self.left else { return Ok(false) };
+        left.add(whole, name, value.to_vec())?;
+        Ok(true)
+    }
+
+    fn whole(&self, path: &[u8]) -> Vec<u8> {
+        match &self.target {
+            None => path.to_vec(),
+            Some(target) => [&target[..], b"/", path].concat(),
+        }
+    }
+
+    /// Marks a directory that hides what lower layers have in its place.
+    pub fn make_opaque(&mut self, dir: impl AsFd, path: &[u8]) -> Result<(), Error> {
+        if self.leave(path, tree::OPAQUE.as_bytes(), b"y")? {
+            return Ok(());
+        }
+        tree::make_opaque(dir).doing("mark", String::from_utf8_lossy(path).as_ref())
+    }
+
+    /// What was at a path went: nothing of it is left to be set.
+    pub fn gone(&mut self, path: &[u8]) {
+        let whole = self.whole(path);
+        if let Some(left) = &mut self.left {
+            left.forget(&whole);
+        }
     }
 
     /// Forgets what is open: some directory went.
@@ -131,7 +178,7 @@ impl Place {
                     fs::unlinkat(&*parent, &name.last, AtFlags::empty())
                         .doing("remove", String::from_utf8_lossy(path).as_ref())?;
                     let fd = self.make(&parent, &name.last)?;
-                    make_opaque(&fd).doing("mark", String::from_utf8_lossy(path).as_ref())?;
+                    self.make_opaque(&fd, path)?;
                     return Ok(fd);
                 }
                 Err(match tree::kind(&stat) {

@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
             check_sum(&block)?;
             self.entries += 1;
             if self.entries > self.limits.entries {
-                return Err(Error::TooMuch { limit: self.limits.entries, of: "entries" });
+                return Err(Error::TooMuch { limit: self.limits.entries, of: "entries".into() });
             }
             match block[156] {
                 b'L' => extensions.path = Some(self.long_name(header)?),
@@ -196,7 +196,10 @@ impl<'a> Reader<'a> {
             .and_then(|n| u64::try_from(n).ok())
             .ok_or_else(|| malformed("an extended header has no size"))?;
         if size > self.limits.header {
-            return Err(Error::TooMuch { limit: self.limits.header, of: "bytes in a header" });
+            return Err(Error::TooMuch {
+                limit: self.limits.header,
+                of: "bytes in a header".into(),
+            });
         }
         let mut text = vec![0; usize::try_from(size).expect("within the limit")];
         self.exactly(&mut text, "within an extended header")?;
@@ -346,7 +349,7 @@ impl<'a> Reader<'a> {
         self.left = entry.stored;
         self.bytes = self.bytes.saturating_add(entry.size);
         if self.bytes > self.limits.bytes {
-            return Err(Error::TooMuch { limit: self.limits.bytes, of: "bytes" });
+            return Err(Error::TooMuch { limit: self.limits.bytes, of: "bytes".into() });
         }
         Ok(entry)
     }

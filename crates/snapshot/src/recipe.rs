@@ -26,6 +26,9 @@ use std::{
 /// Bytes gathered before a piece is written.
 const GATHER: usize = 64 << 10;
 
+/// Bytes of a piece that is read: more than any that was gathered.
+const LONGEST: u64 = 16 << 20;
+
 /// A recipe that is being written, or the wish for none.
 pub struct Recipe<'a> {
     out: Option<&'a mut dyn Write>,
@@ -174,15 +177,19 @@ fn spares(from: &mut dyn BufRead) -> Result<Spares, Error> {
 }
 
 fn open_file(root: &OwnedFd, path: &[u8]) -> Result<File, Error> {
-    rustix::fs::openat2(
+    let text = || String::from_utf8_lossy(path).into_owned();
+    // Whoever unpacked the layer may have lied about it: no pipe without a
+    // writer is to hold us up.
+    let file = rustix::fs::openat2(
         root,
         path,
-        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY,
         Mode::empty(),
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
     )
     .map(File::from)
-    .doing("open", String::from_utf8_lossy(path).as_ref())
+    .doing("open", text())?;
+    if file.metadata().doing("look at", text())?.is_file() { Ok(file) } else { Err(damaged()) }
 }
 
 fn copy_part(
@@ -217,6 +224,9 @@ fn next_piece(from: &mut dyn BufRead) -> Result<Option<Piece>, Error> {
     }
     read(from.read_exact(&mut kind))?;
     let len = number(from)?;
+    if len > LONGEST {
+        return Err(damaged());
+    }
     let mut bytes = Vec::new();
     from.take(len).read_to_end(&mut bytes).doing("read", "a layer's recipe")?;
     if bytes.len() as u64 != len {

@@ -7,6 +7,7 @@
 use crate::{
     Error, IdRange, Limits,
     error::Doing,
+    left::Left,
     pack::{Packer, Style},
     place::{Name, Place},
     reader::{BUFFER, Reader},
@@ -18,6 +19,7 @@ use rustix::{
     fs::{self, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     io::{BufReader, ErrorKind, Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -59,7 +61,7 @@ impl PathStat {
 }
 
 /// How to unpack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PutOptions {
     /// Refuse to put a directory in a file's place, and the reverse.
     pub no_overwrite_dir_non_dir: bool,
@@ -132,9 +134,36 @@ pub fn put(
     options: PutOptions,
     from: &mut dyn Read,
 ) -> Result<(), Error> {
+    put_in(root, path, ids, options, from, false).map(drop)
+}
+
+/// The same in a process that may only handle files; what only the
+/// administrator may set is left to be set by [`settle`](crate::settle).
+///
+/// # Errors
+/// As [`put`].
+pub fn put_leaving(
+    root: BorrowedFd<'_>,
+    path: &str,
+    ids: IdRange,
+    options: PutOptions,
+    from: &mut dyn Read,
+) -> Result<Vec<Left>, Error> {
+    put_in(root, path, ids, options, from, true)
+}
+
+fn put_in(
+    root: BorrowedFd<'_>,
+    path: &str,
+    ids: IdRange,
+    options: PutOptions,
+    from: &mut dyn Read,
+    leaving: bool,
+) -> Result<Vec<Left>, Error> {
     let own = tree::open_dir_at(root, b".").doing("open", "the root")?;
     let owner = (ids.user_outside(0).unwrap_or(0), ids.group_outside(0).unwrap_or(0));
-    let mut place = Place::container(own, path, owner);
+    let place = Place::container(own, path, owner);
+    let mut place = if leaving { place.leaving() } else { place };
     place.dir(b"", false)?;
     let rules = Rules {
         layer: None,
@@ -144,7 +173,7 @@ pub fn put(
     };
     let mut from = BufReader::with_capacity(BUFFER, from);
     let reader = Reader::new(&mut from, Limits::default(), Recipe::none());
-    Unpack::new(reader, place, rules).run().map(drop)
+    Unpack::new(reader, place, rules).run().map(|(_, left)| left)
 }
 
 /// Makes a directory, or an empty file, and what is missing above it, for

@@ -10,6 +10,8 @@ use crate::{
     Error, IdRange, Limits,
     entry::{Entry, EntryKind},
     error::Doing,
+    left::Left,
+    node::node_mode,
     place::{Name, Place},
     reader::Reader,
     recipe::Recipe,
@@ -21,11 +23,12 @@ use rustix::{
     fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags},
     io::Errno,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     io::{BufRead, Write},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::FileExt,
     },
     path::{Path, PathBuf},
@@ -35,13 +38,13 @@ use std::{
 /// The files of a layer, in its directory.
 pub const ROOT: &str = "root";
 /// What a later entry of the same name replaced, in the layer's directory.
-pub(crate) const SPARE: &str = "spare";
+pub const SPARE: &str = "spare";
 
 /// The access that files get which are made in a directory.
 const INHERITED: &str = "system.posix_acl_default";
 
 /// What a layer held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unpacked {
     /// Members of the archive.
     pub entries: u64,
@@ -75,10 +78,34 @@ pub fn unpack(
     limits: Limits,
     recipe: &mut dyn Write,
 ) -> Result<Unpacked, Error> {
+    fs::mkdir(dir, Mode::RWXU).doing("make the directory", dir)?;
+    Ok(unpack_layer(from, dir, limits, recipe, false)?.0)
+}
+
+/// The same in a process that may only handle files: `dir` is there, and empty.
+/// What only the administrator may set is left to be set by
+/// [`settle`](crate::settle), once the process has ended.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_leaving(
+    from: &mut dyn BufRead,
+    dir: &Path,
+    limits: Limits,
+    recipe: &mut dyn Write,
+) -> Result<(Unpacked, Vec<Left>), Error> {
+    unpack_layer(from, dir, limits, recipe, true)
+}
+
+fn unpack_layer(
+    from: &mut dyn BufRead,
+    dir: &Path,
+    limits: Limits,
+    recipe: &mut dyn Write,
+    leaving: bool,
+) -> Result<(Unpacked, Vec<Left>), Error> {
     let root = dir.join(ROOT);
-    for path in [dir, &root] {
-        fs::mkdir(path, Mode::RWXU).doing("make the directory", path)?;
-    }
+    fs::mkdir(&root, Mode::RWXU).doing("make the directory", &root)?;
     fs::chmod(&root, Mode::from_raw_mode(0o755)).doing("change the mode of", &root)?;
     let root = tree::open_dir(&root).doing("open", &root)?;
     let rules = Rules {
@@ -88,7 +115,9 @@ pub fn unpack(
         no_overwrite_dir_non_dir: false,
     };
     let reader = Reader::new(from, limits, Recipe::to(recipe));
-    Unpack::new(reader, Place::layer(root), rules).run()
+    let place = Place::layer(root);
+    let place = if leaving { place.leaving() } else { place };
+    Unpack::new(reader, place, rules).run()
 }
 
 /// One archive on its way into one tree.
@@ -117,7 +146,7 @@ impl<'a> Unpack<'a> {
         }
     }
 
-    pub fn run(mut self) -> Result<Unpacked, Error> {
+    pub fn run(mut self) -> Result<(Unpacked, Vec<Left>), Error> {
         while let Some(entry) = self.reader.next_entry()? {
             self.entry(&entry)?;
         }
@@ -138,7 +167,7 @@ impl<'a> Unpack<'a> {
         }
         let (entries, bytes) = self.reader.counts();
         self.reader.finish()?;
-        Ok(Unpacked { entries, bytes })
+        Ok((Unpacked { entries, bytes }, self.place.left()))
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
@@ -195,7 +224,7 @@ impl<'a> Unpack<'a> {
     /// The archive's `./`: what the tree's own directory is to be like.
     fn root(&mut self, entry: &Entry) -> Result<(), Error> {
         let dir = self.place.dir(b"", false)?;
-        self.attributes(entry, &dir)?;
+        self.attributes(entry, &dir, b"")?;
         self.inherit(Vec::new(), entry);
         self.times.push((Vec::new(), entry.mtime));
         Ok(())
@@ -211,9 +240,9 @@ impl<'a> Unpack<'a> {
         // Not through the place: in a container, a link may have come.
         let dir = tree::open_dir_at(parent.as_fd(), &name.last).doing("open", entry.name())?;
         if replaced && self.rules.layer.is_some() {
-            tree::make_opaque(&dir).doing("mark", entry.name())?;
+            self.place.make_opaque(&dir, &path)?;
         }
-        self.attributes(entry, &dir)?;
+        self.attributes(entry, &dir, &path)?;
         self.inherit(path.clone(), entry);
         self.times.push((path, entry.mtime));
         Ok(())
@@ -269,7 +298,7 @@ impl<'a> Unpack<'a> {
         }
         self.reader.kept_at(&name.whole(), entry)?;
         if !entry.xattrs.is_empty() || !self.was_born_right(entry, &file)? {
-            self.attributes(entry, &file)?;
+            self.attributes(entry, &file, &name.whole())?;
         }
         fs::futimens(&file, &times(entry.mtime)).doing("set the time of", entry.name())
     }
@@ -323,7 +352,7 @@ impl<'a> Unpack<'a> {
             }
             Hidden::Below => {
                 let dir = self.place.dir(&name.dir, true)?;
-                tree::make_opaque(&*dir).doing("mark", String::from_utf8_lossy(&name.dir).as_ref())
+                self.place.make_opaque(&*dir, &name.dir)
             }
             Hidden::Nothing => Ok(()),
         }
@@ -340,7 +369,8 @@ impl<'a> Unpack<'a> {
             }
             Ok(stat) if tree::kind(&stat) == FileType::Directory => {
                 let own = tree::open_dir_at(parent.as_fd(), last).doing("open", text())?;
-                tree::make_opaque(own).doing("mark", text())
+                let path = Name { dir: dir.to_vec(), last: last.to_vec() }.whole();
+                self.place.make_opaque(own, &path)
             }
             Ok(_) => Ok(()),
             Err(e) => Err(e).doing("look at", text()),
@@ -378,6 +408,7 @@ impl<'a> Unpack<'a> {
             self.place.forget();
         }
         tree::remove(parent.as_fd(), &name.last).doing("remove", text())?;
+        self.place.gone(&name.whole());
         Ok(!is_dir)
     }
 
@@ -442,7 +473,7 @@ impl<'a> Unpack<'a> {
 
     /// Owner, mode and attributes of a file or directory that is open: in
     /// this order, since a change of owner drops rights.
-    fn attributes(&self, entry: &Entry, file: impl AsFd) -> Result<(), Error> {
+    fn attributes(&mut self, entry: &Entry, file: impl AsFd, path: &[u8]) -> Result<(), Error> {
         let (uid, gid) = self.owner(entry)?;
         fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
             .doing("change the owner of", entry.name())?;
@@ -451,6 +482,9 @@ impl<'a> Unpack<'a> {
         for (name, value) in &entry.xattrs {
             let later = entry.kind == EntryKind::Dir && name == INHERITED.as_bytes();
             if self.wanted(entry, name, value)? && !later {
+                if xattrs::is_for_administrators(name) && self.place.leave(path, name, value)? {
+                    continue;
+                }
                 let value = xattrs::outside(name, value.clone(), self.rules.ids);
                 fs::fsetxattr(&file, &name[..], &value, XattrFlags::empty())
                     .doing("set an extended attribute of", entry.name())?;
@@ -460,7 +494,7 @@ impl<'a> Unpack<'a> {
     }
 
     /// The same for what cannot be opened: links and nodes.
-    fn finish(&self, entry: &Entry, name: &Name, parent: &OwnedFd) -> Result<(), Error> {
+    fn finish(&mut self, entry: &Entry, name: &Name, parent: &OwnedFd) -> Result<(), Error> {
         let (uid, gid) = self.owner(entry)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         let last = &name.last[..];
@@ -471,8 +505,12 @@ impl<'a> Unpack<'a> {
         }
         for (key, value) in &entry.xattrs {
             if self.wanted(entry, key, value)? {
-                let path = tree::by_number(parent.as_fd(), last);
+                // Users' own attributes are of files and directories alone.
+                if self.place.leave(&name.whole(), key, value)? {
+                    continue;
+                }
                 let value = xattrs::outside(key, value.clone(), self.rules.ids);
+                let path = tree::by_number(parent.as_fd(), last);
                 fs::lsetxattr(path, &key[..], &value, XattrFlags::empty())
                     .doing("set an extended attribute of", entry.name())?;
             }
@@ -504,20 +542,6 @@ impl<'a> Unpack<'a> {
             }),
         }
     }
-}
-
-/// By a descriptor of the node itself: chmod(2) would follow a link that
-/// a container put in its place meanwhile.
-fn node_mode(entry: &Entry, last: &[u8], parent: &OwnedFd) -> Result<(), Error> {
-    let node =
-        fs::openat(parent, last, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-            .doing("open", entry.name())?;
-    let stat = fs::fstat(&node).doing("look at", entry.name())?;
-    if tree::kind(&stat) == FileType::Symlink {
-        return Err(Error::Refused { entry: entry.name(), reason: "a link took its place".into() });
-    }
-    fs::chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), Mode::from_raw_mode(entry.mode))
-        .doing("change the mode of", entry.name())
 }
 
 fn times((tv_sec, nanos): (i64, u32)) -> Timestamps {

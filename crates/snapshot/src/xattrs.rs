@@ -36,6 +36,11 @@ pub(crate) fn fate(name: &[u8]) -> Fate {
     if known.iter().any(|prefix| name.starts_with(prefix)) { Fate::Set } else { Fate::Dropped }
 }
 
+/// Whether it takes `CAP_SYS_ADMIN` to set it. Source: xattr(7).
+pub(crate) fn is_for_administrators(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.") || (name.starts_with(b"security.") && name != CAPABILITY)
+}
+
 const CAPABILITY: &[u8] = b"security.capability";
 /// `VFS_CAP_REVISION_2` and `_3` of linux/capability.h, with their lengths.
 const CAP_V2: (u32, usize) = (0x0200_0000, 20);

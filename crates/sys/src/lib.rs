@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod confine;
 mod entry;
 pub mod fail;
+pub mod file;
 pub mod heap;
 pub mod mount;
 pub mod packet;
