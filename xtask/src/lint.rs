@@ -24,6 +24,7 @@ const APART: [(&str, &[&str]); 10] = [
     ("buildkit", &["api"]),
     ("build", &["engine", "image", "policy", "network", "registry", "api"]),
     ("resolver", &["engine", "policy", "network", "tokio"]),
+    ("confine", &["engine", "policy", "tokio"]),
     ("scribe", &["engine", "policy", "image", "registry", "tokio"]),
     ("courier", &["engine", "policy", "image", "network", "tokio"]),
     ("policy", &["rustix", "sys", "libc", "tokio"]),

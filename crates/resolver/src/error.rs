@@ -28,6 +28,9 @@ pub enum Error {
     /// It speaks otherwise.
     #[error("the resolver spoke out of turn: {0}")]
     OutOfTurn(String),
+    /// It could not give up its rights.
+    #[error(transparent)]
+    Confine(#[from] ::confine::Error),
     /// A container with names beyond count.
     #[error(
         "the names of one container take {0} bytes, and 1048576 are allowed: give it fewer aliases"

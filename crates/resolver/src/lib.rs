@@ -48,7 +48,7 @@ mod server;
 mod table;
 pub mod wire;
 
+pub use self::confine::{RIGHTS, confine_scribe};
 pub use client::{Resolver, State, Wanted};
-pub use confine::{RIGHTS, confine_scribe};
 pub use error::Error;
 pub use server::main;
