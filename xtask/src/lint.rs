@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What a room or program must never link, however indirectly.
-const APART: [(&str, &[&str]); 10] = [
+const APART: [(&str, &[&str]); 11] = [
     ("cofferdamd", &["runtime", "monitor"]),
     (
         "cofferdam-run",
@@ -24,6 +24,7 @@ const APART: [(&str, &[&str]); 10] = [
     ("buildkit", &["api"]),
     ("build", &["engine", "image", "policy", "network", "registry", "api"]),
     ("resolver", &["engine", "policy", "network", "tokio"]),
+    ("unpacker", &["engine", "image", "policy", "registry", "tokio", "rustls"]),
     ("confine", &["engine", "policy", "tokio"]),
     ("scribe", &["engine", "policy", "image", "registry", "tokio"]),
     ("courier", &["engine", "policy", "image", "network", "tokio"]),

@@ -14,7 +14,8 @@
 //! answers containers' questions about names, and is no daemon; and as `cofferdamd scribe
 //! USER REALM RUN-ROOT`, which enters what names lead to in the firewall's sets. Monitors start
 //! it as `cofferdamd courier`, which brings a container's lines to a syslog server or the journal,
-//! and as `cofferdamd press`, which compresses a log that is written no more.
+//! and as `cofferdamd press`, which compresses a log that is written no more. The engine starts
+//! it as `cofferdamd unpacker …` as well, which takes one archive apart.
 
 mod door;
 mod lock;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ["courier"] => return courier::main(false),
         ["courier", "again"] => return courier::main(true),
         ["press", inode, latest] => return courier::press(inode, latest),
+        ["unpacker", ref words @ ..] => return unpacker::main(words),
         _ => {}
     }
     sys::heap::share(HEAPS);

@@ -377,11 +377,12 @@ impl Engine {
             owner: owner.map(|user| (user.uid, user.gid)),
         };
         let ids = container.ids();
-        let mut plain = image::Plain::of(input).map_err(image::Error::Input)?;
-        let guise = Guise::of(ids)?;
-        snapshot::put(root.as_fd(), path, ids, options, &mut plain)
-            .map_err(|e| no_file(e, path, reference))?;
-        drop(guise);
+        self.0.images.workers().plain(input, unpacker::Forms::All, |plain| {
+            let guise = Guise::of(ids)?;
+            let put = snapshot::put(root.as_fd(), path, ids, options, plain);
+            drop(guise);
+            put.map_err(|e| no_file(e, path, reference))
+        })?;
         self.0.journal.container(&container, "extract-to-dir", &[("path", path.to_owned())]);
         Ok(())
     }

@@ -31,7 +31,7 @@ use std::{
 };
 
 /// This daemon's program, whatever has become of its file.
-const PROGRAM: &str = "/proc/self/exe";
+pub(crate) const PROGRAM: &str = "/proc/self/exe";
 /// One that ends sooner is started again later.
 const SOON: Duration = Duration::from_secs(1);
 

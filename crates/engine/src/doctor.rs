@@ -103,7 +103,7 @@ fn examine(
         host.landlock >= LANDLOCK,
         Less,
         if host.landlock == 0 { there(false) } else { format!("version {}", host.landlock) },
-        "one layer less between a container's programs and files outside",
+        "one layer less between a container's programs, or who unpacks archives, and files outside",
         "a kernel with CONFIG_SECURITY_LANDLOCK, and landlock among lsm= of its command line",
     );
     mandatory(host, &mut look);
@@ -277,6 +277,15 @@ mod tests {
     #[test]
     fn a_machine_that_has_all_lacks_nothing() {
         assert_eq!(lacking(&host(), &facts()), []);
+    }
+
+    #[test]
+    fn landlock_that_is_too_old_is_no_secret() {
+        let warned = |landlock| {
+            let warnings = crate::facts::warnings(&policy::Host { landlock, ..host() });
+            warnings.iter().filter(|words| words.contains("Landlock")).count()
+        };
+        assert_eq!([warned(0), warned(1), warned(2)], [1, 1, 0]);
     }
 
     #[test]

@@ -216,6 +216,16 @@ impl From<snapshot::Error> for Error {
     }
 }
 
+impl From<unpacker::Error> for Error {
+    fn from(error: unpacker::Error) -> Self {
+        match error {
+            unpacker::Error::Archive(error) => error.into(),
+            unpacker::Error::Input(_) => Self::below(Kind::Invalid, &error),
+            _ => Self::below(Kind::Host, &error),
+        }
+    }
+}
+
 impl From<network::Error> for Error {
     fn from(error: network::Error) -> Self {
         let kind = match error.kind() {

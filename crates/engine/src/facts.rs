@@ -148,7 +148,7 @@ fn security_options(host: &policy::Host) -> Vec<String> {
 }
 
 /// What this host cannot do.
-fn warnings(host: &policy::Host) -> Vec<String> {
+pub(crate) fn warnings(host: &policy::Host) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut lacks = |there: bool, words: &str| {
         if !there {
@@ -162,6 +162,11 @@ fn warnings(host: &policy::Host) -> Vec<String> {
     );
     lacks(host.seccomp, "No seccomp support");
     lacks(host.landlock > 0, "No Landlock support");
+    lacks(
+        host.landlock != 1,
+        "Landlock is of version 1, which forbids all renames between directories: \
+         it holds neither containers nor the processes that unpack archives",
+    );
     lacks(
         !host.selinux || !host.selinux_type.is_empty(),
         "SELinux knows no container_t: containers are refused without --security-opt label=disable",

@@ -65,7 +65,9 @@ impl Engine {
         let layout = cgroup::Layout::detect()?;
         let policy = host::policy(&options, &machine, &layout);
         let disk = Disk::open(&options, &machine.backing_filesystem, &facts)?;
-        let images = image::Store::open(&paths.data)?;
+        let user = unpackers_user(&paths.data);
+        let workers = unpacker::Workers::new(dns::PROGRAM, user, &paths.data);
+        let images = image::Store::open(&paths.data, workers)?;
         images.builtin(BUILTIN, builtin::REPORT)?;
         let sockets = crate::sockets::Sockets::read(&facts)?;
         let networks = Networks::open(&options, &store, &facts, &left.networks)?;
@@ -179,6 +181,11 @@ pub(crate) fn couriers_user(data_root: &Path) -> u32 {
     resolvers_user(data_root) - roster::SLOTS / STRIDE
 }
 
+/// Whom those run as that take archives apart: below all couriers' ids.
+fn unpackers_user(data_root: &Path) -> u32 {
+    couriers_user(data_root) - roster::SLOTS / STRIDE
+}
+
 /// FNV-1a: the same on every day and in every version.
 fn hash(path: &Path) -> u64 {
     path.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -228,6 +235,20 @@ mod tests {
         assert_ne!(first_slot(one), first_slot(two));
         assert_eq!(cgroup_parent(Path::new(DEFAULT_RUN)), "/cofferdam");
         assert_eq!(first_slot(Path::new("/var/lib/cofferdam")), 0);
+    }
+
+    #[test]
+    fn whoever_reads_what_strangers_send_has_an_id_of_its_own() {
+        let paths = (0..2000).map(|n| format!("/data/{n}")).chain(["/var/lib/cofferdam".into()]);
+        let users = |user: fn(&Path) -> u32| {
+            let users = paths.clone().map(move |path| user(Path::new(&path)));
+            users.collect::<std::collections::BTreeSet<_>>()
+        };
+        let (resolvers, unpackers) = (users(resolvers_user), users(unpackers_user));
+        let couriers = users(couriers_user);
+        assert!(unpackers.last() < couriers.first(), "{unpackers:?} {couriers:?}");
+        assert!(couriers.last() < resolvers.first(), "{couriers:?} {resolvers:?}");
+        assert!(resolvers.last() < Some(&roster::FIRST_ID));
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!                    /spare        content that its own tar replaced
 //!                    /recipe.zst   the rest of its tar
 //!                    /layer.json   its figures
-//!   DATA/layers/.new-<n>           a layer that is being unpacked
+//!   DATA/layers/.new-<n>           a layer that is being unpacked: by a process
+//!                       /inside    whose root this is
 //! ```
 //!
 //! What has its final name is complete. It becomes durable by one `syncfs`
@@ -14,10 +15,8 @@
 
 use crate::{
     Error,
-    codec::Plain,
     error::Doing,
     passed::{Hashing, Passed, Tee},
-    pipe::{PipeReader, PipeWriter, pipe},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -25,7 +24,8 @@ use spec::Digest;
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufReader, Read, Write},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
@@ -33,13 +33,11 @@ use std::{
     },
 };
 use sys::fail::{Point, point};
+use unpacker::{Forms, Layer, RECIPE, RecipeWriter, Workers};
 
 pub(crate) const NEW: &str = ".new-";
 /// In a layer's directory.
 const FIGURES: &str = "layer.json";
-const RECIPE: &str = "recipe.zst";
-/// Level of the recipes' compression: they are mostly zeros.
-const RECIPE_LEVEL: i32 = 1;
 
 /// Figures of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +53,7 @@ pub(crate) struct Figures {
 /// The directories.
 pub(crate) struct Content {
     pub data: PathBuf,
+    pub workers: Workers,
     next: AtomicU64,
     /// Layers that a running operation relies on, and how many of them do.
     leases: Mutex<HashMap<Digest, u32>>,
@@ -122,8 +121,7 @@ pub(crate) struct Taken {
 
 impl Content {
     /// Opens the directories, and makes them where they are missing.
-    pub fn open(data: &Path) -> Result<Self, Error> {
-        use std::os::unix::fs::DirBuilderExt as _;
+    pub fn open(data: &Path, workers: Workers) -> Result<Self, Error> {
         for dir in ["blobs/sha256", "layers"] {
             let path = data.join(dir);
             fs::DirBuilder::new()
@@ -134,6 +132,7 @@ impl Content {
         }
         Ok(Self {
             data: data.to_owned(),
+            workers,
             next: AtomicU64::new(0),
             leases: Mutex::new(HashMap::new()),
             documents: RwLock::new(()),
@@ -228,22 +227,24 @@ impl Content {
 
     /// Takes in a layer from a stream, compressed or plain, under `lease`.
     pub fn take(&self, from: &mut dyn Read, lease: &mut Lease<'_>) -> Result<Taken, Error> {
-        self.take_plain(Plain::of(from), lease)
+        self.take_plain(from, Forms::All, lease)
     }
 
     /// The same of what a registry gave: gzip, zstd or plain.
     pub fn take_layer(&self, from: &mut dyn Read, lease: &mut Lease<'_>) -> Result<Taken, Error> {
-        self.take_plain(Plain::of_layer(from), lease)
+        self.take_plain(from, Forms::Layers, lease)
     }
 
+    /// What is hashed is what the process that unpacks it is given: neither
+    /// it nor the one that undoes the compression has a say in its digest.
     fn take_plain(
         &self,
-        plain: io::Result<Plain<'_>>,
+        from: &mut dyn Read,
+        forms: Forms,
         lease: &mut Lease<'_>,
     ) -> Result<Taken, Error> {
-        let mut plain = plain.map_err(Error::Input)?;
-        self.take_by(lease, |writer, passed| {
-            writer.fill(&mut plain, |bytes| passed.add(bytes)).map_err(Error::Input)
+        self.take_by(lease, |layer, passed| {
+            self.workers.plain(from, forms, |plain| hand_over(plain, layer, passed))
         })
     }
 
@@ -253,7 +254,7 @@ impl Content {
         lease: &mut Lease<'_>,
         pack: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
     ) -> Result<Taken, Error> {
-        self.take_by(lease, |writer, passed| pack(&mut Hashing { writer, passed }))
+        self.take_by(lease, |layer, passed| pack(&mut Hashing { layer, passed }))
     }
 
     /// Takes in a layer from where it was written, under `lease`; none if it
@@ -278,36 +279,32 @@ impl Content {
         self.settle_in(rubbish, passed, unpacked, lease).map(Some)
     }
 
-    /// One thread produces and hashes, another unpacks; of a large layer, a
-    /// third takes to the disk what is there already.
+    /// A process unpacks what is produced here; of a large layer, a thread
+    /// takes to the disk what is there already.
     fn take_by(
         &self,
         lease: &mut Lease<'_>,
-        produce: impl FnOnce(&mut PipeWriter, &mut Passed<'_>) -> Result<(), Error>,
+        produce: impl FnOnce(&mut Layer, &mut Passed<'_>) -> Result<(), Error>,
     ) -> Result<Taken, Error> {
         let dir = self.data.join("layers").join(self.new_name());
         let rubbish = Rubbish(&dir);
-        let (mut writer, reader) = pipe();
+        fs::DirBuilder::new().mode(0o700).create(&dir).doing("make the directory", &dir)?;
+        let mut layer = self.workers.layer(&dir)?;
         let (passed, unpacked) = std::thread::scope(|scope| {
-            let unpacking = scope.spawn(|| unpack(reader, &dir));
             let mut flushes = Vec::new();
             let mut flush = || flushes.push(scope.spawn(|| self.flush_early()));
             let mut passed = Passed { flush: Some(&mut flush), ..Passed::default() };
-            let produced = produce(&mut writer, &mut passed)
-                .and_then(|()| writer.finish().map_err(Error::Input));
+            let produced = produce(&mut layer, &mut passed);
             let passed = Passed { flush: None, ..passed };
-            let unpacked = unpacking.join().expect("it returns its errors");
+            let unpacked = match produced {
+                Ok(()) => layer.finish().map_err(Error::from),
+                Err(cause) => Err(layer.given_up().map_or(cause, Error::from)),
+            };
             let flushed = flushes
                 .into_iter()
                 .try_for_each(|flush| flush.join().expect("it returns its errors"));
-            match (produced, unpacked) {
-                (Ok(()), unpacked) => Ok((passed, unpacked.and_then(|u| flushed.map(|()| u))?)),
-                // Each side fails when the other gives up: tell the cause.
-                (Err(Error::Input(e)), Err(cause)) if e.kind() == io::ErrorKind::BrokenPipe => {
-                    Err(cause)
-                }
-                (Err(cause), _) => Err(cause),
-            }
+            let unpacked = unpacked?;
+            flushed.map(|()| (passed, unpacked))
         })?;
         self.settle_in(rubbish, passed, unpacked, lease)
     }
@@ -369,12 +366,16 @@ impl Content {
         let dir = self.layer(diff_id);
         let path = dir.join(RECIPE);
         let mut hash = Sha256::new();
+        // Whoever unpacked the layer has written it, too.
         let mut recipe = || -> Result<Box<dyn io::BufRead>, snapshot::Error> {
-            let opened =
-                File::open(&path).and_then(zstd::stream::read::Decoder::new).map_err(|source| {
-                    snapshot::Error::Host { doing: "open".into(), path: path.clone(), source }
-                })?;
-            Ok(Box::new(BufReader::new(opened)))
+            let opened = File::open(&path)
+                .and_then(|file| self.workers.inflated(file).map_err(io::Error::other));
+            let opened = opened.map_err(|source| snapshot::Error::Host {
+                doing: "open".into(),
+                path: path.clone(),
+                source,
+            })?;
+            Ok(Box::new(BufReader::with_capacity(snapshot::BUFFER, opened)))
         };
         snapshot::repack(&dir, &mut recipe, &mut Tee { out, hash: &mut hash }).map_err(
             |e| match e {
@@ -523,8 +524,8 @@ fn is_damage(error: &Error) -> bool {
     match error {
         Error::Snapshot { source: snapshot::Error::Host { source, .. }, .. } => {
             match source.raw_os_error().map(Errno::from_raw_os_error) {
-                // What was read makes no sense.
-                None => source.kind() != io::ErrorKind::OutOfMemory,
+                // What was read makes no sense, to a process that still is there.
+                None => source.kind() != io::ErrorKind::OutOfMemory && !is_lost(source),
                 Some(errno) => matches!(
                     errno,
                     Errno::NOENT
@@ -542,28 +543,34 @@ fn is_damage(error: &Error) -> bool {
     }
 }
 
-/// Unpacks what comes out of a pipe, and compresses the recipe.
-fn unpack(mut reader: PipeReader, dir: &Path) -> Result<snapshot::Unpacked, Error> {
-    let doing = |source| Error::Snapshot { doing: "unpack the layer", source };
-    // Beside the layer until that has a directory.
-    let path = dir.with_extension("recipe");
-    let rubbish = Rubbish(&path);
-    let mut recipe = recipe_at(&path)?;
-    let unpacked = snapshot::unpack(&mut reader, dir, snapshot::Limits::default(), &mut recipe);
-    let unpacked = unpacked.map_err(|e| match e {
-        snapshot::Error::Input(e) => Error::Input(e),
-        e => doing(e),
-    })?;
-    finish_recipe(recipe, &path, dir)?;
-    std::mem::forget(rubbish);
-    Ok(unpacked)
+/// Whether the process that was to read it was not to be had, or is gone.
+fn is_lost(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<unpacker::Error>());
+    cause.is_some_and(|cause| cause.kind() == unpacker::Kind::Host)
 }
 
-type RecipeWriter = zstd::stream::write::Encoder<'static, BufWriter<File>>;
+/// Hands a layer's plain tar to who unpacks it.
+fn hand_over(
+    plain: &mut dyn Read,
+    layer: &mut Layer,
+    passed: &mut Passed<'_>,
+) -> Result<(), Error> {
+    let mut buffer = vec![0; snapshot::BUFFER];
+    loop {
+        match plain.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(len) => {
+                passed.add(&buffer[..len]);
+                layer.write_all(&buffer[..len]).map_err(Error::input)?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::input(e)),
+        }
+    }
+}
 
 fn recipe_at(path: &Path) -> Result<RecipeWriter, Error> {
-    let file = File::create(path).doing("make", path)?;
-    zstd::stream::write::Encoder::new(BufWriter::new(file), RECIPE_LEVEL).doing("write", path)
+    unpacker::create_recipe(path).doing("write", path)
 }
 
 /// Puts a recipe that is complete beside its layer's files.
@@ -599,6 +606,8 @@ mod tests {
         for errno in [Errno::NOENT, Errno::IO, Errno::UCLEAN] {
             assert!(is_damage(&host(errno.into())), "{errno:?}");
         }
+        let lost = unpacker::Error::Lost("was killed by signal 9".into());
+        assert!(!is_damage(&host(io::Error::other(lost))));
         assert!(is_damage(&host(io::ErrorKind::InvalidData.into())));
         let malformed = snapshot::Error::Malformed("x".into());
         assert!(is_damage(&Error::Snapshot { doing: "write out a layer", source: malformed }));

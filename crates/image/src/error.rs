@@ -52,6 +52,10 @@ pub enum Error {
     /// Whoever gives us the content failed.
     #[error("cannot read the content")]
     Input(#[source] io::Error),
+    /// The process that was to take an archive apart was lost, or is not to
+    /// be had.
+    #[error("cannot unpack the content")]
+    Worker(#[source] unpacker::Error),
     /// Whoever takes the content from us failed.
     #[error("cannot write the content")]
     Output(#[source] io::Error),
@@ -97,8 +101,29 @@ impl Error {
                 snapshot::Kind::Invalid => Kind::Invalid,
                 snapshot::Kind::Host => Kind::Host,
             },
-            Self::Records { .. } | Self::Output(_) | Self::Host { .. } => Kind::Host,
+            Self::Records { .. } | Self::Worker(_) | Self::Output(_) | Self::Host { .. } => {
+                Kind::Host
+            }
         }
+    }
+}
+
+impl From<unpacker::Error> for Error {
+    fn from(error: unpacker::Error) -> Self {
+        match error {
+            unpacker::Error::Input(e) => Self::Input(e),
+            unpacker::Error::Archive(source) => {
+                Self::Snapshot { doing: "unpack the layer", source }
+            }
+            lost => Self::Worker(lost),
+        }
+    }
+}
+
+impl Error {
+    /// Of a stream that could not be read on.
+    pub(crate) fn input(error: io::Error) -> Self {
+        unpacker::Error::of_stream(error).into()
     }
 }
 

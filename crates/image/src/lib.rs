@@ -21,9 +21,9 @@
 
 mod archive;
 mod check;
-mod codec;
 mod collect;
 mod content;
+mod digest;
 mod error;
 mod ingest;
 mod instructions;
@@ -32,7 +32,6 @@ mod make;
 mod outgoing;
 mod partial;
 mod passed;
-mod pipe;
 mod record;
 mod record_upkeep;
 mod records;
@@ -41,11 +40,10 @@ mod save;
 mod step_records;
 mod steps;
 mod store;
-mod xz;
 
 pub use check::{Check, Checked, Finding, Mend};
-pub use codec::{Plain, digest, is_archive};
 pub use collect::Candidate;
+pub use digest::digest;
 pub use error::{Error, Kind};
 pub use ingest::{Arrived, Ingest};
 pub use load::Loaded;

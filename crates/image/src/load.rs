@@ -8,7 +8,6 @@
 use crate::{
     Error, Store,
     archive::{BLOBS, INDEX, Item, MANIFEST, NAME, TAG},
-    codec::{Begins, Plain},
     content::{Lease, Taken},
 };
 use sha2::{Digest as _, Sha256};
@@ -21,6 +20,7 @@ use std::{
     collections::HashMap,
     io::{self, BufReader, Read},
 };
+use unpacker::{Begins, Forms};
 
 /// Largest document that is understood.
 const LARGEST: u64 = 8 << 20;
@@ -88,7 +88,8 @@ impl Store {
     pub fn load(&self, from: &mut dyn Read, said: &mut dyn FnMut(&Loaded)) -> Result<(), Error> {
         self.leasing(|lease| {
             let mut held = Held::default();
-            self.read_archive(from, &mut held, lease)?;
+            let workers = &self.content.workers;
+            workers.plain(from, Forms::All, |plain| self.read_archive(plain, &mut held, lease))?;
             // All of them are sound before one is written down.
             let found = held.images()?;
             found.into_iter().try_for_each(|image| self.claim(&image, said))
@@ -101,8 +102,7 @@ impl Store {
         held: &mut Held,
         lease: &mut Lease<'_>,
     ) -> Result<(), Error> {
-        let plain = Plain::of(from).map_err(Error::Input)?;
-        let mut plain = BufReader::with_capacity(snapshot::BUFFER, plain);
+        let mut plain = BufReader::with_capacity(snapshot::BUFFER, from);
         let mut reader = Reader::new(&mut plain, Limits::default(), Recipe::none());
         while let Some(entry) = reader.next_entry().map_err(broken)? {
             let path = path_of(&entry.path);
@@ -436,7 +436,7 @@ fn check(expected: &Digest, hash: Sha256) -> Result<(), Error> {
 
 fn broken(e: snapshot::Error) -> Error {
     match e {
-        snapshot::Error::Input(e) => Error::Input(e),
+        snapshot::Error::Input(e) => Error::input(e),
         source => Error::Snapshot { doing: "read the archive", source },
     }
 }
@@ -470,6 +470,6 @@ impl Read for Blob<'_, '_> {
 fn input(e: io::Error) -> Error {
     match e.downcast::<snapshot::Error>() {
         Ok(e) => broken(e),
-        Err(e) => Error::Input(e),
+        Err(e) => Error::input(e),
     }
 }

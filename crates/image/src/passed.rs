@@ -1,8 +1,8 @@
 //! A layer's tar on its way: hashed and counted as it passes.
 
-use crate::pipe::PipeWriter;
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Write};
+use unpacker::Layer;
 
 /// Bytes of a layer after which they are on their way to the disk.
 const FLUSH: u64 = 64 << 20;
@@ -13,7 +13,7 @@ pub(crate) struct Passed<'a> {
     pub hash: Sha256,
     pub size: u64,
     /// Called after each [`FLUSH`] bytes.
-    pub flush: Option<&'a mut dyn FnMut()>,
+    pub flush: Option<&'a mut (dyn FnMut() + Send)>,
 }
 
 impl Passed<'_> {
@@ -41,15 +41,15 @@ impl Write for Passed<'_> {
     }
 }
 
-/// Into a pipe, hashed and counted.
+/// To who unpacks it, hashed and counted.
 pub(crate) struct Hashing<'a, 'p> {
-    pub writer: &'a mut PipeWriter,
+    pub layer: &'a mut Layer,
     pub passed: &'a mut Passed<'p>,
 }
 
 impl Write for Hashing<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.writer.write(bytes)?;
+        let len = self.layer.write(bytes)?;
         self.passed.add(&bytes[..len]);
         Ok(len)
     }

@@ -17,6 +17,7 @@ use std::{
     sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::SystemTime,
 };
+use unpacker::Workers;
 
 /// What images take.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,18 +41,24 @@ pub struct Store {
 
 impl Store {
     /// Opens `DATA/{blobs,layers}` and the records in `DATA/state.db`, and
-    /// sweeps what a crash left. One process at a time.
+    /// sweeps what a crash left. One process at a time. Archives are taken
+    /// apart by `workers`.
     ///
     /// # Errors
     /// What the host or the data base said.
-    pub fn open(data: &Path) -> Result<Self, Error> {
-        let content = Content::open(data)?;
+    pub fn open(data: &Path, workers: Workers) -> Result<Self, Error> {
+        let content = Content::open(data, workers)?;
         let records = Records::open(&data.join("state.db"))?;
         let (layers, blobs) = records.content()?;
         content.sweep(&layers, &blobs)?;
         let store = Self { content, records, in_use: RwLock::new(()), drafts: Mutex::default() };
         store.drop_partials(false)?;
         Ok(store)
+    }
+
+    /// Who takes archives apart.
+    pub fn workers(&self) -> &Workers {
+        &self.content.workers
     }
 
     /// As long as this is held no image goes for want of users.

@@ -22,6 +22,11 @@ const ALONE: &str = "CRASH_ALONE";
 const KEPT: &str = "kept:1";
 const ACTS: [&str; 4] = ["import", "tag", "remove", "replace"];
 
+/// Who takes archives apart for the tests.
+fn workers() -> unpacker::Workers {
+    unpacker::Workers::new(env!("CARGO_BIN_EXE_image-unpacker"), 1_900_000_000, "a test".as_ref())
+}
+
 fn layer(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, bytes) in files {
@@ -44,7 +49,7 @@ fn import(store: &Store, seed: u8, name: &str) {
 }
 
 fn prepare(data: &Path) {
-    let store = Store::open(data).expect("opened");
+    let store = Store::open(data, workers()).expect("opened");
     import(&store, 1, KEPT);
     import(&store, 2, "old:1");
 }
@@ -75,7 +80,7 @@ fn check(store: &Store, repair: bool) -> Checked {
 
 /// Opens the store as a new daemon does, and finds all in order.
 fn holds_together(data: &Path, what: &str) {
-    let store = Store::open(data).expect("opened again");
+    let store = Store::open(data, workers()).expect("opened again");
     let found = check(&store, false);
     assert_eq!(found.findings, [], "{what}");
     store.lookup(KEPT).unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -102,7 +107,7 @@ fn dies(data: &Path, what: &str, at: Point) -> bool {
 fn whoever_is_to_die_does() {
     let Ok(text) = std::env::var(VICTIM) else { return };
     let (what, data) = text.split_once('=').expect("both");
-    act(&Store::open(Path::new(data)).expect("opened"), what);
+    act(&Store::open(Path::new(data), workers()).expect("opened"), what);
 }
 
 #[test]
@@ -174,7 +179,7 @@ fn in_a_namespace_with_disks_of_its_own() {
 }
 
 fn is_there(disk: &Path, name: &str) -> bool {
-    Store::open(&disk.join("data")).expect("opened").lookup(name).is_ok()
+    Store::open(&disk.join("data"), workers()).expect("opened").lookup(name).is_ok()
 }
 
 fn text(path: &Path) -> &str {
@@ -217,7 +222,7 @@ fn what_was_done_to_a_store_is_found_and_mended() {
     ];
     for (kind, problem, harm) in harms {
         let scratch = tempfile::tempdir().expect("scratch");
-        let store = Store::open(scratch.path()).expect("opened");
+        let store = Store::open(scratch.path(), workers()).expect("opened");
         import(&store, 1, KEPT);
         import(&store, 2, "old:1");
         assert_eq!(check(&store, false).findings, []);
@@ -240,7 +245,7 @@ fn what_was_done_to_a_store_is_found_and_mended() {
 #[test]
 fn an_image_with_containers_is_not_forgotten() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let store = Store::open(scratch.path()).expect("opened");
+    let store = Store::open(scratch.path(), workers()).expect("opened");
     import(&store, 1, KEPT);
     let id = store.lookup(KEPT).expect("there");
     std::fs::remove_file(scratch.path().join("blobs/sha256").join(id.hex())).expect("removed");

@@ -5,6 +5,11 @@ use snapshot::{IdRange, Root};
 use spec::{Digest, Reference};
 use std::path::{Path, PathBuf};
 
+/// Who takes archives apart for the tests.
+fn workers() -> unpacker::Workers {
+    unpacker::Workers::new(env!("CARGO_BIN_EXE_image-unpacker"), 1_900_000_000, "a test".as_ref())
+}
+
 struct Scratch {
     dir: tempfile::TempDir,
     store: Store,
@@ -14,7 +19,7 @@ struct Scratch {
 impl Scratch {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("scratch");
-        let store = Store::open(&dir.path().join("data")).expect("open");
+        let store = Store::open(&dir.path().join("data"), workers()).expect("open");
         let mut tar = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(4);
@@ -50,7 +55,7 @@ impl Scratch {
     fn again(self) -> Self {
         let Self { dir, store, base } = self;
         drop(store);
-        let store = Store::open(&dir.path().join("data")).expect("open");
+        let store = Store::open(&dir.path().join("data"), workers()).expect("open");
         Self { dir, store, base }
     }
 }

@@ -10,6 +10,11 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// Who takes archives apart for the tests.
+fn workers() -> unpacker::Workers {
+    unpacker::Workers::new(env!("CARGO_BIN_EXE_image-unpacker"), 1_900_000_000, "a test".as_ref())
+}
+
 /// A store in a scratch directory, and a root file system's tar.
 struct Scratch {
     dir: tempfile::TempDir,
@@ -18,7 +23,7 @@ struct Scratch {
 
 fn scratch() -> Scratch {
     let dir = tempfile::tempdir().expect("scratch");
-    let store = Store::open(&dir.path().join("data")).expect("open");
+    let store = Store::open(&dir.path().join("data"), workers()).expect("open");
     Scratch { dir, store }
 }
 
@@ -345,7 +350,7 @@ fn images_outlive_the_store() {
     let id = import(&s.store, &layer(&[("a", "1")]), "app");
     let data = s.data();
     drop(s.store);
-    let store = Store::open(&data).expect("open again");
+    let store = Store::open(&data, workers()).expect("open again");
     assert_eq!(store.lookup("app").expect("there"), id);
     assert!(store.layers(&id).expect("layers")[0].join("a").exists());
 }
@@ -360,7 +365,7 @@ fn what_no_record_names_is_swept() {
         std::fs::create_dir_all(data.join(path)).expect("mkdir");
     }
     std::fs::write(data.join("blobs/sha256/.new-8"), "half").expect("write");
-    let s = Scratch { store: Store::open(&data).expect("open again"), ..s };
+    let s = Scratch { store: Store::open(&data, workers()).expect("open again"), ..s };
     assert_eq!(s.names("layers").len(), 1);
     assert_eq!(s.names("blobs/sha256"), [id.hex()]);
 }
@@ -695,7 +700,7 @@ fn a_full_disk_gives_the_space_back() {
 #[test]
 fn on_a_small_disk() {
     let Some(dir) = std::env::var_os("SMALL_DISK") else { return };
-    let store = Store::open(&Path::new(&dir).join("data")).expect("open");
+    let store = Store::open(&Path::new(&dir).join("data"), workers()).expect("open");
     let tar = layer(&[("big", &"x".repeat(32 << 20))]);
     let error = store.import(&Import::default(), &mut &tar[..]).expect_err("does not fit");
     let cause = std::error::Error::source(&error).and_then(std::error::Error::source);
@@ -742,4 +747,46 @@ fn a_name_stays_with_an_image_that_comes_into_use_just_now() {
     // And with nobody both go at once.
     scratch.store.prune(&|_| true, &|_| Vec::new()).expect("pruned");
     assert!(scratch.store.lookup("a:1").is_err());
+}
+
+/// Layers are shared by their digest: who undoes the compression of one must
+/// have no say in what it is called, nor who unpacks it.
+#[test]
+fn a_process_that_was_taken_over_gives_no_layer_anothers_name() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().expect("scratch");
+    let (good, evil) = (layer(&[("a", "good")]), layer(&[("a", "evil")]));
+    std::fs::write(dir.path().join("evil.tar"), &evil).expect("scratch");
+    let liar = dir.path().join("liar");
+    let script = format!(
+        "#!/bin/sh\n[ $# -gt 0 ] || exit 0\n[ $2 = inflate ] || exec {} \"$@\"\ncat >/dev/null & cat {}/evil.tar\nwait\n\
+         echo '{{\"Done\":{{\"entries\":1,\"bytes\":1}}}}' >&2\n",
+        env!("CARGO_BIN_EXE_image-unpacker"),
+        dir.path().display()
+    );
+    std::fs::write(&liar, script).expect("scratch");
+    std::fs::set_permissions(&liar, std::fs::Permissions::from_mode(0o755)).expect("scratch");
+    // A process that another test began meanwhile may still have it open.
+    let end = std::time::Instant::now() + std::time::Duration::from_mins(2);
+    loop {
+        match Command::new(&liar).status() {
+            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                assert!(std::time::Instant::now() < end, "it stays open");
+            }
+            ran => break assert!(ran.expect("a program").success()),
+        }
+    }
+    let workers = unpacker::Workers::new(liar, 1_900_000_000, dir.path());
+    let store = Store::open(&dir.path().join("data"), workers).expect("open");
+    let named = |diff_id: &Digest| dir.path().join("data/layers").join(diff_id.hex()).exists();
+    let refused = store.ingest(|ingest| ingest.layer(&sha256(&good), &mut &gzip(&good)[..]));
+    match refused {
+        Err(image::Error::Digest { expected, found }) => {
+            assert_eq!((expected, found), (sha256(&good), sha256(&evil)));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!named(&sha256(&good)) && !named(&sha256(&evil)));
+    import(&store, &gzip(&good), "x");
+    assert!(named(&sha256(&evil)) && !named(&sha256(&good)), "it is what it is");
 }

@@ -57,6 +57,12 @@ impl From<snapshot::Error> for BuildError {
     }
 }
 
+impl From<unpacker::Error> for BuildError {
+    fn from(error: unpacker::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
 impl From<build::Error> for BuildError {
     fn from(error: build::Error) -> Self {
         let kind = match error {

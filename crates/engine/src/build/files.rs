@@ -15,10 +15,10 @@ use snapshot::IdRange;
 use spec::docker::Config;
 use std::{
     fs,
-    io::Seek as _,
     os::fd::{AsFd as _, BorrowedFd},
     path::PathBuf,
 };
+use unpacker::{Put, Workers};
 
 /// One source, found.
 enum Source {
@@ -39,6 +39,8 @@ struct Asked<'a> {
     parents: bool,
     /// Archives are unpacked: those that are here, those that were fetched.
     unpack: (bool, bool),
+    /// Who unpacks them.
+    workers: &'a Workers,
 }
 
 impl Stage<'_, '_> {
@@ -76,6 +78,7 @@ impl Stage<'_, '_> {
             files: &copy.files,
             parents: copy.parents,
             unpack: (false, false),
+            workers: self.job.engine.0.images.workers(),
         };
         // A stage or image that is the same has the same files: they need not
         // be read.
@@ -114,6 +117,7 @@ impl Stage<'_, '_> {
             files: &add.files,
             parents: false,
             unpack: (add.unpack.unwrap_or(true), add.unpack.unwrap_or(false)),
+            workers: self.job.engine.0.images.workers(),
         };
         let mut sources = Vec::new();
         let mut from = None;
@@ -425,19 +429,14 @@ fn unpacked(
     path: &str,
     asked: &Asked<'_>,
 ) -> Result<bool, Stopped> {
-    let again = |file: &mut fs::File| {
-        file.rewind().map_err(|source| Error::Host { doing: "read", path: path.into(), source })
-    };
-    let is_one = image::is_archive(file).map_err(image::Error::Input)?;
-    again(file)?;
-    if !is_one {
+    if !asked.workers.is_archive(file)? {
         return Ok(false);
     }
     Target::new(root).dir(path, None)?;
     let owner = asked.files.chown.as_deref().map(|who| owner(root, who)).transpose()?;
     let options = snapshot::PutOptions { no_overwrite_dir_non_dir: false, owner };
-    let mut plain = image::Plain::of(file).map_err(image::Error::Input)?;
-    snapshot::put(root, path, IdRange::HOST, options, &mut plain)?;
+    let wish = Put { root, path, ids: IdRange::HOST, options };
+    asked.workers.put(&wish, file)?;
     Ok(true)
 }
 

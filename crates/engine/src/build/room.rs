@@ -29,6 +29,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+use unpacker::{Put, Workers};
 
 /// The longest Dockerfile.
 const LONGEST: u64 = 4 << 20;
@@ -41,6 +42,8 @@ pub struct BuildRoom {
     next: AtomicU64,
     /// A context that stays.
     kept: Option<Kept>,
+    /// Who unpacks contexts.
+    workers: Workers,
 }
 
 impl Engine {
@@ -70,7 +73,8 @@ impl House {
         let id = crate::random::id();
         let dir = self.paths.data.join("build/rooms").join(id.as_str());
         let secret = self.paths.run.join("build").join(id.as_str());
-        let room = BuildRoom { dir, secret, next: AtomicU64::new(0), kept: None };
+        let workers = self.images.workers().clone();
+        let room = BuildRoom { dir, secret, next: AtomicU64::new(0), kept: None, workers };
         make(&room.dir.join("context"))?;
         make(&room.secret)?;
         Ok(room)
@@ -117,9 +121,10 @@ impl BuildRoom {
         let path = self.context();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(&path, flags, Mode::empty()).doing("open", &path)?;
-        let mut plain = image::Plain::of(input).map_err(image::Error::Input)?;
         let options = snapshot::PutOptions::default();
-        Ok(snapshot::put(dir.as_fd(), "/", snapshot::IdRange::HOST, options, &mut plain)?)
+        let ids = snapshot::IdRange::HOST;
+        let wish = Put { root: dir.as_fd(), path: "/", ids, options };
+        Ok(self.workers.put(&wish, input)?)
     }
 
     /// A text file of the context; none if there is no such file.
@@ -205,8 +210,7 @@ impl BuildRoom {
         let mut file = fs::File::create_new(&place).doing("create", &place)?;
         registry::download(remote, &mut file, stop).map_err(Error::from)?;
         let mut file = fs::File::open(&place).doing("open", &place)?;
-        let archive = image::is_archive(&mut file).map_err(image::Error::Input)?;
-        let mut file = fs::File::open(&place).doing("open", &place)?;
+        let archive = self.workers.is_archive(&mut file)?;
         if archive {
             self.unpack(&mut file)?;
             return Ok(None);

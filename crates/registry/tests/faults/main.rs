@@ -19,10 +19,19 @@ struct Scratch {
     fake: Fake,
 }
 
+/// Who takes archives apart for the tests.
+fn workers() -> unpacker::Workers {
+    unpacker::Workers::new(
+        env!("CARGO_BIN_EXE_registry-unpacker"),
+        1_900_000_000,
+        "a test".as_ref(),
+    )
+}
+
 fn scratch() -> Scratch {
     own_network();
     let dir = tempfile::tempdir().expect("scratch");
-    let store = Store::open(dir.path()).expect("open");
+    let store = Store::open(dir.path(), workers()).expect("open");
     Scratch { dir, store, registry: Registry::new(keeping()), fake: Fake::new() }
 }
 

@@ -177,7 +177,7 @@ impl Scratch {
     fn again(self) -> Self {
         let Self { dir, store, fake, .. } = self;
         drop(store);
-        let store = image::Store::open(dir.path()).expect("opened");
+        let store = image::Store::open(dir.path(), crate::workers()).expect("opened");
         Self { dir, store, registry: Registry::new(crate::keeping()), fake }
     }
 
@@ -273,6 +273,59 @@ fn parts_go_with_a_prune_and_those_of_something_wrong_at_once() {
     s.fake.fault(blob.as_str(), &[Fault::Bytes(noise(2 << 20))]);
     s.pull(&s.wish("app:1")).0.expect_err("another blob");
     assert!(s.parts().is_empty());
+}
+
+/// Processes of this test that undo compression: those that are up.
+fn at_work() -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").expect("procfs");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let read = |pid, file| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
+    let ours = format!("PPid:\t{}\n", std::process::id());
+    pids.filter(|pid: &i32| {
+        let status = read(*pid, "status").unwrap_or_default();
+        let words = read(*pid, "cmdline").unwrap_or_default();
+        status.contains(&ours) && status.contains("Seccomp:\t2") && words.contains("inflate")
+    })
+    .collect()
+}
+
+#[test]
+fn a_process_that_is_killed_is_an_error_of_one_pull() {
+    // Others of this program have such processes, too.
+    if std::env::var_os("KILLED_ALONE").is_none() {
+        let out = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "pull::a_process_that_is_killed_is_an_error_of_one_pull"])
+            .env("KILLED_ALONE", "1")
+            .output()
+            .expect("this program starts");
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let s = scratch();
+    let blob = large(&s.fake);
+    let (go_on, held) = std::sync::mpsc::channel();
+    let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+    s.fake.fault(blob.as_str(), &[Fault::Cut(2_000_000), Fault::Hold(held)]);
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let pid = loop {
+                if let [pid] = at_work()[..] {
+                    break pid;
+                }
+                std::thread::yield_now();
+            };
+            sys::signal::send(pid, 9).expect("it runs");
+            drop(go_on);
+        });
+        s.pull(&s.wish("app:1")).0.expect_err("it was killed")
+    });
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(cause.contains("was killed by signal 9"), "{error}: {cause}");
+    assert!(at_work().is_empty());
+    let layers = std::fs::read_dir(s.dir.path().join("layers")).expect("list").count();
+    assert_eq!(layers, 0, "nothing of it stays");
+    assert!(s.pulled("app:1").new);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const FREE: u64 = 1 << 30;
 const BUFFER: usize = 128 << 10;
 
 /// A stream as it is without its compression.
-pub struct Plain<'a> {
+pub(crate) struct Plain<'a> {
     inner: Inner<'a>,
     out: u64,
 }
@@ -46,15 +46,43 @@ impl Read for Counted<'_> {
 
 /// How a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begins {
+#[allow(missing_docs)]
+pub enum Begins {
     Gzip,
     Zstd,
     Bzip2,
     Xz,
+    /// As nothing that is compressed.
     Other,
 }
 
+/// Bytes that tell how a stream begins.
+pub(crate) const MAGIC: usize = 6;
+
+/// Which compressed streams are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forms {
+    /// All that are carried.
+    All,
+    /// Those of a layer as registries have it: gzip and zstd, the forms that
+    /// media types of layers name.
+    Layers,
+}
+
+impl Forms {
+    /// # Errors
+    /// What is wrong with such a stream, in words.
+    pub(crate) fn check(self, begins: Begins) -> io::Result<()> {
+        if self == Self::Layers && matches!(begins, Begins::Bzip2 | Begins::Xz) {
+            let words = "it is compressed in a form that no layer of a registry has";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+        }
+        Ok(())
+    }
+}
+
 impl Begins {
+    /// By the first bytes, six of which are enough.
     pub fn with(bytes: &[u8]) -> Self {
         const MAGIC: [(&[u8], Begins); 4] = [
             (&[0x1f, 0x8b], Begins::Gzip),
@@ -75,16 +103,6 @@ impl<'a> Plain<'a> {
     /// # Errors
     /// What the source said.
     pub fn of(from: &'a mut dyn Read) -> io::Result<Self> {
-        Self::begin(from, |_| true)
-    }
-
-    /// The same of a layer as registries have it: gzip, zstd or plain, the
-    /// forms that media types of layers name.
-    pub(crate) fn of_layer(from: &'a mut dyn Read) -> io::Result<Self> {
-        Self::begin(from, |begins| !matches!(begins, Begins::Bzip2 | Begins::Xz))
-    }
-
-    fn begin(from: &'a mut dyn Read, takes: impl FnOnce(Begins) -> bool) -> io::Result<Self> {
         let mut from = BufReader::with_capacity(BUFFER, Counted { from, count: 0 });
         let begins = loop {
             match from.fill_buf() {
@@ -93,10 +111,6 @@ impl<'a> Plain<'a> {
                 Err(e) => return Err(e),
             }
         };
-        if !takes(begins) {
-            let words = "it is compressed in a form that no layer of a registry has";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
-        }
         let inner = match begins {
             Begins::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(from))),
             Begins::Zstd => {
@@ -122,50 +136,9 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// Digest of all that a stream gives.
-///
-/// # Errors
-/// What the source said.
-pub fn digest(mut from: impl Read) -> io::Result<spec::Digest> {
-    use sha2::Digest as _;
-    let mut hash = sha2::Sha256::new();
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(spec::Digest::from_sha256(hash.finalize().into())),
-            len => hash.update(&buffer[..len]),
-        }
-    }
-}
-
-/// Whether a file begins as a tar does, compressed or not.
-///
-/// # Errors
-/// What the source said.
-pub fn is_archive(from: &mut dyn Read) -> io::Result<bool> {
-    let mut block = [0; 512];
-    let mut have = 0;
-    let mut plain = Plain::of(from)?;
-    while have < block.len() {
-        match plain.read(&mut block[have..]) {
-            Ok(0) => return Ok(false),
-            Ok(len) => have += len,
-            // It begins as if it were compressed, and is not.
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::InvalidData
-                        | io::ErrorKind::InvalidInput
-                        | io::ErrorKind::UnexpectedEof
-                        | io::ErrorKind::Other
-                ) =>
-            {
-                return Ok(false);
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    // The sum of all bytes, its own field taken as spaces (tar(5)).
+/// Whether it is the header of a tar: by the sum of all its bytes, the sum's
+/// own field taken as spaces (tar(5)).
+pub(crate) fn is_header(block: &[u8; 512]) -> bool {
     let field = 148..156;
     let text = String::from_utf8_lossy(&block[field.clone()]).into_owned();
     let said = u32::from_str_radix(text.trim_matches(|c: char| c == '\0' || c == ' '), 8);
@@ -174,7 +147,7 @@ pub fn is_archive(from: &mut dyn Read) -> io::Result<bool> {
         .enumerate()
         .map(|(at, byte)| u32::from(if field.contains(&at) { b' ' } else { *byte }))
         .sum();
-    Ok(said == Ok(sum) && block[0] != 0)
+    said == Ok(sum) && block[0] != 0
 }
 
 impl Read for Plain<'_> {
@@ -249,14 +222,10 @@ mod tests {
 
     #[test]
     fn a_registrys_layer_has_a_form_that_layers_have() {
-        let mut source = XZ;
-        let error = Plain::of_layer(&mut source).err().expect("refused");
+        let error = Forms::Layers.check(Begins::with(XZ)).expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        let packed = gzip(b"text");
-        let mut text = Vec::new();
-        let mut source = &packed[..];
-        Plain::of_layer(&mut source).expect("taken").read_to_end(&mut text).expect("read");
-        assert_eq!(text, b"text");
+        Forms::All.check(Begins::with(XZ)).expect("elsewhere it is taken");
+        Forms::Layers.check(Begins::with(&gzip(b"text"))).expect("taken");
     }
 
     #[test]
