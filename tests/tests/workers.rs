@@ -5,8 +5,8 @@ use promises::{Cli, Engine, until};
 use std::{
     fs,
     io::{Read as _, Write as _},
-    os::unix::net::UnixStream,
-    path::PathBuf,
+    os::unix::{fs::MetadataExt as _, net::UnixStream},
+    path::{Path, PathBuf},
 };
 
 /// A process that takes an archive apart, and what it does.
@@ -186,6 +186,34 @@ fn sec_a_context_is_unpacked_by_a_process_that_sees_nothing_else() {
     let answer = build.ends();
     assert!(answer.contains("Dockerfile"), "there is none: {answer}");
     assert_eq!(workers(&engine), []);
+    engine.leaves_nothing();
+}
+
+#[test]
+fn sec_files_are_put_into_a_container_by_a_process_that_sees_nothing_else() {
+    let engine = Engine::new();
+    engine.says(&["run", "-d", "--name", "c", "busybox", "sleep", "1000"]);
+    let tar = large(&engine);
+    let put = Half::send(&engine, "PUT", "/containers/c/archive?path=/tmp", &tar);
+    let worker = at_work(&engine, "files");
+    worker.has_but(&FILES);
+    let root = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    let inside = |name| PathBuf::from(format!("/proc/{}/{name}", engine.pid_of("c")));
+    let its_root = root(&inside("root/")).expect("it runs");
+    assert_eq!(root(&worker.file("root/")).expect("it runs"), its_root);
+    // Its powers are over what the container's root has powers over: in a
+    // namespace of the same ids, and not even in the container's own.
+    let map = |path: PathBuf| fs::read_to_string(path).expect("it runs");
+    assert_eq!(map(worker.file("uid_map")), map(inside("uid_map")));
+    let of = |path: PathBuf| fs::read_link(path).expect("it runs");
+    let own = of(worker.file("ns/user"));
+    assert!(own != of(inside("ns/user")) && own != of("/proc/self/ns/user".into()));
+    let answer = put.ends();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let found = engine.says(&["exec", "c", "stat", "-c", "%u %s", "/tmp/file"]);
+    assert_eq!(found, format!("0 {}", 4 << 20));
+    assert_eq!(workers(&engine), []);
+    engine.says(&["rm", "-f", "c"]);
     engine.leaves_nothing();
 }
 

@@ -377,11 +377,10 @@ impl Engine {
             owner: owner.map(|user| (user.uid, user.gid)),
         };
         let ids = container.ids();
-        self.0.images.workers().plain(input, unpacker::Forms::All, |plain| {
-            let guise = Guise::of(ids)?;
-            let put = snapshot::put(root.as_fd(), path, ids, options, plain);
-            drop(guise);
-            put.map_err(|e| no_file(e, path, reference))
+        let wish = unpacker::Put { root: root.as_fd(), path, ids, options };
+        self.0.images.workers().put(&wish, input).map_err(|e| match e {
+            unpacker::Error::Archive(error) => no_file(error, path, reference),
+            error => error.into(),
         })?;
         self.0.journal.container(&container, "extract-to-dir", &[("path", path.to_owned())]);
         Ok(())
