@@ -218,6 +218,42 @@ fn sec_files_are_put_into_a_container_by_a_process_that_sees_nothing_else() {
 }
 
 #[test]
+fn sec_what_a_container_may_only_read_is_not_written_by_a_copy_into_it() {
+    let engine = Engine::new();
+    let (kept, tar) = (engine.scratch().join("kept"), engine.scratch().join("in.tar"));
+    fs::create_dir_all(engine.scratch().join("in/ro")).expect("scratch");
+    fs::create_dir(&kept).expect("scratch");
+    fs::write(engine.scratch().join("in/ro/file"), "x").expect("scratch");
+    engine.host().says(&format!(
+        "tar -C {}/in -cf {} ro/file",
+        engine.scratch().display(),
+        tar.display()
+    ));
+    let tar = fs::read(tar).expect("scratch");
+    let mount = format!("{}:/in/ro:ro", kept.display());
+    engine.says(&["create", "--name", "c", "-v", &mount, "busybox", "sleep", "1000"]);
+    let put = || Half::send(&engine, "PUT", "/containers/c/archive?path=/in", &tar).ends();
+    for runs in [false, true] {
+        if runs {
+            engine.says(&["start", "c"]);
+        }
+        let answer = put();
+        assert!(answer.to_lowercase().contains("read-only file system"), "{runs}: {answer}");
+        assert_eq!(fs::read_dir(&kept).expect("list").count(), 0, "{runs}");
+    }
+    engine.says(&["rm", "-f", "c"]);
+    // A volume that is written leads to a root that is not.
+    engine.says(&["run", "--name", "v", "-v", "vol:/v", "busybox", "ln", "-s", "/etc", "/v/ro"]);
+    let create = ["create", "--name", "c", "--read-only", "-v", "vol:/v", "busybox", "true"];
+    engine.says(&create);
+    let answer = Half::send(&engine, "PUT", "/containers/c/archive?path=/v", &tar).ends();
+    assert!(answer.to_lowercase().contains("read-only file system"), "{answer}");
+    engine.says(&["rm", "c", "v"]);
+    engine.says(&["volume", "rm", "vol"]);
+    engine.leaves_nothing();
+}
+
+#[test]
 fn sec_one_that_is_killed_is_an_error_of_one_archive_and_leaves_nothing() {
     let engine = Engine::new();
     let archive = archive(&engine);

@@ -187,6 +187,11 @@ impl House {
             let userns = userns.as_ref().map(AsFd::as_fd);
             Self::add_mount(&container, &mount, &point, userns)?;
         }
+        if container.host.readonly_rootfs {
+            let set = sys::mount::RDONLY;
+            let change = sys::mount::Change { set, ..sys::mount::Change::default() };
+            sys::mount::change(mount.as_fd(), false, &change).doing("close", "the root")?;
+        }
         Ok(mount)
     }
 
@@ -251,13 +256,16 @@ impl House {
             | OpenTreeFlags::AT_EMPTY_PATH;
         let source = open_source(point)?;
         let tree = open_tree(&source, "", cloned).doing("open", &point.path)?;
-        if let Some(userns) = userns {
-            let what = sys::mount::Change {
-                set: sys::mount::IDMAP,
-                userns: Some(userns),
-                ..sys::mount::Change::default()
-            };
-            sys::mount::change(tree.as_fd(), false, &what).doing("id-map", &point.path)?;
+        let mut set = 0;
+        if userns.is_some() {
+            set |= sys::mount::IDMAP;
+        }
+        if point.read_only {
+            set |= sys::mount::RDONLY;
+        }
+        if set != 0 {
+            let what = sys::mount::Change { set, userns, ..sys::mount::Change::default() };
+            sys::mount::change(tree.as_fd(), false, &what).doing("id-map or close", &point.path)?;
         }
         let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         match move_mount(&tree, "", &target, "", how) {
