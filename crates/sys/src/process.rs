@@ -9,7 +9,11 @@ use rustix::thread::UnshareFlags;
 use std::{
     ffi::{CStr, CString, c_char},
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
     ptr,
 };
 
@@ -28,6 +32,30 @@ impl Default for Clone<'_> {
     fn default() -> Self {
         Self { namespaces: UnshareFlags::empty(), cgroup: None, sibling: false }
     }
+}
+
+/// Has the program that `command` starts told to end, by SIGTERM, as soon as
+/// the thread that started it has ended, however that came about.
+///
+/// For programs that nobody needs without us, started by a thread that lives
+/// as long as we do.
+///
+/// Source: `PR_SET_PDEATHSIG(2const)`.
+pub fn end_with_us(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let bind = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+        // Who has ended before that is told to nobody.
+        if rustix::process::getppid() == Some(parent) {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ESRCH))
+        }
+    };
+    // SAFETY: between fork and exec `bind` makes two system calls, which are
+    // safe after a signal; it takes no lock and allocates nothing, as its
+    // errors are numbers.
+    unsafe { command.pre_exec(bind) };
 }
 
 /// Which of the two came back.
