@@ -56,6 +56,7 @@ mod refused;
 mod registries;
 mod route;
 mod scope;
+pub mod secure;
 mod server;
 mod socket;
 mod sockets;
@@ -73,4 +74,4 @@ mod volumes;
 mod websocket;
 mod when;
 
-pub use server::serve;
+pub use server::{Listener, serve};

@@ -20,6 +20,7 @@ use crate::gate::{Asked, Gate};
 use crate::hijack::Hijack;
 use crate::query::{Query, decode};
 use crate::route::{self, Found, Handler};
+use crate::secure::{self, Porter, Refusals};
 use crate::socket::{Answers, Busy, Socket, Unread};
 use crate::target;
 use crate::upgrade::Upgrade;
@@ -36,10 +37,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
@@ -59,12 +60,20 @@ struct Desk {
     calls: watch::Sender<usize>,
 }
 
+/// Where clients come in.
+pub enum Listener {
+    /// Those of this host, who are known by the socket's owner and mode.
+    Here(UnixListener),
+    /// Those of the network, who are known by their certificates.
+    Afar(TcpListener, Porter),
+}
+
 /// Serves the API on every listener until `stop` says so, then lets calls
 /// under way finish, within a bound. `at_rest` is called, on a thread of its
 /// own, when nothing has been asked for a while.
 pub async fn serve(
     engine: Engine,
-    listeners: Vec<UnixListener>,
+    listeners: Vec<Listener>,
     mut stop: watch::Receiver<bool>,
     at_rest: fn(),
 ) {
@@ -77,7 +86,12 @@ pub async fn serve(
     let desk = Arc::new(Desk { engine, doors: scoped, buildkit, calls });
     let mut doors: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(accept(listener, Arc::clone(&desk), None)))
+        .map(|listener| match listener {
+            Listener::Here(listener) => tokio::spawn(accept(listener, Arc::clone(&desk), None)),
+            Listener::Afar(listener, porter) => {
+                tokio::spawn(accept_afar(listener, porter, Arc::clone(&desk)))
+            }
+        })
         .collect();
     doors.push(tokio::spawn(accept_scoped(opened, desk)));
     // If the sender is gone there is nobody left to serve for.
@@ -137,6 +151,50 @@ async fn accept(listener: UnixListener, desk: Arc<Desk>, gate: Option<Arc<Gate>>
             }
         }
     }
+}
+
+/// Lets in who proves who it is. One that takes its time holds up nobody but
+/// others that have not proved it yet, and not for long.
+async fn accept_afar(listener: TcpListener, porter: Porter, desk: Arc<Desk>) {
+    let places = Arc::new(Semaphore::new(secure::HANDSHAKES));
+    let refusals = Arc::new(Refusals::default());
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("never closed");
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(BREATH).await;
+                continue;
+            }
+        };
+        let (porter, desk) = (porter.clone(), Arc::clone(&desk));
+        let refusals = Arc::clone(&refusals);
+        tokio::spawn(async move {
+            let admitted = porter.admit(stream).await;
+            drop(place);
+            let carried = match admitted {
+                Ok(client) => carry(client, desk).await,
+                Err(error) => {
+                    if let Some(untold) = refusals.told(Instant::now()) {
+                        tracing::info!(%from, %error, untold, "a client is not let in");
+                    }
+                    return;
+                }
+            };
+            if let Err(error) = carried {
+                tracing::debug!(%from, %error, "a connection broke off");
+            }
+        });
+    }
+}
+
+/// One client of the network, to the end of its connection.
+async fn carry(client: secure::Client, desk: Arc<Desk>) -> std::io::Result<()> {
+    let (ours, theirs) = UnixStream::pair()?;
+    // To the engine it is one of root's, which holds the key it was let in by.
+    tokio::spawn(connection(theirs, desk, None));
+    secure::ferry(client, ours).await
 }
 
 /// One client, to the end of its connection.

@@ -140,9 +140,10 @@ impl Departure {
         deprecated,
         reason = "unsound only for types whose descriptor changes: an OwnedFd's does not"
     )]
-    pub fn of(stream: &UnixStream) -> io::Result<Self> {
-        // Registered for priority data only, which no unix socket has: what
-        // remains is the hang-up that epoll always reports.
+    pub fn of(stream: &impl AsFd) -> io::Result<Self> {
+        // Registered for priority data only, which no unix socket has, and of
+        // TCP no client of ours sends: what remains is the hang-up that epoll
+        // always reports.
         let fd = stream.as_fd().try_clone_to_owned()?;
         AsyncFd::with_interest(fd, Interest::PRIORITY).map(Self)
     }

@@ -1,6 +1,7 @@
 //! What the daemon is told: on its command line and in a file of the same
 //! words. The command line counts where both speak.
 
+use api::secure::Papers;
 use clap::Parser;
 use engine::{Options, Watermarks};
 use serde::Deserialize;
@@ -9,12 +10,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 const DEFAULT_CONFIG: &str = "/etc/cofferdam/config.json";
 const DEFAULT_HOST: &str = "unix:///run/cofferdam/cofferdam.sock";
 const DEFAULT_DATA_ROOT: &str = "/var/lib/cofferdam";
 const DEFAULT_RUN_ROOT: &str = "/run/cofferdam";
+/// Of Docker's API with TLS, at IANA.
+const TLS_PORT: u16 = 2376;
 const DEFAULT_BRIDGE: &str = "coffer0";
 const DEFAULT_LOG_LEVEL: &str = "info";
 /// Percent of the disk, as Docker has it.
@@ -24,10 +28,28 @@ const DEFAULT_BUILD_CACHE: u8 = 10;
 #[derive(Debug, Default, Parser)]
 #[command(name = "cofferdamd", version)]
 pub struct Words {
-    /// Where to listen: unix://PATH, or fd:// for what systemd hands in
+    /// Where to listen: unix://PATH, fd:// for what systemd hands in, or
+    /// tcp://ADDRESS[:PORT] with --tlsverify
     /// [default: unix:///run/cofferdam/cofferdam.sock]
     #[arg(short = 'H', long = "host", value_name = "HOST")]
     host: Vec<String>,
+    /// Over tcp://, hear those alone who show a certificate of --tlscacert
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    tlsverify: Option<bool>,
+    /// Over tcp://, speak TLS: it never speaks anything else, nor without
+    /// --tlsverify
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    tls: Option<bool>,
+    /// Authorities by whose certificates clients are known
+    /// [default: DOCKER_CERT_PATH or ~/.docker, ca.pem]
+    #[arg(long, value_name = "FILE")]
+    tlscacert: Option<PathBuf>,
+    /// The daemon's certificate [default: cert.pem there]
+    #[arg(long, value_name = "FILE")]
+    tlscert: Option<PathBuf>,
+    /// Its key [default: key.pem there]
+    #[arg(long, value_name = "FILE")]
+    tlskey: Option<PathBuf>,
     /// Images, containers and volumes [default: /var/lib/cofferdam]
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
@@ -93,6 +115,11 @@ pub struct Words {
 struct Config {
     #[serde(alias = "hosts")]
     host: Vec<String>,
+    tls: Option<bool>,
+    tlsverify: Option<bool>,
+    tlscacert: Option<PathBuf>,
+    tlscert: Option<PathBuf>,
+    tlskey: Option<PathBuf>,
     data_root: Option<PathBuf>,
     #[serde(alias = "exec-root")]
     run_root: Option<PathBuf>,
@@ -122,6 +149,8 @@ pub enum Host {
     Unix(PathBuf),
     /// `fd://`.
     HandedIn,
+    /// `tcp://ADDRESS:PORT`.
+    Tcp(SocketAddr),
 }
 
 /// Settled.
@@ -129,6 +158,8 @@ pub enum Host {
 pub struct Settings {
     /// Where to listen.
     pub hosts: Vec<Host>,
+    /// With which to listen on the network, if that is asked for.
+    pub papers: Option<Papers>,
     /// Kept.
     pub data_root: PathBuf,
     /// Until the host restarts.
@@ -167,8 +198,17 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// There is no listening there.
-    #[error("cannot listen on {0}: use unix://PATH with an absolute path, or fd://")]
+    #[error(
+        "cannot listen on {0}: use unix://PATH with an absolute path, fd://, or \
+         tcp://ADDRESS[:PORT] with an address of this host's in numbers"
+    )]
     Host(String),
+    /// Who reaches the API is root.
+    #[error(
+        "cannot listen on {0} without certificates, since who reaches the API is root: add \
+         --tlsverify, with --tlscacert, --tlscert and --tlskey"
+    )]
+    Plaintext(Host),
     /// A disk has no such part.
     #[error("the build cache cannot have {0}% of the disk: at most 100 are wanted")]
     CachePart(u8),
@@ -229,8 +269,20 @@ impl Words {
         };
         let mirrors = list(self.registry_mirror, file.registry_mirror);
         mirrors.iter().try_for_each(|mirror| check_mirror(mirror))?;
+        let hosts: Vec<Host> =
+            hosts.iter().map(|host| Host::parse(host)).collect::<Result<_, _>>()?;
+        let papers = papers(
+            &hosts,
+            self.tlsverify.or(file.tlsverify) == Some(true),
+            [
+                self.tlscacert.or(file.tlscacert),
+                self.tlscert.or(file.tlscert),
+                self.tlskey.or(file.tlskey),
+            ],
+        )?;
         Ok(Settings {
-            hosts: hosts.iter().map(|host| Host::parse(host)).collect::<Result<_, _>>()?,
+            hosts,
+            papers,
             data_root: path(self.data_root, file.data_root, DEFAULT_DATA_ROOT)?,
             run_root: path(self.run_root, file.run_root, DEFAULT_RUN_ROOT)?,
             log_level: self
@@ -267,6 +319,31 @@ fn log(
     let log = LogConfig { kind: driver.unwrap_or_else(|| "json-file".into()), config };
     engine::check_log(&log).map_err(|error| Error::Log(error.to_string()))?;
     Ok(log)
+}
+
+/// What it takes to listen on the network; none where nobody asked to.
+fn papers(
+    hosts: &[Host],
+    verify: bool,
+    named: [Option<PathBuf>; 3],
+) -> Result<Option<Papers>, Error> {
+    let Some(afar) = hosts.iter().find(|host| matches!(host, Host::Tcp(_))) else {
+        return Ok(None);
+    };
+    if !verify {
+        return Err(Error::Plaintext(afar.clone()));
+    }
+    let [ca, cert, key] = named;
+    let folder = || {
+        let said = std::env::var_os("DOCKER_CERT_PATH").filter(|path| !path.is_empty());
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".docker");
+        said.map_or_else(home, PathBuf::from)
+    };
+    Ok(Some(Papers {
+        ca: ca.unwrap_or_else(|| folder().join("ca.pem")),
+        cert: cert.unwrap_or_else(|| folder().join("cert.pem")),
+        key: key.unwrap_or_else(|| folder().join("key.pem")),
+    }))
 }
 
 /// None for all of the disk.
@@ -328,6 +405,9 @@ impl Host {
         match text.split_once("://") {
             Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
             Some(("fd", "" | "*")) => Ok(Self::HandedIn),
+            Some(("tcp", address)) => {
+                socket_address(address).map(Self::Tcp).ok_or_else(|| Error::Host(text.into()))
+            }
             _ => Err(Error::Host(text.into())),
         }
     }
@@ -338,8 +418,26 @@ impl fmt::Display for Host {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::HandedIn => f.write_str("fd://"),
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
         }
     }
+}
+
+/// `ADDRESS[:PORT]`; without an address all of the host's of IPv4.
+fn socket_address(text: &str) -> Option<SocketAddr> {
+    let text = text.trim_end_matches('/');
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    if let Some(port) = text.strip_prefix(':') {
+        return Some(SocketAddr::from(([0, 0, 0, 0], port.parse().ok()?)));
+    }
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let address = match bracketed {
+        Some(address) => IpAddr::V6(address.parse().ok()?),
+        None => IpAddr::V4(text.parse().ok()?),
+    };
+    Some(SocketAddr::new(address, TLS_PORT))
 }
 
 impl Settings {
@@ -445,10 +543,30 @@ mod tests {
     }
 
     #[test]
-    fn the_network_is_no_place_to_listen() {
-        for host in ["tcp://0.0.0.0:2375", "unix://relative", "/run/x.sock", "fd://3", ""] {
+    fn the_network_is_a_place_to_listen_with_certificates_alone() {
+        for host in [
+            "tcp://name:2375",
+            "tcp://[10.0.0.1]",
+            "unix://relative",
+            "/run/x.sock",
+            "fd://3",
+            "tcp://",
+            "",
+        ] {
             assert!(Host::parse(host).is_err(), "{host}");
         }
+        let settled = |w: &[&str]| words(&[&["-H", "tcp://10.0.0.1"], w].concat()).over(file("{}"));
+        for plain in [&[][..], &["--tls"], &["--tlsverify=false"], &["--tlscacert", "/ca"]] {
+            let refused = settled(plain).expect_err("plaintext").to_string();
+            assert!(refused.contains("tcp://10.0.0.1:2376") && refused.contains("--tlsverify"));
+        }
+        let named = ["--tlsverify", "--tlscacert", "/a", "--tlscert", "/b", "--tlskey", "/c"];
+        let papers = settled(&named).expect("settled").papers.expect("papers");
+        assert_eq!((papers.ca, papers.cert, papers.key), ("/a".into(), "/b".into(), "/c".into()));
+        let file = file(r#"{"hosts":["tcp://[::1]:1"],"tlsverify":true,"tlskey":"/k"}"#);
+        let settings = words(&[]).over(file).expect("settled");
+        assert_eq!(settings.hosts[0].to_string(), "tcp://[::1]:1");
+        assert_eq!(settings.papers.expect("papers").key, PathBuf::from("/k"));
         assert!(words(&["--data-root", "here"]).over(Config::default()).is_err());
     }
 
