@@ -19,7 +19,7 @@ const APART: [(&str, &[&str]); 11] = [
             "rustls", "clap",
         ],
     ),
-    ("cli", &["engine", "runtime", "policy", "monitor", "network", "image", "registry", "rustls"]),
+    ("cli", &["engine", "runtime", "policy", "monitor", "network", "image", "registry", "reqwest"]),
     ("registry", &["engine", "policy", "network", "api"]),
     ("buildkit", &["api"]),
     ("build", &["engine", "image", "policy", "network", "registry", "api"]),

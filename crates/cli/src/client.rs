@@ -1,9 +1,10 @@
-//! HTTP over the engine's unix socket: one connection a request, as each may
-//! turn into a stream.
+//! HTTP over a line to the engine: one connection a request, as each may turn
+//! into a stream.
 
 use crate::{
-    daemon,
     error::{Error, Outcome},
+    place::{Line, Place},
+    tls::Papers,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Either, Full, channel::Channel};
@@ -11,22 +12,15 @@ use hyper::{Method, Request, Response, StatusCode, body::Incoming, upgrade::Upgr
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::path::PathBuf;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
-    net::UnixStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// The version of the API that we speak.
 const VERSION: &str = "v1.51";
 
-/// Where the engine listens unless told otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/cofferdam/cofferdam.sock";
-
 /// Speaks to one engine.
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    place: Place,
 }
 
 /// What a request has besides.
@@ -45,37 +39,27 @@ enum Header<'a> {
 type Sent = Either<Full<Bytes>, Channel<Bytes, std::io::Error>>;
 
 impl Client {
-    /// Takes `--host`, else `DOCKER_HOST`, else the default socket.
+    /// Takes `--host` or `--context`, else what variables and `config.json`
+    /// say, else the default socket.
     ///
     /// # Errors
-    /// For an address that is not `unix://`.
-    pub fn new(host: Option<&str>) -> Outcome<Self> {
-        let host = match host {
-            Some(host) => host.to_owned(),
-            None => std::env::var("DOCKER_HOST").unwrap_or_default(),
-        };
-        let socket = match host.strip_prefix("unix://") {
-            Some(path) => path,
-            None if host.is_empty() => DEFAULT_SOCKET,
-            None => {
-                return Err(Error::Unfit(format!(
-                    "cannot use the host {host:?}: only unix://PATH is carried"
-                )));
-            }
-        };
-        Ok(Self { socket: socket.into() })
+    /// For an address that no line leads to, and a context that is not there;
+    /// see [`Place`].
+    pub fn new(host: Option<&str>, context: Option<&str>, papers: &Papers) -> Outcome<Self> {
+        Ok(Self { place: Place::chosen(host, context, papers)? })
     }
 
     /// Does an engine listen, without one being started for it?
     pub fn is_answered(&self) -> bool {
-        std::os::unix::net::UnixStream::connect(&self.socket).is_ok()
+        self.place.is_answered()
     }
 
-    async fn connect(&self) -> Outcome<UnixStream> {
-        match UnixStream::connect(&self.socket).await {
-            Ok(stream) => Ok(stream),
-            Err(source) => daemon::start_for(&self.socket, source).await,
-        }
+    /// A line to the engine.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn connect(&self) -> Outcome<Box<dyn Line>> {
+        self.place.connect().await
     }
 
     async fn send(
@@ -316,7 +300,6 @@ pub fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_query_leaves_out_what_is_empty_and_escapes_the_rest() {
@@ -331,11 +314,5 @@ mod tests {
         assert_eq!(wrong(&format!("/volumes/{}?force=1", escape(""))), words("volume"));
         assert_eq!(wrong("/images/a/b:1/json?x=//"), None);
         assert_eq!(wrong("/info"), None);
-    }
-
-    #[test]
-    fn another_transport_is_refused() {
-        assert!(Client::new(Some("tcp://localhost:2375")).is_err());
-        assert_eq!(Client::new(Some("unix:///x")).expect("a path").socket, Path::new("/x"));
     }
 }

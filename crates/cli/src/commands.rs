@@ -13,6 +13,7 @@ mod build;
 mod compose;
 mod containers;
 mod df;
+mod dial;
 mod doctor;
 mod exec;
 mod files;
@@ -41,7 +42,7 @@ use std::collections::BTreeMap;
 
 /// Carries out one command line.
 pub async fn run(words: Words) -> Outcome {
-    let client = Client::new(words.host.as_deref())?;
+    let client = Client::new(words.host.as_deref(), words.context.as_deref(), &words.papers())?;
     command(&client, words.command).await
 }
 
@@ -103,6 +104,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
             System::Events(words) => live::events(client, *words.0).await,
             System::Check(words) => upkeep::check(client, *words.0).await,
             System::Gc(words) => upkeep::gc(client, *words.0).await,
+            System::DialStdio => dial::stdio(client).await,
         },
         C::Info(words) => system::info(client, *words.0).await,
         C::Events(words) => live::events(client, *words.0).await,

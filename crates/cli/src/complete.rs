@@ -15,6 +15,7 @@ use crate::{
     client::Client,
     error::Outcome,
     show,
+    tls::Papers,
     words::{Shell, Words},
 };
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
@@ -190,8 +191,15 @@ fn states(command: &str) -> &'static str {
 
 /// Those of an engine that answers.
 async fn names(live: Live, said: &[String]) -> Vec<(String, String)> {
-    let host = said.windows(2).find(|two| matches!(&*two[0], "-H" | "--host"));
-    let Ok(client) = Client::new(host.map(|two| &*two[1])) else { return Vec::new() };
+    let after = |flags: &[&str]| {
+        let pair = said.windows(2).find(|pair| flags.contains(&&*pair[0]));
+        pair.map(|pair| &*pair[1])
+    };
+    // `-c` is another flag behind a command.
+    let (host, context) = (after(&["-H", "--host"]), after(&["--context"]));
+    let Ok(client) = Client::new(host, context, &Papers::default()) else {
+        return Vec::new();
+    };
     if !client.is_answered() {
         return Vec::new();
     }

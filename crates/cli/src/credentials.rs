@@ -17,7 +17,7 @@ use std::{
     fs,
     io::{ErrorKind, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -105,6 +105,16 @@ impl Config {
         let what = path.display().to_string();
         let text = text.map_err(|source| Error::Host { doing: "read", what, source })?;
         Ok(Self { path, text })
+    }
+
+    /// Which of `docker context`'s engines is meant where nothing else is said.
+    pub fn current_context(&self) -> Option<&str> {
+        self.text.get("currentContext")?.as_str()
+    }
+
+    /// Where the file is, and contexts beside it.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     /// The helper that keeps a registry's secrets.

@@ -4,8 +4,8 @@
 //! purpose, and another user's daemon would be of no use.
 
 use crate::{
-    client::DEFAULT_SOCKET,
     error::{Error, Outcome},
+    place::DEFAULT_SOCKET,
 };
 use std::{
     fs, io,

@@ -151,9 +151,9 @@ impl Error {
             {
                 Some("the socket is root's: use sudo, or join the group that owns it")
             }
-            Self::Unreachable { .. } => {
-                Some("start it with `cofferdamd`, or name another with --host or DOCKER_HOST")
-            }
+            Self::Unreachable { .. } => Some(
+                "start it with `cofferdamd`, or name another with --host, --context or DOCKER_HOST",
+            ),
             Self::Compose(compose::Error::NoFiles) => {
                 Some("name one with --file, or be in the directory of a compose.yaml")
             }

@@ -12,11 +12,14 @@ mod credentials;
 mod daemon;
 mod error;
 mod man;
+mod place;
 mod progress;
 mod request;
 mod show;
+mod ssh;
 mod streams;
 mod terminal;
+mod tls;
 mod words;
 
 use std::process::ExitCode;

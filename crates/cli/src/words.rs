@@ -44,15 +44,35 @@ pub use read::{Unread, read};
 pub use run::{Limits, RunFlags};
 pub use sockets::{Socket, SocketCreate, SocketLog, SocketLs};
 
+use crate::tls::Papers;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A container engine that confines every container in every way the kernel offers.
 #[derive(Debug, Parser)]
 #[command(name = "cofferdam", version, disable_help_flag = true, disable_version_flag = true)]
 pub struct Words {
-    /// The engine's socket: unix://PATH (else DOCKER_HOST, else the default)
+    /// The engine: unix://PATH, tcp://HOST[:PORT] with --tlsverify, or
+    /// ssh://[USER@]HOST[:PORT] (else DOCKER_HOST, else the default socket)
     #[arg(short = 'H', long, global = true, value_name = "ADDRESS")]
     pub host: Option<String>,
+    /// The engine by its name, as `docker context` keeps it (else
+    /// DOCKER_CONTEXT, else the current one; DOCKER_HOST comes before these)
+    #[arg(short = 'c', long, value_name = "CONTEXT")]
+    pub context: Option<String>,
+    /// Over tcp://, speak to the engine alone that has a certificate of
+    /// --tlscacert, and show ours (else DOCKER_TLS_VERIFY)
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub tlsverify: Option<bool>,
+    /// Authorities of the engine's certificate (else ca.pem in
+    /// DOCKER_CERT_PATH or ~/.docker)
+    #[arg(long, value_name = "FILE")]
+    pub tlscacert: Option<std::path::PathBuf>,
+    /// Our certificate (else cert.pem there)
+    #[arg(long, value_name = "FILE")]
+    pub tlscert: Option<std::path::PathBuf>,
+    /// Its key (else key.pem there)
+    #[arg(long, value_name = "FILE")]
+    pub tlskey: Option<std::path::PathBuf>,
     /// Print this help
     #[arg(long, global = true, action = clap::ArgAction::Help)]
     pub help: Option<bool>,
@@ -61,6 +81,14 @@ pub struct Words {
     pub version: Option<bool>,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Words {
+    /// What was said of certificates, completed.
+    pub fn papers(&self) -> Papers {
+        let named = [&self.tlscacert, &self.tlscert, &self.tlskey].map(Clone::clone);
+        Papers::new(self.tlsverify, named)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -376,6 +404,9 @@ pub enum System {
     /// Remove images that nothing uses until the disk is free enough, those
     /// first that were not used for longest
     Gc(Later<SystemGc>),
+    /// Carry the input and output to the engine, as ssh:// wants it
+    #[command(hide = true)]
+    DialStdio,
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ const NOT_CARRIED: [(&str, &str); 10] = [
     ("buildx", "`build` builds images; Docker's own buildx works against this engine, too"),
     ("checkpoint", "checkpoints are not carried"),
     ("config", "swarm mode is not carried"),
-    ("context", "name the engine with --host or DOCKER_HOST"),
+    ("context", "`docker context` makes and lists them, and --context and DOCKER_CONTEXT name one"),
     ("node", "swarm mode is not carried"),
     ("plugin", "engine plugins are not carried"),
     ("secret", "swarm mode is not carried"),
@@ -23,6 +23,10 @@ const NOT_CARRIED: [(&str, &str); 10] = [
     ("stack", "swarm mode is not carried"),
     ("swarm", "swarm mode is not carried"),
 ];
+
+/// Flags before a command that have a value.
+const ENGINE: [&str; 7] =
+    ["-H", "--host", "-c", "--context", "--tlscacert", "--tlscert", "--tlskey"];
 
 /// Reads the words behind the program's name, and that name.
 ///
@@ -126,7 +130,7 @@ impl Place {
         let mut name = "cofferdam".to_owned();
         let mut words = typed.iter().skip(1);
         while let Some(word) = words.next() {
-            if word == "-H" || word == "--host" {
+            if ENGINE.contains(&word.as_str()) {
                 words.next();
             } else if let Some(next) = command.find_subcommand(word) {
                 name = format!("{name} {word}");
