@@ -68,6 +68,11 @@ fn dev4_a_device_is_given_with_the_rights_that_were_named() {
     assert_ne!(ran.code, 0, "{ran:?}");
     let ran = engine.container(&["--device", "/dev/fuse:/dev/given"], ": <> /dev/given");
     assert_eq!(ran.code, 0, "{ran:?}");
+    // Likewise where the file system lets no device work, deep or in a volume.
+    let places = ["--device", "/dev/fuse:/srv/deep/a:r", "--device", "/dev/fuse:/run/b:r"];
+    let script = "true < /srv/deep/a && true < /run/b && ! true > /srv/deep/a && ! true > /run/b";
+    let ran = engine.container(&[&places[..], &["-v", "/run"]].concat(), script);
+    assert_eq!(ran.code, 0, "{ran:?}");
     let missing = engine.run(&["run", "--rm", "--device", "/dev/nonesuch", "busybox", "true"]);
     // Docker's code for whatever was not found at the start.
     assert_eq!(missing.code, 127, "{missing:?}");

@@ -17,10 +17,10 @@ use crate::{
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, StatVfsMountFlags},
     io::{self, Errno},
+    mount::UnmountFlags,
 };
 use spec::{oci::Device, wire::Failure};
 use std::{
-    cell::OnceCell,
     ffi::OsStr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -49,14 +49,12 @@ const LINKS: [(&str, &str); 5] = [
 #[derive(Debug)]
 pub(crate) struct Maker<'a> {
     pub tree: &'a Tree,
-    pub proc: &'a Proc,
     pub ids: Ids<'a>,
-    scratch: OnceCell<OwnedFd>,
 }
 
 impl<'a> Maker<'a> {
-    pub fn new(tree: &'a Tree, proc: &'a Proc, ids: Ids<'a>) -> Self {
-        Self { tree, proc, ids, scratch: OnceCell::new() }
+    pub fn new(tree: &'a Tree, ids: Ids<'a>) -> Self {
+        Self { tree, ids }
     }
 
     /// Makes the standard nodes, those that `wanted` adds or changes, and the
@@ -95,30 +93,31 @@ impl<'a> Maker<'a> {
                 other => return other.doing(doing),
             }
         }
-        let source = self.source(&node, device)?;
+        let source = Self::source(&node, device)?;
         let (onto, _) = self.tree.make(Path::new(&device.path), Want::File)?;
         tree::attach(source.as_fd(), onto.as_fd()).doing(doing)
     }
 
     /// A detached mount of just this node.
-    fn source(&self, node: &Node, device: &Device) -> Result<OwnedFd, Failure> {
-        let scratch = if let Some(scratch) = self.scratch.get() {
-            scratch
-        } else {
-            // It covers the host's procfs in the launcher's view, which is
-            // used by descriptor only.
-            let mount = filesystem::create("tmpfs", &[], 0)?;
-            self.proc.cover(mount.as_fd()).doing(|| "attach a scratch file system".into())?;
-            self.scratch.get_or_init(|| mount)
-        };
+    fn source(node: &Node, device: &Device) -> Result<OwnedFd, Failure> {
+        // What is copied must be attached somewhere in one's own view: on the
+        // procfs of that, and no longer than it takes. The procfs that the
+        // launcher works with is of the view before.
+        let scratch = filesystem::create("tmpfs", &[], 0)?;
+        let covered = Proc::open()?.cover(scratch.as_fd());
+        covered.doing(|| "attach a scratch file system".into())?;
+        let copy = Self::copy(node, device, scratch.as_fd());
+        rustix::mount::unmount("/proc", UnmountFlags::DETACH)
+            .doing(|| "detach a scratch file system".into())?;
+        copy
+    }
+
+    fn copy(node: &Node, device: &Device, scratch: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
         let doing = || format!("bind the device {}", device.path);
         let name = OsStr::new("node");
-        let found = match node.make_at(scratch.as_fd(), name) {
-            Ok(()) => {
-                let found = open_node(scratch.as_fd(), name).doing(doing)?;
-                rustix::fs::unlinkat(scratch, name, AtFlags::empty()).doing(doing)?;
-                found
-            }
+        let found = match node.make_at(scratch, name) {
+            // It keeps its name, since what has none is attached nowhere.
+            Ok(()) => open_node(scratch, name).doing(doing)?,
             Err(Errno::PERM) => {
                 let found = open_node(rustix::fs::CWD, OsStr::new(&device.path)).doing(doing)?;
                 if !node.is(&rustix::fs::fstat(&found).doing(doing)?) {

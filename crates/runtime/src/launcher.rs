@@ -257,7 +257,7 @@ fn build(
     let late =
         planned.into_iter().map(|mount| mount.apply(&site)).collect::<Result<Vec<_>, _>>()?;
     if set_up_dev {
-        Maker::new(&tree, proc, ids).make_all(&job.linux.devices)?;
+        Maker::new(&tree, ids).make_all(&job.linux.devices)?;
     }
     if !job.process.cwd.is_empty() {
         tree.make(Path::new(&job.process.cwd), Want::Dir)?;
