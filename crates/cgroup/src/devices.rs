@@ -131,6 +131,22 @@ impl AllowList {
         Ok(list)
     }
 
+    /// Whether all of `access` (letters of `rwm`) to a device is allowed.
+    /// Words that no device has are not.
+    pub fn allows(&self, block: bool, numbers: (u32, u32), access: &str) -> bool {
+        let Some(access) = Access::parse(access) else { return false };
+        let node = if block { Node::Block } else { Node::Char };
+        let wanted = Devices { node, major: Some(numbers.0), minor: Some(numbers.1) };
+        // As the program for the kernel: to allow, a rule must cover all that
+        // is wanted; to deny, any of it; the last to hold decides.
+        let holds = |rule: &&Rule| {
+            let common = rule.access.0 & access.0;
+            let enough = if rule.allow { common == access.0 } else { common != 0 };
+            rule.devices.cover(wanted) && enough
+        };
+        self.rules.iter().rev().find(holds).map_or(self.rest, |rule| rule.allow)
+    }
+
     /// Keeps the list short and, where it can, without order.
     fn add(&mut self, rule: Rule) {
         for old in self.rules.iter_mut().filter(|old| rule.devices.cover(old.devices)) {
@@ -256,6 +272,23 @@ mod tests {
             lines.into_iter().map(|line| format!("{} {line}", &file[8..])).collect::<Vec<_>>()
         };
         writes.into_iter().flat_map(lines).collect()
+    }
+
+    #[test]
+    fn a_list_says_of_one_device_what_the_kernel_will() {
+        let rules = [
+            rule(true, "c", 10, -1, "rw"),
+            rule(false, "c", 10, 229, "w"),
+            rule(true, "b", 8, 0, "rwm"),
+        ];
+        let list = AllowList::from_rules(&rules).expect("valid rules");
+        assert!(list.allows(false, (10, 200), "rw") && list.allows(false, (10, 229), "r"));
+        assert!(!list.allows(false, (10, 229), "rw"), "a part of it was taken back");
+        assert!(!list.allows(false, (10, 200), "m"), "more than was given");
+        assert!(list.allows(true, (8, 0), "m") && !list.allows(false, (8, 0), "r"));
+        assert!(!list.allows(false, (10, 200), "x"), "no word of devices");
+        let all = AllowList::from_rules(&[everything(true)]).expect("valid rules");
+        assert!(all.allows(true, (1, 1), "rwm"));
     }
 
     #[test]

@@ -50,6 +50,12 @@ const POWERLESS: [&str; 14] = [
     "CAP_LINUX_IMMUTABLE",
 ];
 
+/// Whether a capability is [one of these](POWERLESS): it takes the host's user
+/// namespace to have power.
+pub fn is_powerless(capability: &str) -> bool {
+    POWERLESS.contains(&capability)
+}
+
 /// The bounding set, in the order of numbers.
 ///
 /// `private`: the container has a user namespace that is not the host's.

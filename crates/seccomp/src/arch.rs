@@ -47,6 +47,11 @@ impl Arch {
         numbers(name).and_then(|numbers| self.of(numbers))
     }
 
+    /// The name of the call with this number, if it has one.
+    pub fn name(self, number: u32) -> Option<&'static str> {
+        CALLS.iter().find(|(_, numbers)| self.of(numbers) == Some(number)).map(|(name, _)| *name)
+    }
+
     /// This architecture's among the numbers of one call.
     pub(crate) fn of(self, numbers: &Numbers) -> Option<u32> {
         Some(numbers[self as usize]).filter(|number| *number != NONE)

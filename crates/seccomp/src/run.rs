@@ -4,7 +4,7 @@
 use crate::{Arch, Instruction, Program};
 
 /// One call: what the kernel's `struct seccomp_data` says of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// By which way it came.
     pub arch: Arch,

@@ -1,5 +1,6 @@
 //! Programs of the kind `BPF_PROG_TYPE_CGROUP_DEVICE`: loading one, and
-//! attaching it to a version 2 control group.
+//! attaching it to a version 2 control group. Those that look at what the
+//! kernel does are in [`trace`](crate::trace).
 //!
 //! Source: `bpf(2)`, `union bpf_attr` in `linux/bpf.h`.
 
@@ -26,19 +27,19 @@ pub struct Insn {
 /// The part of `union bpf_attr` that `BPF_PROG_LOAD` reads.
 #[repr(C)]
 #[derive(Default)]
-struct Load {
-    prog_type: u32,
-    insn_cnt: u32,
-    insns: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log_buf: u64,
-    kern_version: u32,
-    prog_flags: u32,
-    prog_name: [u8; 16],
-    prog_ifindex: u32,
-    expected_attach_type: u32,
+pub(crate) struct Load {
+    pub prog_type: u32,
+    pub insn_cnt: u32,
+    pub insns: u64,
+    pub license: u64,
+    pub log_level: u32,
+    pub log_size: u32,
+    pub log_buf: u64,
+    pub kern_version: u32,
+    pub prog_flags: u32,
+    pub prog_name: [u8; 16],
+    pub prog_ifindex: u32,
+    pub expected_attach_type: u32,
 }
 
 /// The part that `BPF_PROG_ATTACH` and `BPF_PROG_DETACH` read.
@@ -74,7 +75,7 @@ struct ById {
     open_flags: u32,
 }
 
-const BPF_PROG_LOAD: c_long = 5;
+pub(crate) const BPF_PROG_LOAD: c_long = 5;
 const BPF_PROG_ATTACH: c_long = 8;
 const BPF_PROG_DETACH: c_long = 9;
 const BPF_PROG_GET_FD_BY_ID: c_long = 13;
@@ -176,14 +177,14 @@ fn program_by_id(id: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn number(fd: BorrowedFd<'_>) -> u32 {
+pub(crate) fn number(fd: BorrowedFd<'_>) -> u32 {
     u32::try_from(fd.as_raw_fd()).expect("an open descriptor is not negative")
 }
 
 /// # Safety
 /// `T` must be the layout of `union bpf_attr` that `command` uses, and every
 /// address in it good for what the command does with it.
-unsafe fn bpf<T>(command: c_long, attr: &mut T) -> io::Result<c_long> {
+pub(crate) unsafe fn bpf<T>(command: c_long, attr: &mut T) -> io::Result<c_long> {
     let attr: *mut T = attr;
     // SAFETY: the kernel reads and writes `size_of::<T>()` bytes at `attr`,
     // which the caller's borrow keeps valid; the rest is the caller's promise.

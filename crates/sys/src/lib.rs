@@ -17,6 +17,7 @@ pub mod quota;
 pub mod sched;
 pub mod signal;
 pub mod socket;
+pub mod trace;
 pub mod userns;
 
 use std::io;
