@@ -14,7 +14,7 @@
 //! | `archive` | cp, export |
 //! | `images`, `transfer` | images; load, save, import |
 //! | `registries` | pull, push, log in, search |
-//! | `volumes`, `networks`, `events`, `audit`, `doctor` | as they say |
+//! | `volumes`, `networks`, `events`, `audit`, `why`, `doctor` | as they say |
 //! | `upgrade` | BuildKit's two connections |
 //! | `sockets`, `doors`, `gate`, `scope`, `journal` | sockets for those who may do less |
 //! | `refused` | what is not carried |
@@ -73,5 +73,6 @@ mod upkeep;
 mod volumes;
 mod websocket;
 mod when;
+mod why;
 
 pub use server::{Listener, serve};

@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::scope::{Reach, Right};
 use crate::{
     archive, audit, build, containers, doctor, events, exec, images, networks, refused, registries,
-    sockets, stats, streams, system, transfer, upgrade, upkeep, volumes,
+    sockets, stats, streams, system, transfer, upgrade, upkeep, volumes, why,
 };
 use hyper::Method;
 use std::future::Future;
@@ -88,6 +88,8 @@ static ROUTES: &[Route] = &[
     get("/containers/{id}/top", Container(Right::Read), Calls(containers::top)),
     get("/containers/{id}/changes", Container(Right::Files), Calls(containers::changes)),
     get("/containers/{id}/audit", Container(Right::Read), Calls(audit::one)),
+    get("/containers/{id}/why", Never, Streams(|call| Box::pin(why::why(call)))),
+    get("/containers/{id}/filter", Never, Calls(why::filter)),
     get(
         "/containers/{id}/logs",
         Container(Right::Logs),

@@ -94,6 +94,7 @@ mod verbs;
 mod verdict;
 mod volumes;
 mod watcher;
+mod why;
 mod wish;
 mod workers;
 
@@ -106,6 +107,7 @@ pub use build::{
 pub use cell::Attaching;
 pub use collect::{Collected, Watermarks};
 pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Quota, Size, Waited};
+pub use denials::{Layer, Record, Verdict};
 pub use doctor::{Severity, Symptom};
 pub use error::{Error, Kind};
 pub use events::{Event, Subscription};
@@ -128,6 +130,7 @@ pub use state::State;
 pub use stats::{Interface, Stats};
 pub use usage::{DiskUsage, Top, UpdateWish};
 pub use volumes::{Volume, VolumeWish};
+pub use why::{Denial, Looking, Why};
 
 /// Nanoseconds since the epoch; 0 for "never".
 pub type Nanos = u64;
