@@ -5,6 +5,7 @@
 //! - [`files`]: cp, export, import, load, save
 //! - [`compose`]: projects of several containers
 //! - [`images`], [`volumes`], [`networks`], [`system`], [`live`] (stats, events)
+//! - [`why`]: what was denied
 //! - [`sockets`]: sockets for those who may do less
 //! - [`upkeep`]: check, gc, pin
 //! - [`registries`]: pull, push, login, search, …
@@ -29,6 +30,7 @@ mod sockets;
 mod system;
 mod upkeep;
 mod volumes;
+mod why;
 
 use crate::{
     client::Client,
@@ -110,6 +112,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Events(words) => live::events(client, *words.0).await,
         C::Version(words) => system::version(client, *words.0).await,
         C::Audit(words) => system::audit(client, *words.0).await,
+        C::Why(words) => why::why(client, *words.0).await,
         C::Doctor(words) => doctor::run(client, *words.0).await,
         C::Completion(words) => {
             show::print(complete::script(words.shell))?;

@@ -172,7 +172,9 @@ fn values(command: &Command, arg: &Arg) -> Offer {
         "NETWORK" => Offer::Live(Live::Networks),
         "VOLUME" => Offer::Live(Live::Volumes),
         "NAME" if arg.is_positional() => Offer::Live(Live::All),
-        "NAME" | "KEY=VALUE" | "BYTES" | "NUMBER" | "SERVICE" => Offer::Words(Vec::new()),
+        "NAME" | "KEY=VALUE" | "BYTES" | "NUMBER" | "SERVICE" | "DURATION" | "CALL" => {
+            Offer::Words(Vec::new())
+        }
         _ => Offer::Files,
     }
 }

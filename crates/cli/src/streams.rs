@@ -70,7 +70,23 @@ async fn copy_raw(from: &mut (impl AsyncRead + Unpin)) -> Outcome<()> {
     }
 }
 
+/// Copies all that the program says to our standard error, until it ends.
+///
+/// # Errors
+/// As [`pump`].
+pub async fn pump_to_error(mut io: TokioIo<Upgraded>) -> Outcome<()> {
+    // The kind of a program's standard error.
+    copy_frames_as(&mut io, |kind| if kind < 2 { 2 } else { kind }).await
+}
+
 async fn copy_frames(from: &mut (impl AsyncRead + Unpin)) -> Outcome<()> {
+    copy_frames_as(from, |kind| kind).await
+}
+
+async fn copy_frames_as(
+    from: &mut (impl AsyncRead + Unpin),
+    kind: impl Fn(u8) -> u8,
+) -> Outcome<()> {
     let mut payload = Vec::new();
     loop {
         let mut header = [0; 8];
@@ -82,7 +98,7 @@ async fn copy_frames(from: &mut (impl AsyncRead + Unpin)) -> Outcome<()> {
         if from.read_exact(&mut payload).await.is_err() {
             return Ok(());
         }
-        pass(header[0], &payload)?;
+        pass(kind(header[0]), &payload)?;
     }
 }
 

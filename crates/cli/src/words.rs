@@ -201,6 +201,8 @@ pub enum Command {
     Version(Later<Format>),
     /// What the kernel says of the containers' confinement, and every weakening
     Audit(Later<Audit>),
+    /// What was denied to a container, by which layer, and what would allow it
+    Why(Later<Why>),
     /// What this machine lacks of what containers rest on, and how to mend it
     Doctor(Later<Format>),
     /// Print a script that completes words and names in a shell
@@ -244,6 +246,29 @@ pub struct Audit {
     /// A Go template, or "json"
     #[arg(long)]
     pub format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Look at it for so long, such as 10s
+    #[arg(long = "for", value_name = "DURATION", conflicts_with_all = ["start", "allow"])]
+    pub duration: Option<String>,
+    /// Start it, and look at it until it ends (for 10 minutes at most)
+    #[arg(long, conflicts_with_all = ["allow", "command"])]
+    pub start: bool,
+    /// Print its filter of system calls with these allowed, to be given to
+    /// --security-opt seccomp=FILE
+    #[arg(long, value_name = "CALL", value_delimiter = ',', conflicts_with = "command")]
+    pub allow: Vec<String>,
+    /// A Go template, or "json"
+    #[arg(long)]
+    pub format: Option<String>,
+    /// The container
+    #[arg(value_name = "CONTAINER")]
+    pub name: String,
+    /// A program to run in it, and to look at it meanwhile
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
 }
 
 #[derive(Debug, Args)]
