@@ -49,9 +49,11 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "NONESUCH", "get"];
 
 /// Of the engine's own operations, and of none.
-const OTHERS: [&str; 20] = [
+const OTHERS: [&str; 22] = [
     "GET /cofferdam/audit",
     "GET /containers/{id}/audit",
+    "GET /containers/{id}/why",
+    "GET /containers/{id}/filter?allow=keyctl",
     "POST /cofferdam/check",
     "POST /cofferdam/collect?dry=1",
     "POST /cofferdam/images/{name}/pin",

@@ -89,7 +89,7 @@ fn faults(contract: &Contract, engine: &Engine, version: u16, request: &Request)
     };
     let path = request.target.split('?').next().unwrap_or_default();
     let ours = path.starts_with("/cofferdam")
-        || path.ends_with("/audit")
+        || ["/audit", "/why", "/filter"].iter().any(|end| path.ends_with(end))
         || (path.starts_with("/networks") && path.ends_with("/update"));
     if ours {
         let known = matches!(answer.status, 200 | 204 | 400 | 403 | 404 | 409);
