@@ -148,7 +148,7 @@ fn open_source(point: &Point) -> Result<OwnedFd, Error> {
 
 /// The root of a running container's init: its own view, volumes included.
 pub(crate) fn root_of(cell: &Cell) -> Result<OwnedFd, Error> {
-    let container = cell.now();
+    let container = cell.known().now();
     let init = cell.live().init.clone();
     let (Some(init), Some(pid)) = (init, container.state.pid()) else {
         return Err(crate::verbs::not_running(&container));

@@ -46,7 +46,7 @@ impl Engine {
     /// # Errors
     /// Not running.
     pub fn audit(&self, reference: &str) -> Result<Audit, Error> {
-        let container = self.container(reference)?;
+        let container = self.0.find(reference)?.known().now();
         let pid = container.state.pid().ok_or_else(|| crate::verbs::not_running(&container))?;
         self.audit_of(&container, pid).map_err(|error| {
             // It may end while it is looked at, and be heard of later: nobody

@@ -15,7 +15,10 @@ use crate::{
 use spec::Id;
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 pub(crate) struct Cell {
@@ -26,6 +29,8 @@ pub(crate) struct Cell {
     /// False until a container of the records has been recovered.
     verb: Mutex<bool>,
     freed: Condvar,
+    /// The same, for who must not wait for a verb.
+    known: AtomicBool,
     live: Mutex<Live>,
 }
 
@@ -81,13 +86,15 @@ impl Cell {
             shown: RwLock::new(Arc::new(container)),
             verb: Mutex::new(true),
             freed: Condvar::new(),
+            known: AtomicBool::new(true),
             live: Mutex::default(),
         }
     }
 
     /// One of the records: verbs wait until it is [set free](Cell::set_free).
     pub fn restored(container: Container, slot: u32) -> Self {
-        Self { verb: Mutex::new(false), ..Self::new(container, slot) }
+        let (verb, known) = (Mutex::new(false), AtomicBool::new(false));
+        Self { verb, known, ..Self::new(container, slot) }
     }
 
     /// As last published.
@@ -106,6 +113,15 @@ impl Cell {
         own
     }
 
+    /// Waits until it is known what became of one of the records, and for no
+    /// verb: for who refuses what does not run. Not for the recovery itself.
+    pub fn known(&self) -> &Self {
+        if !self.known.load(Ordering::Acquire) {
+            drop(self.own());
+        }
+        self
+    }
+
     /// For the recovery alone: before any verb.
     pub fn own_first(&self) -> MutexGuard<'_, bool> {
         self.verb.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,6 +130,7 @@ impl Cell {
     /// It has been recovered: verbs may pass.
     pub fn set_free(&self, own: &mut MutexGuard<'_, bool>) {
         **own = true;
+        self.known.store(true, Ordering::Release);
         self.freed.notify_all();
     }
 
@@ -262,6 +279,32 @@ mod tests {
     #[test]
     fn waiting_for_one_that_does_not_run_ends_at_once() {
         assert_eq!(told(&cell(), Condition::NotRunning).try_recv().map(|w| w.code), Ok(0));
+    }
+
+    #[test]
+    fn who_must_know_whether_it_runs_waits_for_the_recovery_and_for_no_verb() {
+        let container = (*cell().now()).clone();
+        let cell = Arc::new(Cell::restored(container, 0));
+        let (say, said) = mpsc::channel();
+        let reader = std::thread::spawn({
+            let cell = Arc::clone(&cell);
+            move || {
+                say.send(None).expect("heard");
+                say.send(Some(cell.known().now().state)).expect("heard");
+            }
+        });
+        assert_eq!(said.recv(), Ok(None));
+        let mut own = cell.own_first();
+        run(&cell);
+        let there = cell.now().state;
+        assert!(said.try_recv().is_err(), "nothing is known yet");
+        cell.set_free(&mut own);
+        drop(own);
+        assert_eq!(said.recv(), Ok(Some(there)));
+        reader.join().expect("it is told");
+        let verb = cell.own();
+        assert_eq!(cell.known().now().state, there, "though a verb is under way");
+        drop(verb);
     }
 
     #[test]

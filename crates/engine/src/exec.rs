@@ -107,7 +107,7 @@ impl Engine {
     /// The container does not run, or is paused; an empty command.
     pub fn exec_create(&self, reference: &str, wish: ExecWish) -> Result<Id, Error> {
         let cell = self.0.find(reference)?;
-        let container = cell.now();
+        let container = cell.known().now();
         match container.state {
             State::Running { .. } => {}
             State::Paused { .. } => {

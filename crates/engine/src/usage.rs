@@ -89,7 +89,7 @@ impl Engine {
     /// # Errors
     /// Not running; arguments that ps does not take.
     pub fn top(&self, reference: &str, ps_args: &str) -> Result<Top, Error> {
-        let container = self.container(reference)?;
+        let container = self.0.find(reference)?.known().now();
         if !container.state.is_running() {
             return Err(crate::verbs::not_running(&container));
         }

@@ -432,7 +432,7 @@ impl Engine {
     /// Not running.
     pub fn resize(&self, reference: &str, height: u16, width: u16) -> Result<(), Error> {
         let cell = self.0.find(reference)?;
-        let container = cell.now();
+        let container = cell.known().now();
         if !container.state.is_running() {
             return Err(not_running(&container));
         }
