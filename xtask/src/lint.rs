@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What a room or program must never link, however indirectly.
-const APART: [(&str, &[&str]); 11] = [
+const APART: [(&str, &[&str]); 12] = [
     ("cofferdamd", &["runtime", "monitor"]),
     (
         "cofferdam-run",

@@ -290,17 +290,17 @@ mod tests {
             let cell = Arc::clone(&cell);
             move || {
                 say.send(None).expect("heard");
-                say.send(Some(cell.known().now().state)).expect("heard");
+                say.send(Some(cell.known().now().state.clone())).expect("heard");
             }
         });
         assert_eq!(said.recv(), Ok(None));
         let mut own = cell.own_first();
         run(&cell);
-        let there = cell.now().state;
+        let there = cell.now().state.clone();
         assert!(said.try_recv().is_err(), "nothing is known yet");
         cell.set_free(&mut own);
         drop(own);
-        assert_eq!(said.recv(), Ok(Some(there)));
+        assert_eq!(said.recv(), Ok(Some(there.clone())));
         reader.join().expect("it is told");
         let verb = cell.own();
         assert_eq!(cell.known().now().state, there, "though a verb is under way");
