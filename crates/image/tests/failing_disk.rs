@@ -5,11 +5,18 @@
 //! pages are written back, long after write(2) has returned.
 
 use image::{Check, Error, Import, Store};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::OFlags,
+    io::retry_on_intr,
+};
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, Cursor, Read, Seek as _, SeekFrom, Write as _},
+    io::{Cursor, ErrorKind, Read, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// Set in a mount namespace of the test's own: where to mount.
@@ -18,6 +25,11 @@ const MIB: usize = 1 << 20;
 /// More than a store writes before it takes a layer to the disk early.
 const BEFORE: usize = 100 * MIB;
 const KEPT: &str = "kept:1";
+
+/// Who takes archives apart for the tests.
+fn workers() -> unpacker::Workers {
+    unpacker::Workers::new(env!("CARGO_BIN_EXE_image-unpacker"), 1_900_000_000, "a test".as_ref())
+}
 
 fn layer(size: usize) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
@@ -34,28 +46,35 @@ fn import(store: &Store, name: &str, mut from: impl Read) -> Result<(), Error> {
 }
 
 /// What the kernel says from now on.
-struct Kernel(Child);
+struct Kernel(File);
 
 impl Kernel {
     fn listen() -> Self {
-        let mut messages = File::open("/dev/kmsg").expect("opened");
+        let mut options = File::options();
+        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+        let mut messages = options.open("/dev/kmsg").expect("opened");
         messages.seek(SeekFrom::End(0)).expect("after the last one");
-        let mut command = Command::new("timeout");
-        command.args(["60", "cat"]).stdin(messages).stdout(Stdio::piped());
-        Self(command.spawn().expect("timeout(1)"))
+        Self(messages)
     }
 
     fn says(&mut self, words: &str) {
-        let said = BufReader::new(self.0.stdout.as_mut().expect("piped"));
-        let mut lines = said.lines().map(|line| line.expect("read"));
-        assert!(lines.any(|line| line.contains(words)), "the kernel never said {words}");
-    }
-}
-
-impl Drop for Kernel {
-    fn drop(&mut self) {
-        self.0.kill().expect("our child");
-        self.0.wait().expect("our child");
+        let until = Instant::now() + Duration::from_mins(1);
+        let mut record = vec![0; 8192];
+        loop {
+            let rest = until.saturating_duration_since(Instant::now());
+            let rest = Timespec::try_from(rest).expect("a minute");
+            let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+            let ready = retry_on_intr(|| poll(&mut fds, Some(&rest))).expect("polled");
+            assert!(ready > 0, "the kernel never said {words}");
+            match self.0.read(&mut record) {
+                Ok(len) if String::from_utf8_lossy(&record[..len]).contains(words) => return,
+                // EPIPE: some were overwritten before they were read.
+                Err(e) if !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::BrokenPipe) => {
+                    panic!("{e}")
+                }
+                _ => {}
+            }
+        }
     }
 }
 
@@ -110,7 +129,7 @@ fn in_a_namespace_with_a_disk_of_its_own() {
     run(&["mount", "-o", "loop", text(&image), text(&disk)]);
     let device = device(&disk);
     let data = disk.join("data");
-    let store = Store::open(&data).expect("opened");
+    let store = Store::open(&data, workers()).expect("opened");
     import(&store, KEPT, &layer(MIB)[..]).expect("there is room for it");
 
     let mut kernel = Kernel::listen();
@@ -132,7 +151,7 @@ fn in_a_namespace_with_a_disk_of_its_own() {
     assert!(matches!(store.lookup("lost:1"), Err(Error::Missing(_))));
     import(&store, "whole:1", &layer(BEFORE)[..]).expect("there is room now");
     drop(store);
-    let store = Store::open(&data).expect("opened again");
+    let store = Store::open(&data, workers()).expect("opened again");
     for name in [KEPT, "whole:1"] {
         store.lookup(name).expect("it is there");
     }
