@@ -56,15 +56,20 @@ impl Place {
     /// meant cannot be read.
     pub fn chosen(host: Option<&str>, context: Option<&str>, papers: &Papers) -> Outcome<Self> {
         let (host_variable, context_variable) = (said("DOCKER_HOST")?, said("DOCKER_CONTEXT")?);
-        let config = Config::read()?;
         let said = Said {
             host,
             context,
             host_variable: host_variable.as_deref(),
             context_variable: context_variable.as_deref(),
-            current: config.current_context(),
+            current: None,
         };
-        match said.meant()? {
+        // Who names an engine needs no `config.json`, and may not be able to
+        // read the one that HOME leads to.
+        if let Some(Meant::Address(address)) = said.first()? {
+            return Self::new(address, papers);
+        }
+        let config = Config::read()?;
+        match (Said { current: config.current_context(), ..said }).meant()? {
             Meant::Address(address) => Self::new(address, papers),
             Meant::Context(name) => named::find(config.folder(), name),
         }

@@ -46,11 +46,20 @@ pub enum Meant<'a> {
 }
 
 impl<'a> Said<'a> {
-    /// The first that was said, as Docker's CLI has it.
+    /// The first that was said, as Docker's CLI has it; the default socket if
+    /// nothing was.
     ///
     /// # Errors
     /// Two flags say two things.
     pub fn meant(self) -> Outcome<Meant<'a>> {
+        self.first().map(|meant| meant.unwrap_or(Meant::Address("")))
+    }
+
+    /// The same; none if nothing was.
+    ///
+    /// # Errors
+    /// As [`meant`](Self::meant).
+    pub fn first(self) -> Outcome<Option<Meant<'a>>> {
         let given = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
         if given(self.host).is_some() && given(self.context).is_some() {
             return Err(Error::Unfit(
@@ -66,8 +75,7 @@ impl<'a> Said<'a> {
             .or_else(|| context(self.context))
             .or_else(|| address(self.host_variable))
             .or_else(|| context(self.context_variable))
-            .or_else(|| context(self.current))
-            .unwrap_or(Meant::Address("")))
+            .or_else(|| context(self.current)))
     }
 }
 
