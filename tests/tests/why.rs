@@ -255,17 +255,22 @@ fn a_look_whose_client_leaves_is_over() {
         // With its head the answer says that the look has begun.
         open(&engine.socket(), &Request::of("GET", &target), PATIENCE).expect("an answer")
     };
-    // Four at once are the most: were they to stay, the next would be refused.
-    for _ in 0..3 {
+    let four = || -> Option<[Open; 4]> {
         let looks: [Open; 4] = std::array::from_fn(|_| look(500));
-        assert!(looks.iter().all(|look| look.answer.status == 200));
+        looks.iter().all(|look| look.answer.status == 200).then_some(looks)
+    };
+    // Four at once are the most: were they to stay, the next would be refused.
+    let mut looks = four().expect("nobody else looks");
+    for _ in 0..3 {
         let fifth = look(500).finish().expect("an answer");
         assert_eq!(fifth.status, 409);
         assert!(fifth.text().contains("4 looks at containers are under way"), "{}", fifth.text());
         drop(looks);
+        let mut next = None;
         until("room for four", || {
-            let looks: [Open; 4] = std::array::from_fn(|_| look(500));
-            looks.iter().all(|look| look.answer.status == 200)
+            next = four();
+            next.is_some()
         });
+        looks = next.expect("there was room");
     }
 }
