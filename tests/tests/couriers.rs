@@ -127,7 +127,7 @@ fn a_syslog_server_that_is_gone_stops_no_program() {
     until("the first line", || server.text().contains("first"));
     server.process.kill().expect("our child");
     server.process.wait().expect("our child");
-    engine.says(&["exec", "a", "touch", "/go"]);
+    engine.lets_go("a", "/go");
     until("all to be said", || engine.run(&["exec", "a", "test", "-e", "/said"]).code == 0);
     let dropped = || engine.inspect("a", "{{.Cofferdam.LogDropped}}").parse::<u32>().expect("so");
     until("lines to be dropped", || dropped() > 10_000);
@@ -194,7 +194,7 @@ fn a_courier_that_is_killed_is_replaced_and_no_line_is_lost() {
     assert_eq!((&*of("CapPrm:"), &*of("NoNewPrivs:")), ("0000000000000000", "1"));
     assert!(!of("Uid:").split_whitespace().any(|user| user == "0"), "{}", of("Uid:"));
     signal(couriers[0], 9);
-    engine.says(&["exec", "a", "touch", "/go"]);
+    engine.lets_go("a", "/go");
     engine.says(&["wait", "a"]);
     until("the last word", || server.text().contains("]: over\n"));
     let text = server.text();

@@ -23,7 +23,7 @@ fn a_container_outlives_the_daemon() {
     let numbers: Vec<usize> =
         lines.lines().filter_map(|line| line.strip_prefix("line ")?.parse().ok()).collect();
     assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>(), "no line is lost");
-    engine.says(&["exec", "a", "touch", "/end"]);
+    engine.lets_go("a", "/end");
     assert_eq!(engine.says(&["wait", "a"]), "7");
     engine.leaves_nothing();
 }

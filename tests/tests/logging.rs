@@ -59,7 +59,7 @@ fn a_follower_sees_every_byte_across_a_thousand_rotations() {
     let seen = engine.scratch().join("seen");
     let mut follower = follow(&engine, &seen);
     until("the first line", || fs::read(&seen).is_ok_and(|text| text == b"0\n"));
-    engine.says(&["exec", "a", "touch", "/go"]);
+    engine.lets_go("a", "/go");
     engine.says(&["wait", "a"]);
     assert!(follower.wait().expect("our child").success());
     let text = fs::read_to_string(&seen).expect("seen");
@@ -82,7 +82,7 @@ fn a_reader_that_stopped_holds_up_nobody_and_misses_nothing() {
     let mut out = BufReader::new(reader.stdout.take().expect("piped"));
     let mut text = String::new();
     out.read_line(&mut text).expect("the first line");
-    engine.says(&["exec", "a", "touch", "/go"]);
+    engine.lets_go("a", "/go");
     // It reads nothing, and the program ends nevertheless.
     engine.says(&["wait", "a"]);
     std::io::Read::read_to_string(&mut out, &mut text).expect("the rest");
@@ -141,7 +141,7 @@ fn older_files_are_compressed_and_read_like_others() {
             assert_eq!(read.lines().next(), Some(&*(30_001 - tail).to_string()), "{driver}");
         }
         since_any_line(&engine, 30_000);
-        engine.says(&["exec", "a", "touch", "/go"]);
+        engine.lets_go("a", "/go");
         engine.says(&["wait", "a"]);
         engine.says(&["rm", "a"]);
     }
@@ -240,7 +240,7 @@ fn a_program_that_does_not_wait_for_its_log_goes_on_and_what_is_dropped_is_count
     assert_eq!((&*of("CapPrm:"), &*of("NoNewPrivs:")), ("0000000000000000", "1"));
     // As a disk that hangs would stop it.
     signal(writer[0], 19);
-    engine.says(&["exec", "a", "touch", "/go"]);
+    engine.lets_go("a", "/go");
     until("all to be said", || engine.run(&["exec", "a", "test", "-e", "/said"]).code == 0);
     let dropped = || engine.inspect("a", "{{.Cofferdam.LogDropped}}").parse::<usize>().expect("so");
     until("lines to be dropped", || dropped() > 1_000);
@@ -264,7 +264,7 @@ fn a_writer_that_is_killed_is_replaced_and_nothing_is_lost() {
         let now = of_monitor(&engine, "log-writer");
         now.len() == 1 && now != writer
     });
-    engine.says(&["exec", "a", "touch", "/go"]);
+    engine.lets_go("a", "/go");
     engine.says(&["wait", "a"]);
     assert!(engine.says(&["logs", "a"]) == format!("0\n{}", counted(1000)).trim_end());
     assert_eq!(engine.inspect("a", "{{.Cofferdam.LogDropped}}"), "0");
