@@ -4,14 +4,8 @@
 //! included; one that does not run through a mount made for the purpose. All
 //! paths are resolved by the kernel, inside that root.
 
-use crate::{
-    Container, Engine, Error, Nanos, cell::Cell, error::Doing, guise::Guise, house::House,
-};
-use policy::mounts::{Point, Source};
-use rustix::{
-    fs::{Gid, Mode, OFlags, ResolveFlags, Uid, openat2},
-    mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree},
-};
+use crate::{Container, Engine, Error, Nanos, cell::Cell, error::Doing, house::House};
+use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid, openat2};
 use snapshot::IdRange;
 use spec::Digest;
 use std::{
@@ -130,22 +124,6 @@ pub(crate) fn read_in_root(root: BorrowedFd<'_>, path: &str) -> Result<String, E
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What is mounted at a point. In a part of a volume no link is followed: it
-/// is its containers' word, and they may put it there at any moment.
-fn open_source(point: &Point) -> Result<OwnedFd, Error> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let part = match &point.source {
-        Source::Volume(volume) => volume.subpath.as_str(),
-        _ => "",
-    };
-    let Some(above) = point.path.strip_suffix(part).filter(|_| !part.is_empty()) else {
-        return rustix::fs::open(&point.path, flags, Mode::empty()).doing("open", &point.path);
-    };
-    let above = rustix::fs::open(above, flags, Mode::empty()).doing("open", above)?;
-    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    openat2(&above, part, flags, Mode::empty(), within).doing("open", &point.path)
-}
-
 /// The root of a running container's init: its own view, volumes included.
 pub(crate) fn root_of(cell: &Cell) -> Result<OwnedFd, Error> {
     let container = cell.known().now();
@@ -168,35 +146,8 @@ pub(crate) fn root_of(cell: &Cell) -> Result<OwnedFd, Error> {
 }
 
 impl House {
-    /// What a container sees below `/`, whether it runs or not.
-    fn view(&self, cell: &Cell) -> Result<OwnedFd, Error> {
-        let container = cell.now();
-        if container.state.is_running() {
-            return root_of(cell);
-        }
-        let _held = self.hold_volumes(&container)?;
-        let mount = self.mount(&container)?;
-        let ids = container.ids();
-        let userns = if ids.is_host() {
-            None
-        } else {
-            let [uids, gids] = ids.maps();
-            Some(sys::userns::new(&uids, &gids).doing("make the id map", uids.trim_end())?)
-        };
-        for point in self.points(&container)? {
-            let userns = userns.as_ref().map(AsFd::as_fd);
-            Self::add_mount(&container, &mount, &point, userns)?;
-        }
-        if container.host.readonly_rootfs {
-            let set = sys::mount::RDONLY;
-            let change = sys::mount::Change { set, ..sys::mount::Change::default() };
-            sys::mount::change(mount.as_fd(), false, &change).doing("close", "the root")?;
-        }
-        Ok(mount)
-    }
-
     /// The root alone, mounted for the purpose.
-    fn mount(&self, container: &Container) -> Result<OwnedFd, Error> {
+    pub(crate) fn mount(&self, container: &Container) -> Result<OwnedFd, Error> {
         Ok(self.root(container)?.mount(&self.layers(container)?)?)
     }
 
@@ -217,67 +168,6 @@ impl House {
         let mut layers = self.images.layers(image)?;
         layers.push(crate::places::dir(&self.paths.data));
         Ok(layers)
-    }
-
-    /// Puts a volume or bind mount into a detached root. A mount point that
-    /// does not exist yet is made; one that cannot be is left out.
-    fn add_mount(
-        container: &Container,
-        root: &OwnedFd,
-        point: &Point,
-        userns: Option<BorrowedFd<'_>>,
-    ) -> Result<(), Error> {
-        if matches!(point.source, Source::Tmpfs { .. }) {
-            return Ok(());
-        }
-        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let relative = point.destination.trim_start_matches('/');
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let open = || openat2(root, relative, flags, Mode::empty(), inside);
-        let target = match open() {
-            Err(rustix::io::Errno::NOTDIR) => return Ok(()),
-            Err(rustix::io::Errno::NOENT) => {
-                // Made now rather than by the first start.
-                let is_dir = std::fs::File::from(open_source(point)?);
-                let is_dir = is_dir.metadata().doing("look at", &point.path)?.is_dir();
-                let ids = container.ids();
-                let guise = Guise::of(ids)?;
-                let made = snapshot::make_point(root.as_fd(), relative, ids, is_dir)?;
-                drop(guise);
-                if !made {
-                    return Ok(());
-                }
-                open().doing("open", &point.destination)?
-            }
-            opened => opened.doing("open", &point.destination)?,
-        };
-        let cloned = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_EMPTY_PATH;
-        let source = open_source(point)?;
-        let tree = open_tree(&source, "", cloned).doing("open", &point.path)?;
-        let mut set = 0;
-        if userns.is_some() {
-            set |= sys::mount::IDMAP;
-        }
-        if point.read_only {
-            set |= sys::mount::RDONLY;
-        }
-        if set != 0 {
-            let what = sys::mount::Change { set, userns, ..sys::mount::Change::default() };
-            sys::mount::change(tree.as_fd(), false, &what).doing("id-map or close", &point.path)?;
-        }
-        let how = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-        match move_mount(&tree, "", &target, "", how) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                tracing::debug!(id = %container.id, %error, "a detached root takes no mounts here");
-                Err(Error::Unsupported(format!(
-                    "cannot reach {} of a container that does not run: start it first",
-                    point.destination
-                )))
-            }
-        }
     }
 }
 

@@ -92,6 +92,7 @@ mod undo;
 mod usage;
 mod verbs;
 mod verdict;
+mod view;
 mod volumes;
 mod watcher;
 mod why;

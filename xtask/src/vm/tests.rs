@@ -30,9 +30,13 @@ const CHOICE: [(Profile, &Choice); 3] = [
             ("cofferdam-run", &["--test", "life"]),
         ],
     ),
-    (Profile::AppArmor, &[("promises", &["--test", "apparmor"])]),
-    (Profile::SeLinux, &[("promises", &["--test", "selinux"])]),
+    (Profile::AppArmor, &[("promises", &["--test", "apparmor", "--test", "attacks"])]),
+    (Profile::SeLinux, &[("promises", &ENFORCED)]),
 ];
+
+/// What the engine itself does under a policy that is enforced, and what
+/// programs in containers try there.
+const ENFORCED: [&str; 6] = ["--test", "selinux", "--test", "workers", "--test", "attacks"];
 
 /// What the daemon's containers are promised, by Debian's kernel.
 const PROMISES: [&str; 22] = [
