@@ -202,7 +202,9 @@ fn nothing_of_the_engines_listens_on_an_abstract_socket() {
         command.args(["-c", script]).stdout(std::process::Stdio::piped()).spawn().expect("starts");
     let seen = || engine.container(&["--network", "host"], look).out;
     until("the look to find one", || seen().contains("@planted"));
-    let reach = ["-v", &format!("{LOOK}:/look:ro")];
+    let look = engine.scratch().join("look");
+    std::fs::copy(LOOK, &look).expect("scratch");
+    let reach = ["-v", &format!("{}:/look:ro,z", look.display())];
     let script = "/look abstract planted";
     let attack = Attack { weakened: &["--network", "host"], script };
     attack.is_stopped_in(&engine, "busybox", &reach);

@@ -4,21 +4,52 @@
 use promises::{Cli, Engine, binary};
 use serde_json::Value;
 
+/// What a shell prints that has our script for it in the file `$1`.
+fn in_shell(engine: &Engine, shell: &str, file: &str, words: &[&str]) -> String {
+    let script = engine.scratch().join(file);
+    std::fs::write(&script, engine.says(&["completion", shell])).expect("scratch");
+    // One that waits for what never comes is ended.
+    let mut command = engine.host().command("timeout");
+    command.args(["60", shell]).args(words);
+    command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+    command.env("HOME", engine.scratch()).env("TERM", "dumb");
+    let folder = binary("cofferdam").parent().expect("a folder").display().to_string();
+    command.env("PATH", format!("{folder}:/usr/bin:/bin")).current_dir(engine.scratch());
+    let out = command.output().expect("timeout(1) starts");
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
 /// What bash offers behind a line, asked for as its own keys would.
 fn offered(engine: &Engine, line: &str) -> Vec<String> {
-    let script = engine.scratch().join("completion.bash");
-    std::fs::write(&script, engine.says(&["completion", "bash"])).expect("scratch");
     let ask = format!(
-        "source {}; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; _cofferdam; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-        script.display()
+        "source ./complete; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; _cofferdam; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     );
-    let mut bash = engine.host().command("bash");
-    bash.args(["-c", &ask]).env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
-    let folder = binary("cofferdam").parent().expect("a folder").display().to_string();
-    bash.env("PATH", format!("{folder}:/usr/bin:/bin"));
-    let out = bash.output().expect("bash starts");
-    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    let said = in_shell(engine, "bash", "complete", &["-c", &ask]);
     said.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// The same of fish, which can be asked.
+fn offered_by_fish(engine: &Engine, line: &str) -> Vec<String> {
+    let ask = format!("source complete.fish; complete --do-complete '{line}'");
+    let said = in_shell(engine, "fish", "complete.fish", &["--no-config", "-c", &ask]);
+    // With what each is.
+    said.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect()
+}
+
+/// A zsh that types into another, as a person would, and reads from its
+/// terminal until what is wanted stands there.
+const TYPIST: &str = r#"zmodload zsh/zpty
+zpty inner zsh -f -i
+zpty -w inner 'fpath=($PWD $fpath); autoload -Uz compinit; compinit -u -D; echo $((6*7)) ready'
+zpty -r inner said '*42 ready*'
+zpty -w -n inner "$1"$'\t'
+zpty -r inner said "*$2*"
+zpty -d inner
+print found"#;
+
+/// Whether zsh shows `wanted` after a line and a tabulator.
+fn is_shown_by_zsh(engine: &Engine, line: &str, wanted: &str) -> bool {
+    in_shell(engine, "zsh", "_cofferdam", &["-f", "-c", TYPIST, "zsh", line, wanted]) == "found\n"
 }
 
 #[test]
@@ -52,6 +83,26 @@ fn a_shell_completes_words_and_names_of_live_objects() {
         ("cofferdam rmi registry.example:5", &["5000/deep/name:one"]),
     ] {
         assert_eq!(offered(&engine, line), wanted, "{line}");
+    }
+    // Their scripts ask the same; what they show of the answer is their own.
+    for (line, wanted) in [
+        ("cofferdam compl", &["completion"][..]),
+        ("cofferdam run --memory-swapp", &["--memory-swappiness"]),
+        ("cofferdam rm ", &["resting", "running"]),
+        ("cofferdam rmi registry.example:5", &["registry.example:5000/deep/name:one"]),
+    ] {
+        assert_eq!(offered_by_fish(&engine, line), wanted, "{line}");
+    }
+    std::fs::write(engine.scratch().join("some-file.tar"), "").expect("scratch");
+    for (line, wanted) in [
+        ("cofferdam compl", "etion"),
+        ("cofferdam run --memory-swapp", "iness"),
+        ("cofferdam start r", "esting"),
+        ("cofferdam volume ", "rm *Remove"),
+        ("cofferdam rmi registry.example:5", "000/deep/name:one"),
+        ("cofferdam load -i some-f", "ile.tar"),
+    ] {
+        assert!(is_shown_by_zsh(&engine, line, wanted), "{line}");
     }
     engine.leaves_nothing();
 }

@@ -70,6 +70,14 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// What a command says; its failure is an error that names it.
+fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let out = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    let error = String::from_utf8_lossy(&out.stderr);
+    ensure!(out.status.success(), "{command:?}: {}: {error}", out.status);
+    Ok(out.stdout)
+}
+
 /// Builds the three programs and says where they are.
 fn build(profile: &str) -> Result<PathBuf> {
     let packages = ["--package", "cofferdamd", "--package", "cofferdam-run", "--package", "cli"];

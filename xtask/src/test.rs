@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A program that tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 19] = [
+const NEEDED: [(&str, &str); 21] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
@@ -19,6 +19,8 @@ const NEEDED: [(&str, &str); 19] = [
     ("/usr/bin/mmdebstrap", "mmdebstrap"),
     ("/usr/bin/nsenter", "util-linux"),
     ("/usr/bin/tmux", "tmux"),
+    ("/usr/bin/zsh", "zsh"),
+    ("/usr/bin/fish", "fish"),
     ("/usr/bin/xz", "xz-utils"),
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/python3", "python3"),

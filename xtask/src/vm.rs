@@ -23,7 +23,6 @@ pub use tests::test;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -135,14 +134,6 @@ fn install() -> Result<()> {
 /// Where what is made once is kept.
 fn cache() -> PathBuf {
     crate::root().join("target/vm")
-}
-
-/// What a command says; its failure is an error that names it.
-fn output(command: &mut Command) -> Result<Vec<u8>> {
-    let out = command.output().with_context(|| format!("cannot start {command:?}"))?;
-    let error = String::from_utf8_lossy(&out.stderr);
-    ensure!(out.status.success(), "{command:?}: {}: {error}", out.status);
-    Ok(out.stdout)
 }
 
 #[cfg(test)]

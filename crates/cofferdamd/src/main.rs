@@ -124,7 +124,9 @@ async fn serve(engine: Engine, doors: Vec<door::Door>) -> anyhow::Result<()> {
         let _ = stop.send(true);
     });
     tell(&[sd_notify::NotifyState::Ready]);
+    let alive = tokio::spawn(show_life(engine.clone()));
     api::serve(engine, listeners, stopped, shrink).await;
+    alive.abort();
     drop(doors);
     Ok(())
 }
@@ -134,6 +136,24 @@ async fn serve(engine: Engine, doors: Vec<door::Door>) -> anyhow::Result<()> {
 fn shrink() {
     sys::heap::trim();
     sys::heap::forget_code();
+}
+
+/// Tells the service manager, if it asked to be told (`WatchdogSec=` of
+/// systemd.service(5)), that calls are answered: twice in each of its spans.
+/// A call is made for it where clients' are, so that a daemon whose threads
+/// all hang falls silent, and is started anew.
+async fn show_life(engine: Engine) {
+    let Some(span) = sd_notify::watchdog_enabled() else { return };
+    let mut beat = tokio::time::interval(span / 2);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        let engine = engine.clone();
+        let call = tokio::task::spawn_blocking(move || drop(engine.containers()));
+        if call.await.is_ok() {
+            tell(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
 }
 
 /// To the service manager, if there is one.

@@ -158,7 +158,7 @@ impl Scratch {
             )?;
         }
         let out =
-            super::output(Command::new("du").args(["--summarize", "--block-size=1M"]).arg(&dir))?;
+            crate::output(Command::new("du").args(["--summarize", "--block-size=1M"]).arg(&dir))?;
         let text = String::from_utf8_lossy(&out);
         let used: u64 =
             text.split_whitespace().next().and_then(|n| n.parse().ok()).context("du")?;

@@ -1,7 +1,7 @@
 //! The guest's disk and kernel, made once by mmdebstrap and kept.
 
-use super::{cache, output};
-use crate::run;
+use super::cache;
+use crate::{output, run};
 use anyhow::{Context as _, Result};
 use std::{
     fs,

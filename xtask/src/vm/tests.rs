@@ -7,8 +7,8 @@
 //! runtime's verbs with its own groups and with systemd's. Beside it, what
 //! needs a kernel with quotas, or with ipvlan, VLANs and dummy interfaces.
 
-use super::{Job, Profile, output};
-use crate::{build, cargo, test::docker_client};
+use super::{Job, Profile};
+use crate::{build, cargo, output, test::docker_client};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::{
@@ -28,6 +28,8 @@ const CHOICE: [(Profile, &Choice); 3] = [
             ("cgroup", &["--lib", "--test", "kernel"]),
             ("promises", &PROMISES),
             ("cofferdam-run", &["--test", "life"]),
+            // The last: it removes the package's socket when it is done.
+            ("promises", &["--test", "packaged"]),
         ],
     ),
     (Profile::AppArmor, &[("promises", &["--test", "apparmor", "--test", "attacks"])]),
@@ -130,9 +132,11 @@ fn passes(profile: Profile, choice: &Choice, folder: &Path, filter: &[&str]) -> 
         files.add(&folder.join(name))?;
     }
     let docker = files.elsewhere(&docker_client()?)?;
+    let package = files.elsewhere(&crate::dist::deb(folder, &super::cache())?)?;
     let skipped = OF_VERSION_1.iter().chain(&NOT_IN_THE_GUEST).flat_map(|name| ["--skip", name]);
     let words: Vec<&str> = filter.iter().copied().chain(skipped).collect();
-    let script = script(profile, folder, &docker, &tests, &super::quote(&words));
+    let programs = [folder, &docker, &package];
+    let script = script(profile, programs, &tests, &super::quote(&words));
     let job = Job {
         profile,
         files: vec![(files.dir.clone(), folder.to_owned())],
@@ -165,18 +169,19 @@ fn artifacts(text: &str) -> Vec<Artifact> {
 /// Each test program in turn; all of them, whatever fails.
 fn script(
     profile: Profile,
-    folder: &Path,
-    docker: &Path,
+    [folder, docker, package]: [&Path; 3],
     tests: &[Artifact],
     words: &str,
 ) -> String {
     let mut script = format!(
         // Disks of tests are files.
         "modprobe loop\nexport COFFERDAM_PROFILE={} COFFERDAM_BINARIES={} COFFERDAM_DOCKER={}\n\
+         export COFFERDAM_PACKAGE={}\n\
          export COFFERDAM_ATTACKS=/tmp/attacks\n: > $COFFERDAM_ATTACKS\nfailed=0\n",
         profile.name(),
         folder.display(),
-        docker.display()
+        docker.display(),
+        package.display()
     );
     for Artifact { name, program, .. } in tests {
         script.push_str(&format!(
