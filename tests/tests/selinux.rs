@@ -249,6 +249,30 @@ fn sel3_what_is_asked_of_labels_is_done() {
     engine.leaves_nothing();
 }
 
+#[test]
+fn sel3_who_asks_is_shown_selinux_and_given_no_right() {
+    if !is_enforced() {
+        return;
+    }
+    let (engine, look) = engine();
+    let look = ["-v", &*look];
+    let there = "grep -q ' /sys/fs/selinux selinuxfs ' /proc/mounts";
+    assert_ne!(engine.container(&look, there).code, 0);
+    let nested = [&look[..], &["--security-opt", "label=nested"]].concat();
+    for cli in BOTH {
+        let words = [&["run", "--rm"][..], &nested, &["busybox", "sh", "-c", there]].concat();
+        let ran = engine.run_as(cli, &words);
+        assert_eq!(ran.code, 0, "{cli:?}: {ran:?}");
+    }
+    let label = engine.container(&nested, "cat /proc/self/attr/current");
+    assert!(label.out.contains(":container_t:s0:c"), "{label:?}");
+    // To see the policy is not to change it, nor to turn it off.
+    for write in ["echo 0 > /sys/fs/selinux/enforce", "echo 1 > /sys/fs/selinux/disable"] {
+        assert_ne!(engine.container(&nested, write).code, 0, "{write}");
+    }
+    engine.leaves_nothing();
+}
+
 /// A bundle whose program says what it is labelled, in a file of its root.
 fn bundle(change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("scratch");

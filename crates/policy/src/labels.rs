@@ -66,6 +66,9 @@ pub fn selinux(asked: &HostConfig, level: Option<&str>, host: &Host) -> Result<L
         if option == "disable" {
             return Ok(Labels::default());
         }
+        if option == "nested" {
+            continue;
+        }
         // They become a mount's option, which ends where this is not so.
         let sane =
             |value: &str| value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:,".contains(&b));
@@ -104,14 +107,22 @@ pub fn selinux(asked: &HostConfig, level: Option<&str>, host: &Host) -> Result<L
     })
 }
 
+/// Whether a container that has a label is shown SELinux itself
+/// (`label=nested`, a word of Podman's): its file system is mounted, by which
+/// programs see that there is a policy and ask it.
+pub(crate) fn is_nested(options: &Options, host: &Host) -> bool {
+    let has = |word: &str| options.labels.iter().any(|option| option == word);
+    host.selinux && has("nested") && !has("disable")
+}
+
 /// Those that the host's policy knows; empty if none.
 fn types(host: &Host) -> (&'static str, &'static str) {
     let known = SELINUX_TYPES.into_iter().find(|(kind, _)| *kind == host.selinux_type);
     known.unwrap_or_default()
 }
 
-/// Whether an option of `label=` leaves a container as confined as it is
-/// without.
+/// Whether an option of `label=` that sets one leaves a container as confined
+/// as it is without.
 pub(crate) fn is_harmless(option: &str) -> bool {
     match option.split_once(':') {
         Some(("user", value)) => value == "system_u",

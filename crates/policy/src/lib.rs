@@ -92,7 +92,7 @@ pub fn sandbox(wish: &Wish<'_>, host: &Host) -> Result<Sandbox, Refusal> {
         root: Some(oci::Root { path: wish.root.to_owned(), readonly: asked.readonly_rootfs }),
         hostname: if own_name { process::hostname(wish).to_owned() } else { String::new() },
         domainname: if own_name { wish.config.domainname.clone() } else { String::new() },
-        mounts: mounts::all(wish, &spaces, &options)?,
+        mounts: mounts::all(wish, &spaces, &options, host)?,
         annotations: asked.annotations.clone().unwrap_or_default(),
         linux: Some(linux),
         ..oci::Config::default()

@@ -141,8 +141,12 @@ fn layers(
     if host.selinux && label.is_empty() {
         words.push("is not confined by SELinux (label=disable)".to_owned());
     } else if host.selinux {
-        for option in options.labels.iter().filter(|option| !labels::is_harmless(option)) {
+        let set = options.labels.iter().filter(|option| *option != "nested");
+        for option in set.filter(|option| !labels::is_harmless(option)) {
             words.push(format!("has an SELinux label of its own: {option}"));
+        }
+        if labels::is_nested(options, host) {
+            words.push("may ask SELinux what its policy lets it (label=nested)".to_owned());
         }
     }
     if host.apparmor

@@ -2,7 +2,7 @@
 
 use super::{Below, Point, Source, depth, within};
 use crate::{
-    Refusal, Wish,
+    Host, Refusal, Wish,
     namespaces::{Space, Spaces},
     security::Options,
 };
@@ -16,10 +16,15 @@ const SHM: i64 = 64 << 20;
 ///
 /// # Errors
 /// A [`Refusal`] for sizes that make no sense.
-pub fn all(wish: &Wish<'_>, spaces: &Spaces, options: &Options) -> Result<Vec<Mount>, Refusal> {
+pub fn all(
+    wish: &Wish<'_>,
+    spaces: &Spaces,
+    options: &Options,
+    host: &Host,
+) -> Result<Vec<Mount>, Refusal> {
     let asked = |path: &str| wish.mounts.iter().any(|point| point.destination == path);
     let own_dev = asked("/dev");
-    let mut mounts = kernel(wish, spaces, options)?;
+    let mut mounts = kernel(wish, spaces, options, host)?;
     mounts.retain(|mount| {
         let hidden = own_dev && within(&mount.destination, "/dev");
         !hidden && !asked(&mount.destination)
@@ -69,7 +74,12 @@ fn map(mut mount: Mount, spaces: &Spaces) -> Mount {
 /// Those that show a namespace can be mounted by the owner of that namespace
 /// only. Where it is shared and the user namespace is not, the host's own
 /// mount of it is shown.
-fn kernel(wish: &Wish<'_>, spaces: &Spaces, options: &Options) -> Result<Vec<Mount>, Refusal> {
+fn kernel(
+    wish: &Wish<'_>,
+    spaces: &Spaces,
+    options: &Options,
+    host: &Host,
+) -> Result<Vec<Mount>, Refusal> {
     let privileged = wish.host_config.privileged;
     let foreign = |space: Space| spaces.private_user() && space == Space::Host;
     let quiet = ["nosuid", "noexec", "nodev"];
@@ -98,6 +108,15 @@ fn kernel(wish: &Wish<'_>, spaces: &Spaces, options: &Options) -> Result<Vec<Mou
     } else {
         mount("/sys", "sysfs", "sysfs", &with(&[writable]))
     });
+    if crate::labels::is_nested(options, host) {
+        // It is there once on a machine: what it may be told is the policy's to say.
+        mounts.push(mount(
+            "/sys/fs/selinux",
+            "bind",
+            "/sys/fs/selinux",
+            &with(&["bind", "rprivate", "rw"]),
+        ));
+    }
     let cgroup = if privileged || options.writable_cgroups { "rw" } else { "ro" };
     mounts.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &with(&["relatime", cgroup])));
     mounts.push(if foreign(spaces.ipc) {

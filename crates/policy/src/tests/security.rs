@@ -85,7 +85,24 @@ fn selinux_options_are_understood() {
         let words = labels(&format!("label={word}")).words();
         assert!(words.starts_with("bad label option"), "{words}");
     }
-    assert!(labels("label=nested").words().starts_with("bad label option \"nested\", valid"));
+}
+
+#[test]
+fn selinux_is_shown_to_who_asks_for_it_and_is_labelled() {
+    let shown = |ask: &Ask| {
+        let sandbox = ask.sandbox();
+        let found = sandbox.config.mounts.iter();
+        (found.filter(|m| m.destination == "/sys/fs/selinux").count(), sandbox.weakened)
+    };
+    let words = "may ask SELinux what its policy lets it (label=nested)";
+    assert_eq!(shown(&labels("label=nested")), (1, vec![words.to_owned()]));
+    assert_eq!(shown(&labels("label=type:container_t")).0, 0);
+    let both = labelled(|c| c.security_opt = Some(strings(&["label=nested", "label=disable"])));
+    assert_eq!(shown(&both).0, 0);
+    assert_eq!(
+        process(&labels("label=nested").sandbox()).selinux_label,
+        "system_u:system_r:container_t:s0:c1,c2"
+    );
 }
 
 #[test]
