@@ -188,6 +188,57 @@ fn an_archive_that_is_copied_in_changes_nothing_outside() {
     engine.leaves_nothing();
 }
 
+/// The same into a volume, as all that is in it: what comes is unpacked by one
+/// that sees no more than its directory.
+#[test]
+fn an_archive_that_becomes_a_volume_changes_nothing_outside() {
+    let engine = Engine::new();
+    let outside = Outside::of(&engine);
+    let tar = engine.scratch().join("evil.tar").display().to_string();
+    let make = |text: &str| {
+        let python = format!(
+            "import tarfile, io\nt = tarfile.open({tar:?}, 'w')\nS = {:?}\ndef f(name, data=b'x', **k):\n i = tarfile.TarInfo(name); i.size = len(data); i.mode = 0o4777\n for a, b in k.items(): setattr(i, a, b)\n t.addfile(i, io.BytesIO(data))\n{text}\nt.close()\n",
+            outside.path()
+        );
+        engine.host().says(&format!("python3 - <<'EOS'\n{python}EOS"));
+    };
+    // A naive engine: unpacks by path into the volume's directory.
+    outside.falls("unpacked by path", || {
+        let root = engine.scratch().join("naive");
+        fs::create_dir(&root).expect("scratch");
+        std::os::unix::fs::symlink(outside.dir(), root.join("k")).expect("scratch");
+        fs::write(root.join("k/evil"), "x").expect("led outside");
+    });
+    let link = "f('k', b'', type=tarfile.SYMTYPE, linkname=S)";
+    for (name, text) in [
+        ("climbs", "f('../' * 30 + S[1:] + '/evil')".to_owned()),
+        ("is absolute", "f(S + '/evil')".to_owned()),
+        ("goes through its own link", format!("{link}\nf('k/evil')")),
+        ("has a link for a directory", format!("{link}\nf('k', b'', type=tarfile.DIRTYPE)")),
+        ("has a link for itself", "f('.', b'', type=tarfile.SYMTYPE, linkname=S)".to_owned()),
+        ("links hard", "f('h', b'', type=tarfile.LNKTYPE, linkname=S + '/secret')".to_owned()),
+        (
+            "links hard through a link",
+            format!("{link}\nf('h', b'', type=tarfile.LNKTYPE, linkname='k/secret')"),
+        ),
+        (
+            "brings a device",
+            "f('d', b'', type=tarfile.BLKTYPE, devmajor=254, devminor=0)".to_owned(),
+        ),
+        ("hides the outside", format!("{link}\nf('k/.wh.secret', b'')\nf('.wh..wh..opq', b'')")),
+    ] {
+        outside.holds(&format!("a volume's archive that {name}"), || {
+            make(&text);
+            engine.run_as(promises::Cli::Cofferdam, &["volume", "import", "vol", &tar]);
+            let read =
+                engine.container(&["-v", "vol:/v"], "cat /v/h /v/d /v/k/secret | head -c 99");
+            engine.run(&["volume", "rm", "vol"]);
+            read.out.contains(SECRET).then_some(read.out)
+        });
+    }
+    engine.leaves_nothing();
+}
+
 /// A few bytes that unpack to more than a machine has.
 #[test]
 fn a_bomb_fills_no_memory_and_is_given_up_when_its_client_is() {

@@ -12,7 +12,8 @@ use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use serde::Serialize;
 
-const TAR: &str = "application/x-tar";
+/// What a tar stream is called.
+pub const TAR: &str = "application/x-tar";
 const STAT: &str = "x-docker-container-path-stat";
 
 fn path(call: &Call) -> Result<&str, Error> {

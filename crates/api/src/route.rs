@@ -172,6 +172,12 @@ static ROUTES: &[Route] = &[
     get("/volumes/{name}", Never, Calls(volumes::inspect)),
     put("/volumes/{name}", Never, Calls(refused::cluster_volumes)),
     delete("/volumes/{name}", Never, Calls(volumes::remove)),
+    get("/cofferdam/volumes/{name}/export", Never, Streams(|call| Box::pin(volumes::export(call)))),
+    post(
+        "/cofferdam/volumes/{name}/import",
+        Never,
+        Streams(|call| Box::pin(volumes::import(call))),
+    ),
     // Networks.
     get("/networks", Never, Calls(networks::list)),
     get("/networks/", Never, Calls(networks::list)),

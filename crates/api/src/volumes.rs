@@ -1,9 +1,13 @@
 //! Volumes.
 
 use crate::answer::{Answer, Outcome};
+use crate::archive::{TAR, write};
 use crate::call::Call;
+use crate::error::Error;
 use crate::filter::Filters;
+use crate::pipe::{Inlet, Late, produce};
 use crate::refused;
+use crate::streams::blocking;
 use crate::when;
 use engine::{Volume, VolumeWish};
 use serde::{Deserialize, Serialize};
@@ -98,6 +102,41 @@ pub fn create(call: &Call) -> Outcome {
         options: body.driver_opts,
     };
     Ok(Answer::created(&Listed::of(&call.engine.create_volume(wish)?, None)))
+}
+
+/// `GET /cofferdam/volumes/{name}/export`: all that is in it, as a tar stream.
+pub async fn export(call: Call) -> Outcome {
+    let archive = blocking(move || Ok(call.engine.export_volume(call.name())?)).await?;
+    produce(TAR, Late::Break, move |out| write(archive, out)).await
+}
+
+/// `POST /cofferdam/volumes/{name}/import`: fills it with what is in the body, a
+/// tar stream, and makes it if there is none.
+pub async fn import(mut call: Call) -> Outcome {
+    let mut input = Inlet::of(call.upload()?);
+    blocking(move || {
+        let pairs = |name| -> Result<BTreeMap<String, String>, Error> {
+            let text = call.query.text(name);
+            let bad = |e| Error::bad(format!("{name} is to be a JSON object of strings: {e}"));
+            if text.is_empty() {
+                Ok(BTreeMap::new())
+            } else {
+                serde_json::from_str(text).map_err(bad)
+            }
+        };
+        let result = (|| {
+            let wish = VolumeWish {
+                name: call.name().to_owned(),
+                driver: call.query.text("driver").to_owned(),
+                labels: pairs("labels")?,
+                options: pairs("opts")?,
+            };
+            Ok(call.engine.import_volume(wish, call.query.flag("force"), &mut input)?)
+        })();
+        input.finish();
+        result.map(|volume| Answer::json(&Listed::of(&volume, None)))
+    })
+    .await
 }
 
 /// `GET /volumes/{name}`.

@@ -38,7 +38,8 @@ pub use images::{
 };
 pub use later::Later;
 pub use networks::{
-    Network, NetworkConnect, NetworkCreate, NetworkDisconnect, Volume, VolumeCreate,
+    Network, NetworkConnect, NetworkCreate, NetworkDisconnect, Volume, VolumeCreate, VolumeExport,
+    VolumeImport,
 };
 pub use read::{Unread, read};
 pub use run::{Limits, RunFlags};

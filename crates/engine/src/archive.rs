@@ -201,7 +201,7 @@ pub(crate) fn copy_up(
             drop(writer);
             outcome
         });
-        let options = snapshot::PutOptions { no_overwrite_dir_non_dir: false, owner: None };
+        let options = snapshot::PutOptions::default();
         let put = snapshot::put(volume.as_fd(), "/", IdRange::HOST, options, &mut reader);
         drop(reader);
         let got = read.join().map_err(|_| Error::records(&"copying into a volume panicked"))?;
@@ -273,6 +273,7 @@ impl Engine {
         let options = snapshot::PutOptions {
             no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
             owner: owner.map(|user| (user.uid, user.gid)),
+            whole: false,
         };
         let ids = container.ids();
         let wish = unpacker::Put { root: root.as_fd(), path, ids, options };

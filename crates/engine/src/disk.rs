@@ -13,6 +13,7 @@ use snapshot::Quotas;
 use spec::docker::HostConfig;
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -153,6 +154,18 @@ impl House {
     pub(crate) fn count_root(&self, container: &Container) -> Result<(), Error> {
         let Some(share) = &container.disk else { return Ok(()) };
         Ok(self.disk.quotas()?.assign(&container.dir, share.project)?)
+    }
+
+    /// Makes a directory count as `like` does, which is of the same volume.
+    ///
+    /// # Errors
+    /// What the host said.
+    pub(crate) fn count_as(&self, dir: &Path, like: &Path) -> Result<(), Error> {
+        let Some(quotas) = &self.disk.quotas else { return Ok(()) };
+        match quotas.project(like)? {
+            Some(project) => Ok(quotas.assign(dir, project)?),
+            None => Ok(()),
+        }
     }
 
     /// What is left of a container that has gone, its anonymous volumes, is

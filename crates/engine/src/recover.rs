@@ -61,6 +61,7 @@ pub(crate) fn begin(engine: &Engine, mut boots: HashMap<Id, String>) {
         }
         engine.sweep();
         engine.0.sweep_volumes();
+        engine.0.sweep_imports();
         engine.firewall_changed();
         if house.networks.was_loose() {
             engine.hold_to_policies();

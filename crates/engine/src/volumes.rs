@@ -6,8 +6,10 @@
 //!
 //! - [`backing`]: what its options have mounted on it.
 //! - [`mounted`]: when that is.
+//! - [`content`]: all that is in one, as an archive.
 
 mod backing;
+mod content;
 mod mounted;
 
 use self::{backing::Backing, mounted::Mounted};
@@ -163,13 +165,8 @@ impl Volumes {
 
     /// Removes one that nobody uses, as the caller has seen to.
     fn remove(&self, name: &str, paths: &Paths, store: &Store) -> Result<(), Error> {
-        let dir = paths.data.join("volumes").join(name);
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).doing("remove", &dir);
-            }
-            _ => {}
-        }
+        // However deep: a container or an archive made it.
+        snapshot::remove(&paths.data.join("volumes").join(name))?;
         let gone = Write::VolumeGone { name: name.to_owned() };
         store.write(gone).map_err(|e| Error::records(&e))?;
         self.lock().remove(name);

@@ -58,5 +58,7 @@ pub use quota::{Quotas, size};
 pub use reader::{BUFFER, Reader};
 pub use recipe::{Recipe, repack};
 pub use root::{Root, measure, mount_read_only, remove};
-pub use transfer::{PathStat, PutOptions, export, get, make_point, put, put_leaving, stat};
+pub use transfer::{
+    PathStat, PutOptions, export, export_whole, get, make_point, put, put_leaving, stat,
+};
 pub use unpack::{ROOT as LAYER_ROOT, SPARE as LAYER_SPARE, Unpacked, unpack, unpack_leaving};

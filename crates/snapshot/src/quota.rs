@@ -46,6 +46,16 @@ impl Quotas {
         sys::quota::used(&self.root, project).doing("read a quota of", &self.path)
     }
 
+    /// The project that a directory is of; none if it is of nobody's.
+    ///
+    /// # Errors
+    /// What the host said.
+    pub fn project(&self, dir: &Path) -> Result<Option<u32>, Error> {
+        let open = tree::open_dir(dir).doing("open", dir)?;
+        let project = sys::quota::project(&open).doing("ask for the project of", dir)?;
+        Ok((project != 0).then_some(project))
+    }
+
     /// Gives a directory, which is empty or made now, to a project.
     ///
     /// # Errors

@@ -69,6 +69,10 @@ pub struct PutOptions {
     /// Docker's `copyUIDGID`, which means the container's own user. Without,
     /// the archive says whose it is.
     pub owner: Option<(u32, u32)>,
+    /// It is all that the directory holds: what the archive says of `./` is
+    /// the directory's own owner, mode, attributes and time. Without, that is
+    /// passed over.
+    pub whole: bool,
 }
 
 /// A path of the container, found: its directory and its last part, which was
@@ -170,6 +174,7 @@ fn put_in(
         ids,
         owner: options.owner,
         no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
+        whole: options.whole,
     };
     let mut from = BufReader::with_capacity(BUFFER, from);
     let reader = Reader::new(&mut from, Limits::default(), Recipe::none());
@@ -218,6 +223,18 @@ pub fn export(root: BorrowedFd<'_>, ids: IdRange, out: &mut dyn Write) -> Result
     let dir = tree::open_dir_at(root, b".").doing("open", "the root")?;
     let mut packer = Packer::new(out, ids, Style::Files);
     packer.contents(dir)?;
+    packer.finish().map(drop)
+}
+
+/// Writes a directory as a tar, itself as `./` and all below it named from
+/// there: what [`PutOptions::whole`] makes the same directory of.
+///
+/// # Errors
+/// What the host or the receiver said.
+pub fn export_whole(root: BorrowedFd<'_>, ids: IdRange, out: &mut dyn Write) -> Result<(), Error> {
+    let dir = tree::open_dir_at(root, b".").doing("open", "the root")?;
+    let mut packer = Packer::new(out, ids, Style::Files);
+    packer.tree(dir, b".")?;
     packer.finish().map(drop)
 }
 

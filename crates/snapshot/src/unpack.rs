@@ -62,6 +62,8 @@ pub(crate) struct Rules {
     pub owner: Option<(u32, u32)>,
     /// Refuse to put a directory in a file's place, and the reverse.
     pub no_overwrite_dir_non_dir: bool,
+    /// What the archive says of `./` is the directory's own, as in a layer.
+    pub whole: bool,
 }
 
 /// Unpacks a layer's tar into `dir`, which is made; writes its recipe.
@@ -113,6 +115,7 @@ fn unpack_layer(
         ids: IdRange::HOST,
         owner: None,
         no_overwrite_dir_non_dir: false,
+        whole: true,
     };
     let reader = Reader::new(from, limits, Recipe::to(recipe));
     let place = Place::layer(root);
@@ -177,7 +180,7 @@ impl<'a> Unpack<'a> {
             if entry.kind != EntryKind::Dir {
                 return Err(refuse("it would take the root's place"));
             }
-            return if self.rules.layer.is_some() { self.root(entry) } else { Ok(()) };
+            return if self.rules.whole { self.root(entry) } else { Ok(()) };
         }
         if self.rules.layer.is_some() {
             if let Some(hidden) = whiteout(&name).map_err(refuse)? {

@@ -109,15 +109,29 @@ pub fn used(dir: impl AsFd, project: u32) -> io::Result<u64> {
 /// Source: `ioctl_xfs_fsgetxattr(2)`; ext4 understands the same.
 pub fn assign(dir: impl AsFd, project: u32) -> io::Result<()> {
     let dir = dir.as_fd().as_raw_fd();
-    let mut attributes = Attributes::default();
-    // SAFETY: the structure is the one that the call fills, and outlives it.
-    let rc = unsafe { libc::ioctl(dir, GET, &raw mut attributes) };
-    super::checked(rc.into())?;
+    let mut attributes = attributes(dir)?;
     attributes.project = project;
     attributes.flags |= INHERIT;
     // SAFETY: the structure is the one that the call reads, and outlives it.
     let rc = unsafe { libc::ioctl(dir, SET, &raw const attributes) };
     super::checked(rc.into()).map(drop)
+}
+
+/// The project of a directory; 0 is nobody's. `dir` must not be an `O_PATH`
+/// descriptor.
+///
+/// # Errors
+/// As [`assign`].
+pub fn project(dir: impl AsFd) -> io::Result<u32> {
+    Ok(attributes(dir.as_fd().as_raw_fd())?.project)
+}
+
+fn attributes(dir: libc::c_int) -> io::Result<Attributes> {
+    let mut attributes = Attributes::default();
+    // SAFETY: the structure is the one that the call fills, and outlives it.
+    let rc = unsafe { libc::ioctl(dir, GET, &raw mut attributes) };
+    super::checked(rc.into())?;
+    Ok(attributes)
 }
 
 /// # Safety

@@ -31,6 +31,14 @@ async fn input(path: &str) -> Outcome<Box<dyn AsyncRead + Send + Unpin>> {
     Ok(Box::new(file))
 }
 
+/// The same, where a person at a terminal would type no archive.
+pub async fn piped(path: &str) -> Outcome<Box<dyn AsyncRead + Send + Unpin>> {
+    if path == "-" && std::io::stdin().is_terminal() {
+        return Err(Error::Unfit("an archive is wanted: name a file, or redirect one".into()));
+    }
+    input(path).await
+}
+
 /// Writes an archive to a file or to the output, which must be no terminal.
 pub async fn output(body: Incoming, path: Option<&str>) -> Outcome {
     let Some(path) = path else {

@@ -1,13 +1,14 @@
 //! `volume …`
 
-use super::{each, filters, pruned, reclaimed, sure, system};
+use super::{each, files, filters, pruned, reclaimed, sure, system};
 use crate::{
     client::{Client, escape, query},
-    error::Outcome,
+    error::{Error, Outcome},
     request, show,
     show::{Listing, plain},
-    words::{List, Prune, Volume, VolumeCreate},
+    words::{List, Prune, Volume, VolumeCreate, VolumeExport, VolumeImport},
 };
+use http_body_util::BodyExt as _;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ pub async fn run(client: &Client, words: Volume) -> Outcome {
             })
             .await
         }
+        Volume::Export(words) => export(client, *words.0).await,
+        Volume::Import(words) => import(client, *words.0).await,
         Volume::Prune(words) => prune(client, *words.0).await?.map_or(Ok(0), reclaimed),
     }
 }
@@ -55,6 +58,30 @@ async fn create(client: &Client, words: VolumeCreate) -> Outcome {
     });
     let made: Value = client.post("/volumes/create", &body).await?;
     show::print(&format!("{}\n", plain(&made["Name"])))?;
+    Ok(0)
+}
+
+async fn export(client: &Client, words: VolumeExport) -> Outcome {
+    let path = format!("/cofferdam/volumes/{}/export", escape(&words.name));
+    let answer = client.open(Method::GET, &path, "").await?;
+    let file = words.output.as_deref().filter(|file| *file != "-");
+    files::output(answer.into_body(), file).await
+}
+
+async fn import(client: &Client, words: VolumeImport) -> Outcome {
+    let from = files::piped(&words.file).await?;
+    let json = |pairs: &[String]| Ok::<_, Error>(json!(request::pairs(pairs)?).to_string());
+    let asked = query(&[
+        ("driver", &words.driver),
+        ("labels", &json(&words.label)?),
+        ("opts", &json(&words.opt)?),
+        ("force", if words.force { "1" } else { "" }),
+    ]);
+    let path = format!("/cofferdam/volumes/{}/import{asked}", escape(&words.name));
+    let answer = client.upload(Method::POST, &path, from).await?;
+    let text = answer.into_body().collect().await.map_err(Error::Broken)?.to_bytes();
+    let volume: Value = serde_json::from_slice(&text).map_err(|e| Error::Answer(path, e))?;
+    show::print(&format!("{}\n", plain(&volume["Name"])))?;
     Ok(0)
 }
 

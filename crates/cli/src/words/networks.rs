@@ -17,6 +17,40 @@ pub enum Volume {
     Rm(Later<VolumeRm>),
     /// Remove anonymous volumes that no container uses
     Prune(Later<Prune>),
+    /// Write all that is in a volume as a tar archive
+    Export(Later<VolumeExport>),
+    /// Fill a volume, a new one or an empty one, with what is in a tar archive
+    Import(Later<VolumeImport>),
+}
+
+#[derive(Debug, Args)]
+pub struct VolumeExport {
+    #[arg(value_name = "VOLUME")]
+    pub name: String,
+    /// A file instead of the output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct VolumeImport {
+    #[arg(value_name = "VOLUME")]
+    pub name: String,
+    /// A tar archive, compressed or not, or - for the input
+    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
+    pub file: String,
+    /// Replace what is in it
+    #[arg(short, long)]
+    pub force: bool,
+    /// Of a new one
+    #[arg(short, long, value_name = "NAME", default_value = "local")]
+    pub driver: String,
+    /// KEY=VALUE of a new one
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// KEY=VALUE for the driver, of a new one
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub opt: Vec<String>,
 }
 
 #[derive(Debug, Args)]

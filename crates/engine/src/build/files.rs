@@ -434,7 +434,7 @@ fn unpacked(
     }
     Target::new(root).dir(path, None)?;
     let owner = asked.files.chown.as_deref().map(|who| owner(root, who)).transpose()?;
-    let options = snapshot::PutOptions { no_overwrite_dir_non_dir: false, owner };
+    let options = snapshot::PutOptions { owner, ..snapshot::PutOptions::default() };
     let wish = Put { root, path, ids: IdRange::HOST, options };
     asked.workers.put(&wish, file)?;
     Ok(true)

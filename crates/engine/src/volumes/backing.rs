@@ -108,6 +108,11 @@ impl Backing {
         Ok(Some(backing))
     }
 
+    /// Whether what is in it is gone with the mount.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.kind.as_str(), "tmpfs" | "ramfs")
+    }
+
     fn take(&mut self, word: &str) {
         if let Some((_, set, flag)) = FLAGS.iter().find(|(name, ..)| *name == word) {
             self.flags.set(*flag, *set);

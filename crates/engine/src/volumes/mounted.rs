@@ -5,6 +5,9 @@
 //! uses it are containers that run, and verbs that look into one that does
 //! not. The machine itself is asked whether it is mounted, so that a daemon
 //! that was killed leaves nothing that its successor misjudges.
+//!
+//! All volumes are held while somebody comes to use them, whatever is in
+//! them: who changes all of one ([`Filling`]) is then alone with it.
 
 use super::{Volume, backing::Backing};
 use crate::{Container, Error, Kind, State, error::Doing, house::House};
@@ -28,6 +31,8 @@ use std::{
 struct Hold {
     /// By how many verbs.
     verbs: u32,
+    /// By one that changes all that is in it: nobody else comes to it then.
+    filling: bool,
     /// Mounting and unmounting is done under it. A server that is not there
     /// takes minutes to be missed: whoever has this waits for nobody else's
     /// volume, and who wants to know whether a volume is held does not wait.
@@ -54,7 +59,26 @@ impl Mounted {
     }
 
     fn is_held(&self, name: &str) -> bool {
-        self.all().get(name).is_some_and(|hold| hold.verbs > 0)
+        self.all().get(name).is_some_and(|hold| hold.verbs > 0 || hold.filling)
+    }
+
+    fn is_being_filled(&self, name: &str) -> bool {
+        self.all().get(name).is_some_and(|hold| hold.filling)
+    }
+
+    /// Keeps everybody else from a volume that no verb holds; false if one does.
+    fn fill(&self, name: &str) -> bool {
+        let mut all = self.all();
+        let hold = all.entry(name.to_owned()).or_default();
+        let free = hold.verbs == 0 && !hold.filling;
+        hold.filling |= free;
+        free
+    }
+
+    fn filled(&self, name: &str) {
+        if let Some(hold) = self.all().get_mut(name) {
+            hold.filling = false;
+        }
     }
 
     fn turn(&self, name: &str) -> Arc<Mutex<()>> {
@@ -64,7 +88,7 @@ impl Mounted {
     /// Forgets one that nobody holds.
     fn forget(&self, name: &str) {
         let mut all = self.all();
-        if all.get(name).is_some_and(|hold| hold.verbs == 0) {
+        if all.get(name).is_some_and(|hold| hold.verbs == 0 && !hold.filling) {
             all.remove(name);
         }
     }
@@ -78,15 +102,24 @@ pub(crate) struct Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let mounted = &self.house.volumes.mounted;
         for name in &self.names {
-            mounted.let_go(name);
-            if self.house.volumes.get(name).is_some_and(|volume| !volume.is_plain()) {
-                self.house.unmount_if_unused(name);
-            } else {
-                mounted.forget(name);
-            }
+            self.house.volumes.mounted.let_go(name);
+            self.house.leave_volume(name);
         }
+    }
+}
+
+/// Keeps everybody else from a volume whose content is being changed as a
+/// whole, and it mounted if it is.
+pub(super) struct Filling<'a> {
+    house: &'a House,
+    pub name: String,
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        self.house.volumes.mounted.filled(&self.name);
+        self.house.leave_volume(&self.name);
     }
 }
 
@@ -97,25 +130,71 @@ impl House {
     /// # Errors
     /// One that cannot be mounted, in Docker's words.
     pub fn hold_volumes(&self, container: &Container) -> Result<Held<'_>, Error> {
-        let held = self.holding(container, |volume| !volume.is_plain());
+        let held = self.hold_new(container);
         self.mount_held(&held)?;
         Ok(held)
     }
 
     /// Keeps all volumes of a container that no record names yet.
     pub fn hold_new(&self, container: &Container) -> Held<'_> {
-        self.holding(container, |_| true)
-    }
-
-    fn holding(&self, container: &Container, chosen: impl Fn(&Volume) -> bool) -> Held<'_> {
         let mut held = Held { house: self, names: Vec::new() };
         for mount in &container.mounts {
-            if self.volumes.get(&mount.name).is_some_and(|volume| chosen(&volume)) {
+            if self.volumes.get(&mount.name).is_some() {
                 self.volumes.mounted.hold(&mount.name);
                 held.names.push(mount.name.clone());
             }
         }
         held
+    }
+
+    /// Keeps one volume.
+    pub fn hold_volume(&self, name: &str) -> Held<'_> {
+        self.volumes.mounted.hold(name);
+        Held { house: self, names: vec![name.to_owned()] }
+    }
+
+    /// Keeps every other verb from a volume; none if one has it.
+    pub(super) fn claim_volume(&self, name: &str) -> Option<Filling<'_>> {
+        let free = self.volumes.mounted.fill(name);
+        free.then(|| Filling { house: self, name: name.to_owned() })
+    }
+
+    /// Keeps everybody from a volume, and mounts what backs it.
+    ///
+    /// # Errors
+    /// A container that runs uses it, or some verb does; it cannot be mounted.
+    pub(super) fn fill_volume(&self, name: &str) -> Result<Filling<'_>, Error> {
+        let filling = self.claim_volume(name).ok_or_else(|| {
+            Error::Conflict(format!(
+                "volume {name} is being started with, copied from or filled: try again"
+            ))
+        })?;
+        // One that is starting holds it, and one that comes to start is told.
+        let runs = |container: &Container| {
+            use State::{Paused, Restarting, Running, Starting};
+            let alive = matches!(
+                container.state,
+                Starting | Running { .. } | Paused { .. } | Restarting { .. }
+            );
+            alive && container.mounts.iter().any(|mount| mount.name == name)
+        };
+        if let Some(user) = self.roster.all().iter().map(|cell| cell.now()).find(|c| runs(c)) {
+            return Err(Error::Conflict(format!(
+                "volume {name} is in use by container {}: stop it first",
+                user.name
+            )));
+        }
+        self.mount_volume(name)?;
+        Ok(filling)
+    }
+
+    /// Somebody who held a volume does so no longer.
+    fn leave_volume(&self, name: &str) {
+        if self.volumes.get(name).is_some_and(|volume| !volume.is_plain()) {
+            self.unmount_if_unused(name);
+        } else {
+            self.volumes.mounted.forget(name);
+        }
     }
 
     /// Mounts what backs the volumes that are held. It may take minutes.
@@ -124,12 +203,22 @@ impl House {
     /// As [`hold_volumes`](Self::hold_volumes).
     pub fn mount_held(&self, held: &Held<'_>) -> Result<(), Error> {
         for name in &held.names {
-            let Some((volume, backing)) = self.backed(name)? else { continue };
-            let turn = self.volumes.mounted.turn(name);
-            let _turn = turn.lock().expect("no holder panics");
-            if !is_mounted(&volume.mountpoint)? {
-                attach(&backing, &volume.mountpoint)?;
+            if self.volumes.mounted.is_being_filled(name) {
+                return Err(Error::Conflict(format!(
+                    "volume {name} is being filled by an import: try again when that is done"
+                )));
             }
+            self.mount_volume(name)?;
+        }
+        Ok(())
+    }
+
+    fn mount_volume(&self, name: &str) -> Result<(), Error> {
+        let Some((volume, backing)) = self.backed(name)? else { return Ok(()) };
+        let turn = self.volumes.mounted.turn(name);
+        let _turn = turn.lock().expect("no holder panics");
+        if !is_mounted(&volume.mountpoint)? {
+            attach(&backing, &volume.mountpoint)?;
         }
         Ok(())
     }
