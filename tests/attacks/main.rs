@@ -11,6 +11,7 @@ mod copies;
 mod images;
 mod kernel;
 mod machine;
+mod neighbours;
 mod races;
 mod streams;
 mod wire;

@@ -125,6 +125,10 @@ fn launch(job: Job<'_>) -> Result<(), Failure> {
         cgroup: unified.as_ref().map(AsFd::as_fd),
         sibling: true,
     };
+    let owner = counted_as(&namespaces, &job);
+    if let Some(owner) = owner {
+        be(owner)?;
+    }
     match sys::process::clone(how).doing(|| "make the container's first process".into())? {
         Cloned::Child => {
             drop((to_init, builder));
@@ -132,6 +136,9 @@ fn launch(job: Job<'_>) -> Result<(), Failure> {
             init::run(Init { job, proc, namespaces, tasks, door, supervisor, launcher })
         }
         Cloned::Parent { pid, pidfd } => {
+            if owner.is_some() {
+                be(0)?;
+            }
             drop((from_launcher, door, tasks, supervisor));
             match builder {
                 None => build(&job, &proc, &namespaces, &to_init, pid, &pidfd),
@@ -146,6 +153,35 @@ fn launch(job: Job<'_>) -> Result<(), Failure> {
             }
         }
     }
+}
+
+/// The first of the ids that only login users and services of a host have not.
+const NO_HOSTS: u32 = 1 << 16;
+
+/// Who a new user namespace is made by. What its processes take of the
+/// kernel's objects that are bounded for each user (inotify instances, watches,
+/// namespaces) is counted for its maker, too, in the namespace above: made by
+/// root, 128 inotify instances of one container would leave none to any other,
+/// nor to the host's root. So it is made by its own root, who has nobody else's
+/// count; but not by an id that may be a user's of the host, for the maker rules
+/// a namespace from outside.
+///
+/// Source: user_namespaces(7), namespaces(7) (`/proc/sys/user`),
+/// `create_user_ns` and `inc_ucount` of the kernel.
+fn counted_as(namespaces: &Namespaces, job: &Job<'_>) -> Option<u32> {
+    let ids = Ids { uids: &job.linux.uid_mappings, gids: &job.linux.gid_mappings };
+    let owner = ids.owner().0;
+    let is_new = namespaces.new.contains(UnshareFlags::NEWUSER);
+    (is_new && owner >= NO_HOSTS).then_some(owner)
+}
+
+/// Acts as a user of the host, with all that this process holds; files stay
+/// root's.
+fn be(user: u32) -> Result<(), Failure> {
+    let doing = || format!("act as user {user}");
+    sys::process::set_effective_user(user).doing(doing)?;
+    sys::process::set_file_owner(0, 0).doing(doing)?;
+    caps::raise()
 }
 
 fn hear_birth(news: &OwnedFd) -> Result<(i32, OwnedFd), Failure> {
@@ -221,7 +257,16 @@ fn build(
         Ids { uids: &[], gids: &[] }
     };
     let mut warnings = Vec::new();
+    // A root without CAP_SYS_RESOURCE sets limits of nobody but its own kind;
+    // who made a namespace may do all in it.
+    let maker = counted_as(namespaces, job);
+    if let Some(maker) = maker {
+        be(maker)?;
+    }
     limits::apply(proc, pid, job.process, &mut warnings)?;
+    if maker.is_some() {
+        be(0)?;
+    }
     for line in warnings {
         program::tell(job.socket.as_fd(), line)?;
     }

@@ -305,6 +305,19 @@ pub fn personality(persona: u32) -> io::Result<()> {
 }
 
 /// Sets the interface called `lo` up in the caller's network namespace.
+/// As whom this thread acts; who it was at first may take it back.
+///
+/// The call clears the effective capabilities of a root that becomes another;
+/// they may be set again, the permitted set keeps them.
+///
+/// # Errors
+/// As `setresuid(2)`.
+pub fn set_effective_user(user: u32) -> io::Result<()> {
+    // SAFETY: integers only; applies to the calling thread. The first and the
+    // last stay as they are.
+    checked(unsafe { libc::syscall(libc::SYS_setresuid, u32::MAX, user, u32::MAX) }).map(drop)
+}
+
 ///
 /// # Errors
 /// As `netdevice(7)`'s `SIOCSIFFLAGS`.

@@ -8,11 +8,13 @@
 //! relabel FILE LABEL` gives a file a label of SELinux; `look ask WAY NAME TYPE` and its like ask for names,
 //! see [`dns`]; `look echo PORT…` sends back what it is sent, and `look say TO`
 //! speaks to it, see [`streams`]; `look swap A B…` and `look overwrite` race
-//! against the engine, see [`race`]. Exit code 0: it could.
+//! against the engine, see [`race`]; `look take WHAT MOST` takes what others then
+//! have not, see [`take`]. Exit code 0: it could.
 
 mod dns;
 mod race;
 mod streams;
+mod take;
 
 use std::{
     os::{linux::net::SocketAddrExt as _, unix::net},
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         ["say", to] => said(streams::say_lines(to)),
         ["say", to, text] => said(streams::say(to, text)),
         ["swap", ref pairs @ ..] => said(race::swap(pairs)),
+        ["take", what, most] => said(take::take(what, most)),
+        ["count", what, most] => said(take::count(what, most)),
         ["overwrite"] => said(race::overwrite(None)),
         ["overwrite", only] => said(race::overwrite(Some(only))),
         _ => ExitCode::from(2),
