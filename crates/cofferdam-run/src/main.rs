@@ -110,6 +110,10 @@ fn begin(program: &str, words: &[String]) -> u8 {
             return 1;
         }
     };
+    if words::REFUSED.contains(&name.as_str()) {
+        app.log.error(&Problem::Refused(name.clone()).line());
+        return 1;
+    }
     let Some(verb) = words::verb(name) else {
         app.log.error(&Problem::UnknownVerb(name.clone()).line());
         return 3;

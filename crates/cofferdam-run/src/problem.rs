@@ -84,6 +84,11 @@ pub enum Problem {
     NotRoot,
     #[error("{0} is not carried by this runtime")]
     NotCarried(&'static str),
+    #[error(
+        "{0} is not carried by this runtime: end the container and start another, or run it under \
+         one with CRIU"
+    )]
+    Refused(String),
     #[error("unable to start container process: {0}")]
     Launch(String),
     #[error("{0}")]

@@ -261,6 +261,11 @@ pub const VERBS: &[Verb] = &[
     },
 ];
 
+/// Verbs of other runtimes that callers may try, and that are refused whatever
+/// follows them. `--help` is, too: Podman takes an answer to that for the
+/// ability.
+pub const REFUSED: [&str; 2] = ["checkpoint", "restore"];
+
 /// The verb of that name.
 pub fn verb(name: &str) -> Option<&'static Verb> {
     VERBS.iter().find(|verb| verb.name == name)

@@ -43,6 +43,21 @@ fn an_unknown_verb_is_code_3() {
 }
 
 #[test]
+fn what_other_runtimes_do_and_this_one_does_not_is_refused_in_words() {
+    let scratch = Scratch::new(&["true"]);
+    for words in [
+        &["checkpoint", "--image-path", "/x", "--leave-running", "box"][..],
+        &["restore", "--bundle", "/x", "box"],
+        // How Podman asks whether it can be done.
+        &["checkpoint", "--help"],
+    ] {
+        let said = scratch.run(words);
+        let begins = format!("{} is not carried by this runtime: end the container", words[0]);
+        assert!(said.code == Some(1) && said.message().starts_with(&begins), "{said:?}");
+    }
+}
+
+#[test]
 fn an_unknown_option_shows_how_the_verb_is_written() {
     let scratch = Scratch::new(&["true"]);
     let said = scratch.run(&["state", "--nope", "x"]);
