@@ -15,7 +15,7 @@ pub fn busybox(engine: &Engine) {
 }
 
 /// A root file system with every applet of busybox.
-fn write_root(root: &Path) {
+pub fn write_root(root: &Path) {
     for folder in ["bin", "dev", "etc", "proc", "sys", "tmp", "root", "var/tmp", "home"] {
         fs::create_dir_all(root.join(folder)).expect("scratch");
     }

@@ -11,6 +11,7 @@
 pub mod ask;
 pub mod attack;
 pub mod contract;
+pub mod cri;
 mod engine;
 pub mod generate;
 mod host;
@@ -18,6 +19,7 @@ mod image;
 pub mod kitchen;
 pub mod left;
 pub mod listener;
+pub mod others;
 mod outside;
 pub mod programs;
 pub mod race;

@@ -32,6 +32,7 @@ use statistics::Verdicts;
 use std::path::{Path, PathBuf};
 
 pub use agent::serve as agent;
+pub use peers::install as peers;
 
 /// What was asked for.
 #[derive(Default)]

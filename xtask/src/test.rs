@@ -46,6 +46,7 @@ pub fn test(filter: &[&str]) -> Result<()> {
     tests.env("COFFERDAM_BUILDX", plugin("docker-buildx")?);
     tests.env("COFFERDAM_COMPOSE", plugin("docker-compose")?);
     tests.env("COFFERDAM_DEBIAN", debian_root()?);
+    tests.env("COFFERDAM_PEERS", crate::bench::peers()?);
     let attacks = Attacks::begin()?;
     let outcome = run(tests.env("COFFERDAM_ATTACKS", &attacks.0));
     attacks.say()?;

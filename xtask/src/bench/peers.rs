@@ -4,7 +4,8 @@
 //! becomes the root of a mount and network namespace of its own, so that they
 //! find their own C library and touch nothing of the machine's. There dockerd
 //! and containerd run with overlay2, nftables and a bridge, as they are when
-//! they come from the package.
+//! they come from the package. The tests of `cofferdam-run` under Podman and
+//! containerd use the same root.
 
 use super::{
     contender::{Contender, Kind, Parts, await_socket, words},
@@ -20,7 +21,7 @@ use std::{
 };
 
 const PACKAGES: &str = "docker.io,docker-cli,podman,crun,runc,netavark,conmon,iptables,nftables,\
-                        iproute2,busybox-static,ca-certificates,procps";
+                        catatonit,containernetworking-plugins,iproute2,busybox-static,ca-certificates,procps";
 const SUITE: &str = "sid";
 const MIRROR: &str = "http://deb.debian.org/debian";
 /// This program, in the peers' root.
@@ -36,6 +37,7 @@ const FINISH: &str = "
     done
     echo root:x:0:0:root:/root:/bin/sh > etc/passwd
     echo root:x:0: > etc/group
+    echo 127.0.0.1 localhost > etc/hosts
     touch etc/resolv.conf";
 
 /// Unpacks them, once; gives the root.
@@ -43,9 +45,11 @@ pub fn install() -> Result<PathBuf> {
     let place = root().join("target/peers");
     let done = place.join("complete");
     let files = place.join("root");
-    if !done.exists() {
+    // Another list makes another root.
+    if fs::read_to_string(&done).ok().as_deref() != Some(PACKAGES) {
         println!("unpacking the peers from Debian {SUITE} into {}", place.display());
         fs::create_dir_all(&place).context("cannot make target/peers")?;
+        let _ = fs::remove_file(&done);
         let _ = fs::remove_dir_all(&files);
         let mut make = Command::new("mmdebstrap");
         make.args(["--quiet", "--variant=extract", "--mode=root", "--components=main"]);
@@ -56,7 +60,7 @@ pub fn install() -> Result<PathBuf> {
         make.arg(format!("--include={PACKAGES}")).arg(SUITE).arg(&files).arg(MIRROR);
         run(&mut make)?;
         run(Command::new("sh").args(["-ec", FINISH]).current_dir(&files))?;
-        fs::write(&done, "").context("cannot mark the peers as unpacked")?;
+        fs::write(&done, PACKAGES).context("cannot mark the peers as unpacked")?;
     }
     let own = std::env::current_exe().context("cannot tell where this program is")?;
     fs::copy(own, files.join(OWN.trim_start_matches('/'))).context("cannot copy this program")?;
