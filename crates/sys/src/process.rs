@@ -304,7 +304,6 @@ pub fn personality(persona: u32) -> io::Result<()> {
     if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Sets the interface called `lo` up in the caller's network namespace.
 /// As whom this thread acts; who it was at first may take it back.
 ///
 /// The call clears the effective capabilities of a root that becomes another;
@@ -318,6 +317,7 @@ pub fn set_effective_user(user: u32) -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_setresuid, u32::MAX, user, u32::MAX) }).map(drop)
 }
 
+/// Sets the interface called `lo` up in the caller's network namespace.
 ///
 /// # Errors
 /// As `netdevice(7)`'s `SIOCSIFFLAGS`.
