@@ -45,6 +45,44 @@ fn a_racing_volume_leads_no_mount_outside() {
     engine.leaves_nothing();
 }
 
+/// The same of what comes to a container that runs, and leaves it: its programs
+/// are there to exchange the place meanwhile.
+#[test]
+fn a_racing_place_leads_no_later_mount_outside() {
+    let engine = Engine::new();
+    let race = Race::of_directories(&engine, LOOK);
+    race.bites("d");
+    let other = engine.scratch().join("other");
+    fs::create_dir(&other).expect("scratch");
+    fs::write(other.join("file"), "other").expect("scratch");
+    let other = other.display().to_string();
+    let update =
+        |word: &str, what: &str| engine.run_as(Cli::Cofferdam, &["update", word, what, "racer"]);
+    let mut came = 0;
+    race.holds("a mount that comes, and goes", 60, |n| {
+        let place = format!("{}/{n}", ["/race/d", "/d"][n % 2]);
+        let (word, what) = match n % 3 {
+            0 => ("--volume", format!("{other}:{place}:ro")),
+            1 => ("--volume", format!("{other}/file:{place}")),
+            _ => ("--tmpfs", place.clone()),
+        };
+        let ran = update(word, &what);
+        let script = "cat /race/*/secret /d/secret /l/secret";
+        let seen = told(&engine.run(&["exec", "racer", "sh", "-c", script]).out);
+        if ran.code == 0 {
+            came += 1;
+            // What is above it moves, and it is found all the same.
+            until("it to go", || update("--unmount", &place).code == 0);
+        }
+        let list = engine.run(&["exec", "racer", "cat", "/proc/mounts"]).out;
+        let left = list.lines().find(|line| line.contains(&format!("/{n} "))).map(str::to_owned);
+        seen.or(left)
+    });
+    assert!(came > 0, "some came");
+    engine.says(&["rm", "-f", "racer"]);
+    engine.leaves_nothing();
+}
+
 /// CVE-2024-21626's cousin: the working directory is a link by then.
 #[test]
 fn a_racing_working_directory_leads_nowhere_outside() {

@@ -10,7 +10,9 @@ use crate::inspected::Inspected;
 use crate::lean::Lean;
 use crate::listed::{self, Listed, Wanted};
 use crate::when;
-use engine::{ChangeKind, Container, Engine, PortsWish, Pruned, UpdateWish};
+use engine::{
+    ChangeKind, Container, Engine, LabelsWish, MountsWish, PortsWish, Pruned, UpdateWish,
+};
 use serde::{Deserialize, Serialize};
 use spec::docker::{Config, CreateBody, HostConfig, NetworkingConfig, null_is_default};
 use spec::ids::Kept;
@@ -260,18 +262,39 @@ pub fn update(call: &Call) -> Outcome {
     /// What Docker's clients do not say.
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "PascalCase", default)]
-    struct Ports {
+    struct Ours {
         #[serde(deserialize_with = "null_is_default")]
         publish: PortMap,
         #[serde(deserialize_with = "null_is_default")]
         unpublish: Vec<String>,
+        #[serde(deserialize_with = "null_is_default")]
+        mount: Points,
+        #[serde(deserialize_with = "null_is_default")]
+        unmount: Vec<String>,
+        #[serde(deserialize_with = "null_is_default")]
+        label: BTreeMap<String, String>,
+        #[serde(deserialize_with = "null_is_default")]
+        unlabel: Vec<String>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "PascalCase", default)]
+    struct Points {
+        #[serde(deserialize_with = "null_is_default")]
+        binds: Vec<String>,
+        #[serde(deserialize_with = "null_is_default")]
+        mounts: Vec<spec::docker::Mount>,
+        #[serde(deserialize_with = "null_is_default")]
+        tmpfs: BTreeMap<String, String>,
     }
     let limits: HostConfig = call.json()?.unwrap_or_default();
-    let Ports { publish, unpublish } = call.json()?.unwrap_or_default();
-    let ports = PortsWish { publish, withdraw: unpublish };
+    let ours: Ours = call.json()?.unwrap_or_default();
+    let ports = PortsWish { publish: ours.publish, withdraw: ours.unpublish };
+    let Points { binds, mounts, tmpfs } = ours.mount;
+    let mounts = MountsWish { binds, mounts, tmpfs, unmount: ours.unmount };
+    let labels = LabelsWish { set: ours.label, unset: ours.unlabel };
     let restart_policy =
         (!limits.restart_policy.name.is_empty()).then(|| limits.restart_policy.clone());
-    let wish = UpdateWish { limits, restart_policy, ports };
+    let wish = UpdateWish { limits, restart_policy, ports, mounts, labels };
     let warnings = call.engine.update(call.name(), wish)?;
     let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
     Ok(Answer::json(&Warnings { warnings }))

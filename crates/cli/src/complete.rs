@@ -172,9 +172,8 @@ fn values(command: &Command, arg: &Arg) -> Offer {
         "NETWORK" => Offer::Live(Live::Networks),
         "VOLUME" => Offer::Live(Live::Volumes),
         "NAME" if arg.is_positional() => Offer::Live(Live::All),
-        "NAME" | "KEY=VALUE" | "BYTES" | "NUMBER" | "SERVICE" | "DURATION" | "CALL" => {
-            Offer::Words(Vec::new())
-        }
+        "NAME" | "KEY" | "KEY=VALUE" | "BYTES" | "NUMBER" | "SERVICE" | "DURATION" | "CALL"
+        | "TARGET" => Offer::Words(Vec::new()),
         _ => Offer::Files,
     }
 }

@@ -231,12 +231,41 @@ fn health(flags: &RunFlags) -> Outcome<Option<Healthcheck>> {
 }
 
 fn volumes(flags: &RunFlags, config: &mut Config, host: &mut HostConfig) -> Outcome<()> {
-    let (mut binds, mut anonymous) = (Vec::new(), BTreeMap::new());
-    for volume in &flags.volume {
+    let (binds, bare) = binds(&flags.volume)?;
+    let bare: BTreeMap<_, _> =
+        bare.into_iter().map(|path| (path, spec::docker::Empty {})).collect();
+    host.binds = (!binds.is_empty()).then_some(binds);
+    config.volumes = (!bare.is_empty()).then_some(bare);
+    Ok(())
+}
+
+/// What a container that is there is to have mounted, as `update` says it;
+/// none if that is nothing.
+///
+/// # Errors
+/// Words that make no sense.
+pub fn later_mounts(
+    volume: &[String],
+    mount: &[String],
+    tmpfs: &[String],
+) -> Outcome<Option<serde_json::Value>> {
+    if volume.is_empty() && mount.is_empty() && tmpfs.is_empty() {
+        return Ok(None);
+    }
+    let (mut all, bare) = binds(volume)?;
+    // The engine says what is wrong with one that has no name.
+    all.extend(bare);
+    let mounts = mounts(mount)?.unwrap_or_default();
+    let tmpfs = parse::tmpfs(tmpfs).unwrap_or_default();
+    Ok(Some(serde_json::json!({"Binds": all, "Mounts": mounts, "Tmpfs": tmpfs})))
+}
+
+/// `-v`: those with a source, and the paths of those without.
+fn binds(volumes: &[String]) -> Outcome<(Vec<String>, Vec<String>)> {
+    let (mut binds, mut bare) = (Vec::new(), Vec::new());
+    for volume in volumes {
         match volume.split_once(':') {
-            None => {
-                anonymous.insert(volume.clone(), spec::docker::Empty {});
-            }
+            None => bare.push(volume.clone()),
             Some((source, rest)) if source.starts_with('.') || source.starts_with('~') => {
                 let path = std::path::absolute(source).map_err(|source_error| Error::Host {
                     doing: "resolve",
@@ -248,9 +277,7 @@ fn volumes(flags: &RunFlags, config: &mut Config, host: &mut HostConfig) -> Outc
             Some(_) => binds.push(volume.clone()),
         }
     }
-    host.binds = (!binds.is_empty()).then_some(binds);
-    config.volumes = (!anonymous.is_empty()).then_some(anonymous);
-    Ok(())
+    Ok((binds, bare))
 }
 
 fn mounts(mounts: &[String]) -> Outcome<Option<Vec<Mount>>> {

@@ -84,6 +84,9 @@ pub struct Container {
     /// Its places on networks, by the networks' names, while it has any.
     #[serde(default)]
     pub(crate) plugs: Plugs,
+    /// Mounts that came to it in this run, by their places.
+    #[serde(default)]
+    pub(crate) grafts: BTreeMap<String, crate::graft::Graft>,
     /// MAC addresses that were asked for, by the networks' names.
     #[serde(default)]
     pub(crate) macs: BTreeMap<String, String>,
@@ -149,6 +152,7 @@ impl Container {
             endpoints: self.endpoints.clone(),
             ports: self.ports.clone(),
             plugs: self.plugs.clone(),
+            grafts: self.grafts.clone(),
             macs: Some(self.macs.clone()),
             plug: None,
             boot: boot.to_owned(),
@@ -166,6 +170,7 @@ impl Container {
         self.ports = moving.ports;
         // An earlier version knew one network only, and one MAC address.
         self.plugs = moving.plugs;
+        self.grafts = moving.grafts;
         self.plugs.extend(moving.plug.map(|plug| ("bridge".to_owned(), plug)));
         let asked = self.config.mac_address.iter();
         let earlier = || asked.map(|mac| ("bridge".to_owned(), mac.clone())).collect();
@@ -206,6 +211,7 @@ impl Container {
             mount_label: String::new(),
             level: String::new(),
             plugs: Plugs::new(),
+            grafts: BTreeMap::new(),
             macs: BTreeMap::new(),
             of_build: false,
             disk: None,
@@ -228,6 +234,8 @@ pub(crate) struct Moving {
     pub ports: PortMap,
     #[serde(default)]
     pub plugs: Plugs,
+    #[serde(default)]
+    pub grafts: BTreeMap<String, crate::graft::Graft>,
     #[serde(default)]
     pub macs: Option<BTreeMap<String, String>>,
     /// Of an earlier version's record: its place on the default bridge.

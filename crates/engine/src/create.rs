@@ -226,6 +226,7 @@ impl House {
             mount_label: String::new(),
             level: String::new(),
             plugs: Plugs::new(),
+            grafts: BTreeMap::new(),
             macs,
             of_build: false,
             disk,
@@ -499,7 +500,7 @@ fn asked_macs(
 }
 
 /// The source of a bind mount: made if it may be, else it must be there.
-fn find_source(path: &str, create: bool) -> Result<(), Error> {
+pub(crate) fn find_source(path: &str, create: bool) -> Result<(), Error> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
@@ -513,7 +514,7 @@ fn find_source(path: &str, create: bool) -> Result<(), Error> {
     }
 }
 
-fn bind(point: &Point) -> MountPoint {
+pub(crate) fn bind(point: &Point) -> MountPoint {
     let propagation = match point.propagation.as_str() {
         "" => "rprivate",
         other => other,
@@ -529,7 +530,7 @@ fn bind(point: &Point) -> MountPoint {
     }
 }
 
-fn of_volume(point: &Point, name: String, source: String) -> MountPoint {
+pub(crate) fn of_volume(point: &Point, name: String, source: String) -> MountPoint {
     MountPoint {
         kind: "volume".into(),
         name,
@@ -561,6 +562,6 @@ fn mode(point: &Point, otherwise: &str) -> String {
     if words.is_empty() { otherwise.to_owned() } else { words.join(",") }
 }
 
-fn is_empty(dir: &Path) -> Result<bool, Error> {
+pub(crate) fn is_empty(dir: &Path) -> Result<bool, Error> {
     Ok(fs::read_dir(dir).doing("read", dir)?.next().is_none())
 }

@@ -325,9 +325,11 @@ impl House {
         Ok(dir)
     }
 
-    /// Forgets where a container was on the network.
+    /// Forgets where a container was on the network, and what was mounted in it
+    /// while it ran.
     pub(crate) fn withdraw(container: &mut Container) {
         container.plugs.clear();
+        container.grafts.clear();
         container.ports = spec::ports::PortMap::new();
         for settings in container.endpoints.values_mut() {
             *settings = EndpointSettings {

@@ -1,11 +1,13 @@
 //! What things take, and what they may take.
 
-use crate::{Container, Engine, Error, ImageSummary, PortsWish, Size, Volume, house::House, top};
+use crate::{
+    Container, Engine, Error, ImageSummary, MountsWish, PortsWish, Size, Volume, house::House, top,
+};
 use spec::{
     Digest,
     docker::{HostConfig, RestartPolicy},
 };
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Answer of `top`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,42 @@ pub struct UpdateWish {
     pub restart_policy: Option<RestartPolicy>,
     /// Not Docker's.
     pub ports: PortsWish,
+    /// Likewise.
+    pub mounts: MountsWish,
+    /// Likewise.
+    pub labels: LabelsWish,
+}
+
+/// Labels that come and go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelsWish {
+    /// In place of those of the same names.
+    pub set: BTreeMap<String, String>,
+    /// By name.
+    pub unset: Vec<String>,
+}
+
+impl LabelsWish {
+    /// The labels that a container has from now on.
+    ///
+    /// # Errors
+    /// A name that is empty, or a label to go that is not there.
+    pub(crate) fn applied(
+        &self,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut labels = labels.clone();
+        for name in &self.unset {
+            if labels.remove(name).is_none() {
+                return Err(Error::Invalid(format!("it has no label {name:?}")));
+            }
+        }
+        if self.set.contains_key("") {
+            return Err(Error::Invalid("a label needs a name".into()));
+        }
+        labels.extend(self.set.clone());
+        Ok(labels)
+    }
 }
 
 /// Answer of `system df`.

@@ -390,6 +390,7 @@ impl Engine {
         let egress = wish.limits.egress.as_deref();
         let egress =
             egress.map(|words| crate::egress::may_change(&container, words)).transpose()?;
+        let labels = wish.labels.applied(&container.config.labels)?;
         let resources = policy::update(&container.host, &wish.limits, &self.0.policy)?;
         if container.state.is_running() {
             self.0.group(&container)?.apply(&resources)?;
@@ -403,13 +404,20 @@ impl Engine {
             let (house, cell) = (&self.0, &cell);
             undo.with("hold it to its former policy", move || house.refence(cell, &before));
         }
+        let regrafted = (!wish.mounts.is_empty())
+            .then(|| self.0.regraft(&cell, &wish.mounts, &mut undo))
+            .transpose()?;
         let published =
             (!wish.ports.is_empty()).then(|| self.0.republish(&cell, &wish.ports)).transpose()?;
         undo.keep();
         let serves_anew = published.is_some() && container.state.pid().is_some();
         let updated = cell.change(|container| {
             crate::usage::merge(&mut container.host, &wish.limits);
+            if let Some(done) = &regrafted {
+                done.take(container);
+            }
             self.0.weaken_anew(container);
+            container.config.labels = labels;
             if let Some(bindings) = published {
                 container.config.exposed_ports.extend_from(&bindings);
                 container.host.port_bindings = bindings;
@@ -423,6 +431,9 @@ impl Engine {
             self.0.tell_names_of(&cell)?;
         }
         self.0.journal.container(&updated, "update", &[]);
+        if let Some(done) = regrafted {
+            self.0.regrafted(&updated, done);
+        }
         Ok(Vec::new())
     }
 

@@ -185,7 +185,7 @@ fn target(
 
 /// What is mounted at a point. In a part of a volume no link is followed: it
 /// is its containers' word, and they may put it there at any moment.
-fn open_source(point: &Point) -> Result<OwnedFd, Error> {
+pub(crate) fn open_source(point: &Point) -> Result<OwnedFd, Error> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let part = match &point.source {
         Source::Volume(volume) => volume.subpath.as_str(),

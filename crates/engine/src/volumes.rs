@@ -12,6 +12,7 @@ mod backing;
 mod content;
 mod mounted;
 
+pub(crate) use self::mounted::Held;
 use self::{backing::Backing, mounted::Mounted};
 use crate::{
     Container, Engine, Error, Filters, Nanos, Pruned,

@@ -153,6 +153,17 @@ pub fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
     checked(unsafe { libc::syscall(libc::SYS_unshare, flags) }).map(drop)
 }
 
+/// This thread gets a root, a directory and a umask of its own, as it needs
+/// before it joins a mount namespace; the process's others keep theirs.
+///
+/// # Errors
+/// As `unshare(2)`, `CLONE_FS`.
+pub fn own_directory() -> io::Result<()> {
+    // SAFETY: of what threads share this alone is given up, and nothing of it
+    // is memory.
+    checked(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_FS) }).map(drop)
+}
+
 /// Becomes the program at `path`; returns only to say why it could not.
 ///
 /// Source: `execve(2)`.
@@ -294,16 +305,6 @@ pub fn set_file_owner(uid: u32, gid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Changes the execution domain and its flags.
-///
-/// # Errors
-/// As `personality(2)`.
-pub fn personality(persona: u32) -> io::Result<()> {
-    // SAFETY: one integer.
-    let rc = unsafe { libc::personality(persona.into()) };
-    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 /// As whom this thread acts; who it was at first may take it back.
 ///
 /// The call clears the effective capabilities of a root that becomes another;
@@ -315,6 +316,16 @@ pub fn set_effective_user(user: u32) -> io::Result<()> {
     // SAFETY: integers only; applies to the calling thread. The first and the
     // last stay as they are.
     checked(unsafe { libc::syscall(libc::SYS_setresuid, u32::MAX, user, u32::MAX) }).map(drop)
+}
+
+/// Changes the execution domain and its flags.
+///
+/// # Errors
+/// As `personality(2)`.
+pub fn personality(persona: u32) -> io::Result<()> {
+    // SAFETY: one integer.
+    let rc = unsafe { libc::personality(persona.into()) };
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Sets the interface called `lo` up in the caller's network namespace.

@@ -189,6 +189,7 @@ pub async fn update(client: &Client, words: Update) -> Outcome {
     if !words.unpublish.is_empty() {
         body.insert("Unpublish".into(), json!(words.unpublish));
     }
+    ours(&words, &mut body)?;
     if !words.egress.is_empty() {
         body.insert("Egress".into(), json!(words.egress));
     }
@@ -205,6 +206,23 @@ pub async fn update(client: &Client, words: Update) -> Outcome {
         Ok(Some(name))
     })
     .await
+}
+
+/// Mounts and labels, which Docker's `update` has not.
+fn ours(words: &Update, body: &mut serde_json::Map<String, Value>) -> Outcome<()> {
+    let points = request::later_mounts(&words.volume, &words.mount, &words.tmpfs)?;
+    if let Some(points) = points {
+        body.insert("Mount".into(), points);
+    }
+    for (key, list) in [("Unmount", &words.unmount), ("Unlabel", &words.unlabel)] {
+        if !list.is_empty() {
+            body.insert(key.into(), json!(list));
+        }
+    }
+    if !words.label.is_empty() {
+        body.insert("Label".into(), json!(request::pairs(&words.label)?));
+    }
+    Ok(())
 }
 
 fn is_limit(key: &str) -> bool {

@@ -228,6 +228,24 @@ pub struct Update {
     /// [[HOST-IP:]HOST-PORT:]PORT[/PROTOCOL], to be withdrawn
     #[arg(long, value_name = "PORT")]
     pub unpublish: Vec<String>,
+    /// type=bind|volume|tmpfs,source=…,target=…, beside what is mounted
+    #[arg(long, value_name = "MOUNT")]
+    pub mount: Vec<String>,
+    /// SOURCE:TARGET[:MODE], beside what is mounted
+    #[arg(short = 'v', long, value_name = "VOLUME")]
+    pub volume: Vec<String>,
+    /// TARGET[:OPTIONS], beside what is mounted
+    #[arg(long, value_name = "MOUNT")]
+    pub tmpfs: Vec<String>,
+    /// TARGET of what is to be taken away
+    #[arg(long, value_name = "TARGET")]
+    pub unmount: Vec<String>,
+    /// KEY=VALUE, instead of one of that name
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// KEY of a label that is to go
+    #[arg(long, value_name = "KEY")]
+    pub unlabel: Vec<String>,
     #[arg(value_name = "CONTAINER", required = true)]
     pub names: Vec<String>,
 }

@@ -8,6 +8,7 @@ mod parse;
 mod spec;
 
 pub use parse::points;
+pub use spec::memory;
 pub(crate) use spec::{all, root_propagation};
 
 use std::collections::BTreeMap;

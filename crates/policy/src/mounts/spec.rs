@@ -216,6 +216,15 @@ fn tmpfs(point: &Point, options: &[String]) -> Mount {
     }
 }
 
+/// The options of what is mounted in memory at a point; those of a source are
+/// none.
+pub fn memory(point: &Point) -> Vec<String> {
+    match &point.source {
+        Source::Tmpfs { options } => tmpfs(point, options).options,
+        Source::Bind { .. } | Source::Volume(_) => Vec::new(),
+    }
+}
+
 /// How mounts made on the host must reach the container's root for these
 /// mounts to work as asked; empty for not at all.
 pub fn root_propagation(points: &[Point]) -> &'static str {
