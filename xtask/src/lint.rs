@@ -117,10 +117,9 @@ fn fence() -> Result<()> {
     Ok(())
 }
 
-/// Each test that docs/ESCAPES.md names is there, and each row names one.
+/// Each test that docs/ESCAPES.md and docs/LIMITS.md name is there, and each
+/// row of the first names one.
 fn escapes() -> Result<()> {
-    let page = std::fs::read_to_string(root().join("docs/ESCAPES.md"))
-        .context("cannot read docs/ESCAPES.md")?;
     let listed = Command::new("git")
         .args(["ls-files", "--", "*.rs"])
         .current_dir(root())
@@ -128,24 +127,28 @@ fn escapes() -> Result<()> {
         .context("cannot start git")?;
     let files: Vec<PathBuf> =
         String::from_utf8_lossy(&listed.stdout).lines().map(|line| root().join(line)).collect();
-    let mut wrong = Vec::new();
-    for (row, tests) in rows(&page) {
-        if tests.is_empty() {
-            wrong.push(format!("{row}: no test"));
-        }
-        for test in tests {
-            let there = files
-                .iter()
-                .filter(|path| path.file_stem().is_some_and(|stem| stem == test.0))
-                .any(|path| {
-                    std::fs::read_to_string(path).is_ok_and(|text| has_test(&text, test.1))
-                });
-            if !there {
-                wrong.push(format!("{row}: {}::{}", test.0, test.1));
+    for (page, each) in [("docs/ESCAPES.md", true), ("docs/LIMITS.md", false)] {
+        let text = std::fs::read_to_string(root().join(page))
+            .with_context(|| format!("cannot read {page}"))?;
+        let mut wrong = Vec::new();
+        for (row, tests) in rows(&text) {
+            if tests.is_empty() && each {
+                wrong.push(format!("{row}: no test"));
+            }
+            for test in tests {
+                let there = files
+                    .iter()
+                    .filter(|path| path.file_stem().is_some_and(|stem| stem == test.0))
+                    .any(|path| {
+                        std::fs::read_to_string(path).is_ok_and(|text| has_test(&text, test.1))
+                    });
+                if !there {
+                    wrong.push(format!("{row}: {}::{}", test.0, test.1));
+                }
             }
         }
+        ensure!(wrong.is_empty(), "{page} names what is not there:\n{}", wrong.join("\n"));
     }
-    ensure!(wrong.is_empty(), "docs/ESCAPES.md names what is not there:\n{}", wrong.join("\n"));
     Ok(())
 }
 
