@@ -154,6 +154,9 @@ impl House {
         next.host.binds.get_or_insert_default().extend(wish.binds.iter().cloned());
         next.host.mounts.get_or_insert_default().extend(wish.mounts.iter().cloned());
         next.host.tmpfs.get_or_insert_default().extend(wish.tmpfs.clone());
+        next.host.binds.take_if(|list| list.is_empty());
+        next.host.mounts.take_if(|list| list.is_empty());
+        next.host.tmpfs.take_if(|list| list.is_empty());
         let all = self.points(&next)?;
         let sandbox = self.decide(&next, cell.slot, &Identity::default(), &all, true)?;
         let points: Vec<Point> = all

@@ -238,7 +238,7 @@ impl Here<'_> {
             return refuse("a mount that is shared with the host");
         }
         let kind = rustix::fs::fstatfs(onto).doing("look at", target)?.f_type;
-        if KERNELS.contains(&i64::from(kind)) {
+        if KERNELS.contains(&kind) {
             return refuse("a file system of the kernel's");
         }
         Ok(())

@@ -126,7 +126,8 @@ impl House {
         }
         let place = Path::new(&volume.mountpoint);
         let empty = is_empty(place, !volume.is_plain())?;
-        if !empty && !(force && volume.is_plain()) {
+        let may_replace = force && volume.is_plain();
+        if !empty && !may_replace {
             return Err(Error::Conflict(not_empty(volume)));
         }
         if volume.is_plain() {
@@ -272,7 +273,8 @@ fn is_empty(dir: &Path, mounted: bool) -> Result<bool, Error> {
     while let Some(entry) = names.next() {
         let entry = entry.doing("list", dir)?;
         let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") && !(mounted && name == LOST_AND_FOUND) {
+        let of_nobody = mounted && name == LOST_AND_FOUND;
+        if !matches!(name, b"." | b"..") && !of_nobody {
             return Ok(false);
         }
     }
