@@ -361,11 +361,47 @@ impl Content {
         }
     }
 
+    /// Takes in a layer whose files another engine has in `tree`, under
+    /// `lease`: they are linked, not made anew. `describe` writes the recipe
+    /// and gives the number of its members. Its digest is that of the tar
+    /// which the two come to: whatever others say of it, the caller compares.
+    pub fn take_linked(
+        &self,
+        lease: &mut Lease<'_>,
+        tree: &Path,
+        describe: impl FnOnce(&mut RecipeWriter) -> Result<u64, Error>,
+    ) -> Result<(Taken, snapshot::Linked), Error> {
+        let dir = self.data.join("layers").join(self.new_name());
+        let rubbish = Rubbish(&dir);
+        fs::DirBuilder::new().mode(0o700).create(&dir).doing("make the directory", &dir)?;
+        let linked =
+            snapshot::link_tree(tree, &dir.join(snapshot::LAYER_ROOT), snapshot::Way::Link)
+                .map_err(|source| Error::Snapshot { doing: "link a layer", source })?;
+        let path = dir.join(RECIPE);
+        let mut recipe = recipe_at(&path)?;
+        let entries = describe(&mut recipe)?;
+        recipe.finish().and_then(|mut file| file.flush()).doing("write", &path)?;
+        let mut passed = Passed::default();
+        self.write_out(&dir, &mut passed)?;
+        let unpacked = snapshot::Unpacked { entries, bytes: linked.bytes };
+        Ok((self.settle_in(rubbish, passed, unpacked, lease)?, linked))
+    }
+
     /// Writes a layer's tar.
     pub fn repack(&self, diff_id: &Digest, out: &mut dyn Write) -> Result<(), Error> {
-        let dir = self.layer(diff_id);
-        let path = dir.join(RECIPE);
         let mut hash = Sha256::new();
+        self.write_out(&self.layer(diff_id), &mut Tee { out, hash: &mut hash })?;
+        let found = Digest::from_sha256(hash.finalize().into());
+        if found == *diff_id {
+            Ok(())
+        } else {
+            Err(Error::Digest { expected: diff_id.clone(), found })
+        }
+    }
+
+    /// Writes the tar that a layer's files and recipe come to.
+    fn write_out(&self, dir: &Path, out: &mut dyn Write) -> Result<(), Error> {
+        let path = dir.join(RECIPE);
         // Whoever unpacked the layer has written it, too.
         let mut recipe = || -> Result<Box<dyn io::BufRead>, snapshot::Error> {
             let opened = File::open(&path)
@@ -377,18 +413,10 @@ impl Content {
             })?;
             Ok(Box::new(BufReader::with_capacity(snapshot::BUFFER, opened)))
         };
-        snapshot::repack(&dir, &mut recipe, &mut Tee { out, hash: &mut hash }).map_err(
-            |e| match e {
-                snapshot::Error::Output(e) => Error::Output(e),
-                source => Error::Snapshot { doing: "write out a layer", source },
-            },
-        )?;
-        let found = Digest::from_sha256(hash.finalize().into());
-        if found == *diff_id {
-            Ok(())
-        } else {
-            Err(Error::Digest { expected: diff_id.clone(), found })
-        }
+        snapshot::repack(dir, &mut recipe, out).map_err(|e| match e {
+            snapshot::Error::Output(e) => Error::Output(e),
+            source => Error::Snapshot { doing: "write out a layer", source },
+        })
     }
 
     /// Everything with its final name is on the disk after this.

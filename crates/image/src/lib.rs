@@ -40,6 +40,7 @@ mod save;
 mod step_records;
 mod steps;
 mod store;
+mod take_over;
 
 pub use check::{Check, Checked, Finding, Mend};
 pub use collect::Candidate;
@@ -54,3 +55,4 @@ pub use records::Blob;
 pub use removal::Given;
 pub use steps::{Draft, Kept, Layer, Making, Step};
 pub use store::{Store, Usage, nanos};
+pub use take_over::{Foreign, TakenOver};

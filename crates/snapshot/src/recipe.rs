@@ -50,7 +50,11 @@ impl<'a> Recipe<'a> {
         self.out.is_some()
     }
 
-    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    /// These bytes come next.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if self.out.is_none() {
             return Ok(());
         }
@@ -58,7 +62,12 @@ impl<'a> Recipe<'a> {
         if self.pending.len() >= GATHER { self.flush() } else { Ok(()) }
     }
 
-    pub(crate) fn file(&mut self, path: &[u8], at: u64, len: u64) -> Result<(), Error> {
+    /// The content of the file at `path`, relative to the layer's root, comes
+    /// next: `len` bytes of it from `at` on.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn file(&mut self, path: &[u8], at: u64, len: u64) -> Result<(), Error> {
         if self.out.is_none() || len == 0 {
             return Ok(());
         }
@@ -74,7 +83,11 @@ impl<'a> Recipe<'a> {
         self.piece(b'M', path, &[spare])
     }
 
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
+    /// Nothing more comes.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn finish(mut self) -> Result<(), Error> {
         self.flush()
     }
 
