@@ -78,6 +78,7 @@ static ROUTES: &[Route] = &[
     get("/cofferdam/doctor", Never, Calls(doctor::examine)),
     post("/cofferdam/check", Never, Calls(upkeep::check)),
     post("/cofferdam/collect", Never, Calls(upkeep::collect)),
+    post("/cofferdam/migrate", Never, Calls(upkeep::migrate)),
     post("/cofferdam/images/{name...}/pin", Never, Calls(upkeep::pin)),
     post("/cofferdam/images/{name...}/unpin", Never, Calls(upkeep::unpin)),
     // Containers.

@@ -1,11 +1,12 @@
 //! Our own extension: does what is kept hold together, what may go when the
-//! disk is full, and what is to stay. `POST /cofferdam/check`,
-//! `POST /cofferdam/collect`, `POST /cofferdam/images/{name}/pin`.
+//! disk is full, what is to stay, and what another engine has. `POST
+//! /cofferdam/check`, `/cofferdam/collect`, `/cofferdam/images/{name}/pin`,
+//! `/cofferdam/migrate`.
 
 use crate::answer::{Answer, Outcome};
 use crate::call::Call;
 use crate::images::{Listed, Removal};
-use engine::{Check, Mend};
+use engine::{Check, Mend, MigrateWish, Outcome as Became};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -69,6 +70,38 @@ pub fn collect(call: &Call) -> Outcome {
         build_cache: collected.cached.into_iter().map(Into::into).collect(),
         space_reclaimed: collected.reclaimed,
     }))
+}
+
+/// `POST /cofferdam/migrate?root=/var/lib/docker&dry=1&move=1`.
+pub fn migrate(call: &Call) -> Outcome {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Row {
+        kind: &'static str,
+        name: String,
+        /// `taken`, `here`, `possible`, `refused`.
+        outcome: &'static str,
+        words: String,
+        /// The body of `POST /containers/create`, which is left to the client.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        create: Option<serde_json::Value>,
+    }
+    let query = &call.query;
+    let root = query.text("root").into();
+    let wish = MigrateWish { root, dry: query.flag("dry"), moves: query.flag("move") };
+    let rows = call.engine.migrate(&wish)?.into_iter().map(|done| Row {
+        kind: done.kind,
+        name: done.name,
+        outcome: match done.outcome {
+            Became::Taken => "taken",
+            Became::Here => "here",
+            Became::Possible => "possible",
+            Became::Refused => "refused",
+        },
+        words: done.words,
+        create: done.create,
+    });
+    Ok(Answer::json(&rows.collect::<Vec<_>>()))
 }
 
 /// `POST /cofferdam/images/{name}/pin`.

@@ -7,7 +7,7 @@
 //! - [`images`], [`volumes`], [`networks`], [`system`], [`live`] (stats, events)
 //! - [`why`]: what was denied
 //! - [`sockets`]: sockets for those who may do less
-//! - [`upkeep`]: check, gc, pin
+//! - [`upkeep`]: check, gc, pin; [`migrate`]: what a Docker has
 //! - [`registries`]: pull, push, login, search, …
 
 mod build;
@@ -21,6 +21,7 @@ mod files;
 mod images;
 mod info;
 mod live;
+mod migrate;
 mod networks;
 mod ports;
 mod ps;
@@ -113,6 +114,7 @@ async fn command(client: &Client, command: Command) -> Outcome {
         C::Version(words) => system::version(client, *words.0).await,
         C::Audit(words) => system::audit(client, *words.0).await,
         C::Why(words) => why::why(client, *words.0).await,
+        C::Migrate(words) => migrate::run(client, *words.0).await,
         C::Doctor(words) => doctor::run(client, *words.0).await,
         C::Completion(words) => {
             show::print(complete::script(words.shell))?;

@@ -206,6 +206,8 @@ pub enum Command {
     Why(Later<Why>),
     /// What this machine lacks of what containers rest on, and how to mend it
     Doctor(Later<Format>),
+    /// Take over the images, volumes and containers of a Docker that is stopped
+    Migrate(Later<Migrate>),
     /// Print a script that completes words and names in a shell
     Completion(Later<Completion>),
     /// Write the man pages into a directory
@@ -439,6 +441,22 @@ pub enum System {
 pub struct Pin {
     #[arg(value_name = "IMAGE", required = true)]
     pub names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Docker's data root, on the engine's machine
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/docker")]
+    pub root: String,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Move volumes out of Docker's root instead of copying them
+    #[arg(long = "move")]
+    pub moves: bool,
+    /// A Go template, or "json"
+    #[arg(long)]
+    pub format: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -62,6 +62,7 @@ impl Engine {
         });
         let machine = Machine::look(&paths.data);
         crate::build::sweep(&paths.data, &paths.run, &machine.boot)?;
+        snapshot::remove(&paths.data.join(crate::migrate::HALF))?;
         let layout = cgroup::Layout::detect()?;
         let policy = host::policy(&options, &machine, &layout);
         let disk = Disk::open(&options, &machine.backing_filesystem, &facts)?;
