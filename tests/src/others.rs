@@ -166,7 +166,34 @@ impl Others {
         }
     }
 
-    /// What containerd has logged.
+    /// Starts dockerd, with `docker` in the scratch directory as its data
+    /// root.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn start_dockerd(&mut self) {
+        let root = self.scratch().join("docker").display().to_string();
+        let log = fs::File::create(self.scratch().join("log")).expect("scratch");
+        let words = ["dockerd", "--host", "unix:///run/docker.sock", "--data-root", &root];
+        let own = ["--pidfile", "/run/docker.pid", "--storage-driver", "overlay2"];
+        let mut command = self.command(&[&words[..], &own].concat());
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("log")).stderr(log);
+        self.daemon = Some(command.spawn().expect("nsenter(1) starts"));
+        let version = ["docker", "--host", "unix:///run/docker.sock", "version"];
+        until("dockerd", || self.run(&version).code == 0);
+    }
+
+    /// Ends the daemon that was started, as a service manager does.
+    ///
+    /// # Panics
+    /// If it does not end in time.
+    pub fn stop_daemon(&mut self) {
+        let mut daemon = self.daemon.take().expect("one was started");
+        self.says(&["busybox", "sh", "-c", "kill $(cat /run/docker.pid)"]);
+        until("the daemon to end", || daemon.try_wait().expect("our child").is_some());
+    }
+
+    /// What the daemon has logged.
     pub fn logged(&self) -> String {
         fs::read_to_string(self.scratch().join("log")).unwrap_or_default()
     }
