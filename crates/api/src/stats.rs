@@ -32,6 +32,40 @@ struct Body<'a> {
     memory_stats: Memory<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     networks: BTreeMap<&'a str, Network>,
+    /// What Docker has not.
+    #[serde(rename = "Cofferdam", skip_serializing_if = "Option::is_none")]
+    ours: Option<Ours>,
+}
+
+#[derive(Serialize)]
+struct Ours {
+    pressure_stats: Pressure,
+    oom_kills: u64,
+}
+
+#[derive(Serialize)]
+struct Pressure {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<Stalls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Stalls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    io: Option<Stalls>,
+}
+
+#[derive(Serialize)]
+struct Stalls {
+    some: Stall,
+    full: Stall,
+}
+
+/// Percent, and microseconds, as the kernel tells them.
+#[derive(Serialize)]
+struct Stall {
+    avg10: f64,
+    avg60: f64,
+    avg300: f64,
+    total: u64,
 }
 
 #[derive(Serialize)]
@@ -154,6 +188,26 @@ fn body<'a>(
         networks: now
             .map(|s| s.networks.iter().map(|(name, i)| (&**name, Network::of(*i))).collect())
             .unwrap_or_default(),
+        ours: now.map(|s| Ours {
+            pressure_stats: Pressure {
+                cpu: s.pressure.cpu.map(Stalls::of),
+                memory: s.pressure.memory.map(Stalls::of),
+                io: s.pressure.io.map(Stalls::of),
+            },
+            oom_kills: s.oom_kills,
+        }),
+    }
+}
+
+impl Stalls {
+    fn of(stalls: engine::Stalls) -> Self {
+        let stall = |stall: engine::Stall| Stall {
+            avg10: f64::from(stall.avg10) / 100.0,
+            avg60: f64::from(stall.avg60) / 100.0,
+            avg300: f64::from(stall.avg300) / 100.0,
+            total: stall.total,
+        };
+        Self { some: stall(stalls.some), full: stall(stalls.full) }
     }
 }
 

@@ -23,16 +23,20 @@ pub mod devices;
 mod dir;
 mod error;
 mod freeze;
+mod gauge;
 mod layout;
 mod limits;
 mod oom;
+mod pressure;
 mod remove;
 mod stats;
 pub mod systemd;
 
 pub use error::{Error, Kind};
+pub use gauge::Gauge;
 pub use layout::{Layout, Version};
 pub use oom::{Oom, OomWatch};
+pub use pressure::{Pressure, Stall, Stalls};
 pub use remove::remove_unused;
 pub use stats::{CpuStats, IoEntry, IoStats, MemoryStats, Stats, Usage};
 

@@ -157,15 +157,15 @@ fn fields(text: &str) -> impl Iterator<Item = (&str, u64)> {
     })
 }
 
-fn text(dir: &Dir, file: &str) -> Result<String, Error> {
+pub(crate) fn text(dir: &Dir, file: &str) -> Result<String, Error> {
     Ok(dir.read_if_there(file)?.unwrap_or_default())
 }
 
-fn number(dir: &Dir, file: &str) -> Result<Option<u64>, Error> {
+pub(crate) fn number(dir: &Dir, file: &str) -> Result<Option<u64>, Error> {
     Ok(text(dir, file)?.trim().parse().ok())
 }
 
-fn counter(dir: &Dir, file: &str, key: &str) -> Result<u64, Error> {
+pub(crate) fn counter(dir: &Dir, file: &str, key: &str) -> Result<u64, Error> {
     Ok(field(&text(dir, file)?, key).unwrap_or(0))
 }
 
@@ -179,11 +179,21 @@ fn cpu_times_legacy(dir: &Dir, cpu: &mut CpuStats) -> Result<(), Error> {
         let (user, system) = (columns.next().unwrap_or(0), columns.next().unwrap_or(0));
         cpu.per_cpu_user.push(user);
         cpu.per_cpu_system.push(system);
-        cpu.per_cpu.push(user + system);
     }
-    cpu.user = cpu.per_cpu_user.iter().sum();
-    cpu.system = cpu.per_cpu_system.iter().sum();
+    let each = text(dir, "cpuacct.usage_percpu")?;
+    cpu.per_cpu = each.split_whitespace().map(|n| n.parse().unwrap_or(0)).collect();
+    (cpu.user, cpu.system) = modes_legacy(dir)?;
     Ok(())
+}
+
+/// Nanoseconds in user mode and in the kernel. The table above counts whole
+/// ticks by whoever was there at their end; this file divides the true total.
+pub(crate) fn modes_legacy(dir: &Dir) -> Result<(u64, u64), Error> {
+    /// `USER_HZ` is 100 on every architecture that we run on.
+    const TICK: u64 = 10_000_000;
+    let text = text(dir, "cpuacct.stat")?;
+    let of = |key| field(&text, key).unwrap_or(0) * TICK;
+    Ok((of("user"), of("system")))
 }
 
 fn cpu_times(dir: &Dir, cpu: &mut CpuStats) -> Result<(), Error> {
@@ -195,21 +205,28 @@ fn cpu_times(dir: &Dir, cpu: &mut CpuStats) -> Result<(), Error> {
     Ok(())
 }
 
-fn throttling(dir: &Dir, cpu: &mut CpuStats) -> Result<(), Error> {
-    let text = text(dir, "cpu.stat")?;
-    cpu.periods = field(&text, "nr_periods").unwrap_or(0);
-    cpu.throttled_periods = field(&text, "nr_throttled").unwrap_or(0);
-    cpu.throttled = match field(&text, "throttled_time") {
-        Some(nanoseconds) => nanoseconds,
-        None => field(&text, "throttled_usec").unwrap_or(0) * 1000,
-    };
+pub(crate) fn throttling(dir: &Dir, cpu: &mut CpuStats) -> Result<(), Error> {
+    throttling_of(&text(dir, "cpu.stat")?, cpu);
     Ok(())
 }
 
+/// The same, from what `cpu.stat` says.
+pub(crate) fn throttling_of(text: &str, cpu: &mut CpuStats) {
+    cpu.periods = field(text, "nr_periods").unwrap_or(0);
+    cpu.throttled_periods = field(text, "nr_throttled").unwrap_or(0);
+    cpu.throttled = match field(text, "throttled_time") {
+        Some(nanoseconds) => nanoseconds,
+        None => field(text, "throttled_usec").unwrap_or(0) * 1000,
+    };
+}
+
+/// What the kernel says where version 1 has no limit is the largest number of
+/// bytes that is whole pages. Anything near it is none.
+pub(crate) fn limited(limit: Option<u64>) -> Option<u64> {
+    limit.filter(|&limit| limit < 1 << 62)
+}
+
 fn memory_legacy(dir: &Dir) -> Result<MemoryStats, Error> {
-    // What the kernel says where there is no limit: the largest number of
-    // bytes that is whole pages. Anything near it is none.
-    let limited = |limit: Option<u64>| limit.filter(|&limit| limit < 1 << 62);
     let usage = |name: &str| -> Result<Usage, Error> {
         let file = |what: &str| format!("memory.{name}{what}");
         Ok(Usage {
@@ -260,7 +277,7 @@ fn memory(dir: &Dir) -> Result<MemoryStats, Error> {
     })
 }
 
-fn io_legacy(dir: &Dir) -> Result<IoStats, Error> {
+pub(crate) fn io_legacy(dir: &Dir) -> Result<IoStats, Error> {
     let first = |files: [&str; 3]| -> Result<Vec<IoEntry>, Error> {
         for file in files {
             let entries = entries_legacy(&text(dir, file)?);
@@ -297,7 +314,7 @@ fn entries_legacy(text: &str) -> Vec<IoEntry> {
 }
 
 /// Lines of `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0`.
-fn io(text: &str) -> IoStats {
+pub(crate) fn io(text: &str) -> IoStats {
     let mut stats = IoStats::default();
     for line in text.lines() {
         let mut words = line.split_whitespace();

@@ -110,6 +110,7 @@ pub use build::{
 pub use cell::Attaching;
 pub use collect::{Collected, Watermarks};
 pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Quota, Size, Waited};
+pub use cgroup::{Pressure, Stall, Stalls};
 pub use denials::{Layer, Record, Verdict};
 pub use doctor::{Severity, Symptom};
 pub use error::{Error, Kind};

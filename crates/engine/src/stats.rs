@@ -44,6 +44,10 @@ pub struct Stats {
     pub io_bytes: Vec<(u64, u64, String, u64)>,
     /// `(major, minor, Read|Write|…, operations)`.
     pub io_ops: Vec<(u64, u64, String, u64)>,
+    /// How long it waited for what others have.
+    pub pressure: cgroup::Pressure,
+    /// Processes killed for want of memory.
+    pub oom_kills: u64,
     /// By interface; empty if the network is not its own.
     pub networks: BTreeMap<String, Interface>,
 }
@@ -70,8 +74,10 @@ impl Engine {
     pub fn stats(&self, reference: &str) -> Result<Option<Stats>, Error> {
         let container = self.container(reference)?;
         let Some(pid) = container.state.pid() else { return Ok(None) };
-        let used = match self.0.group(&container).and_then(|group| group.stats()) {
-            Ok(used) => used,
+        let read =
+            self.0.group(&container).and_then(|group| Ok((group.stats()?, group.pressure()?)));
+        let (used, pressure) = match read {
+            Ok(read) => read,
             // It has ended a moment ago.
             Err(error) if error.kind() == cgroup::Kind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -83,7 +89,7 @@ impl Engine {
             && !container.host.network_mode.starts_with("container:");
         let networks = if own_network {
             let path = format!("/proc/{pid}/net/dev");
-            interfaces(&std::fs::read_to_string(&path).doing("read", &path)?)
+            interfaces(&std::fs::read(&path).doing("read", &path)?)
         } else {
             BTreeMap::new()
         };
@@ -109,24 +115,29 @@ impl Engine {
             pids_limit: used.pids.limit,
             io_bytes: io(used.io.bytes),
             io_ops: io(used.io.requests),
+            pressure,
+            oom_kills: used.memory.oom_kills,
             networks,
         }))
     }
 }
 
+/// Nanoseconds of a tick: `USER_HZ` is 100 on every architecture that we run on.
+pub(crate) const TICK: u64 = 10_000_000;
+
 /// Nanoseconds that all processors have spent, by the first line of
 /// `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal. Guest
 /// time, which follows, is in user time already.
 fn system_cpu(stat: &str) -> u64 {
-    /// `USER_HZ` is 100 on every architecture that we run on.
-    const TICK: u64 = 10_000_000;
     let line = stat.lines().next().unwrap_or_default();
     let ticks = line.split_whitespace().skip(1).take(8).filter_map(|n| n.parse::<u64>().ok());
     ticks.sum::<u64>() * TICK
 }
 
-/// Reads `/proc/PID/net/dev`; the loopback is nobody's traffic.
-fn interfaces(dev: &str) -> BTreeMap<String, Interface> {
+/// Reads `/proc/PID/net/dev`; the loopback is nobody's traffic. A container
+/// that may name its interfaces may do so in bytes that are no text.
+pub(crate) fn interfaces(dev: &[u8]) -> BTreeMap<String, Interface> {
+    let dev = String::from_utf8_lossy(dev);
     let line = |line: &str| {
         let (name, figures) = line.split_once(':')?;
         let n: Vec<u64> = figures.split_whitespace().filter_map(|n| n.parse().ok()).collect();
@@ -173,13 +184,21 @@ mod tests {
                    \x20face |bytes    packets errs drop fifo frame compressed multicast|bytes\n\
                    \x20   lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n\
                    \x20 eth0: 100 2 3 4 0 0 0 0 200 6 7 8 0 0 0 0\n";
-        let all = interfaces(dev);
+        let all = interfaces(dev.as_bytes());
         assert_eq!(all.len(), 1, "{all:?}");
         let eth0 = all["eth0"];
         assert_eq!(
             (eth0.rx_bytes, eth0.rx_dropped, eth0.tx_bytes, eth0.tx_dropped),
             (100, 4, 200, 8)
         );
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_hides_no_other_interface() {
+        let dev = b"a\nb\n \xff\"\\: 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n\
+                    eth0: 7 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+        let all = interfaces(dev);
+        assert_eq!((all.len(), all["eth0"].rx_bytes), (2, 7), "{all:?}");
     }
 
     #[test]

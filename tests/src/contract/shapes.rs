@@ -128,7 +128,15 @@ EndpointIpam
 Stats
     name?:text id?:id read:time preread:time pids_stats:PidsStats blkio_stats:BlkioStats
     num_procs:int storage_stats:Nothing cpu_stats:CpuStats precpu_stats:CpuStats
-    memory_stats:MemoryStats networks?:{NetworkStats}
+    memory_stats:MemoryStats networks?:{NetworkStats} Cofferdam?:OwnStats
+OwnStats
+    pressure_stats:Pressure oom_kills:int
+Pressure
+    cpu?:Stalls memory?:Stalls io?:Stalls
+Stalls
+    some:Stall full:Stall
+Stall
+    avg10:num avg60:num avg300:num total:int
 PidsStats
     current?:int limit?:int
 BlkioStats
