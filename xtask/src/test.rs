@@ -8,7 +8,7 @@ use std::{
 };
 
 /// A program that tests call, and the Debian package that brings it.
-const NEEDED: [(&str, &str); 21] = [
+const NEEDED: [(&str, &str); 22] = [
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
@@ -24,6 +24,8 @@ const NEEDED: [(&str, &str); 21] = [
     ("/usr/bin/xz", "xz-utils"),
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/python3", "python3"),
+    // Figures are read by Prometheus' own library.
+    ("/usr/lib/python3/dist-packages/prometheus_client/parser.py", "python3-prometheus-client"),
     ("/usr/bin/git", "git"),
     // LibFuzzer is written in it.
     ("/usr/bin/g++", "g++"),

@@ -15,6 +15,7 @@
 //! | `images`, `transfer` | images; load, save, import |
 //! | `registries` | pull, push, log in, search |
 //! | `volumes`, `networks`, `events`, `audit`, `why`, `doctor` | as they say |
+//! | `metrics`, `exposition`, `scraped` | figures for Prometheus |
 //! | `upgrade` | BuildKit's two connections |
 //! | `sockets`, `doors`, `gate`, `scope`, `journal` | sockets for those who may do less |
 //! | `refused` | what is not carried |
@@ -39,6 +40,7 @@ mod doors;
 mod error;
 mod events;
 mod exec;
+mod exposition;
 mod filter;
 mod fold;
 mod gate;
@@ -49,6 +51,7 @@ mod inspected;
 mod journal;
 mod lean;
 mod listed;
+mod metrics;
 mod networks;
 mod pipe;
 mod query;
@@ -56,6 +59,7 @@ mod refused;
 mod registries;
 mod route;
 mod scope;
+mod scraped;
 pub mod secure;
 mod server;
 mod socket;

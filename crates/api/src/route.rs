@@ -10,8 +10,8 @@ use crate::answer::Outcome;
 use crate::call::Call;
 use crate::scope::{Reach, Right};
 use crate::{
-    archive, audit, build, containers, doctor, events, exec, images, networks, refused, registries,
-    sockets, stats, streams, system, transfer, upgrade, upkeep, volumes, why,
+    archive, audit, build, containers, doctor, events, exec, images, metrics, networks, refused,
+    registries, sockets, stats, streams, system, transfer, upgrade, upkeep, volumes, why,
 };
 use hyper::Method;
 use std::future::Future;
@@ -74,6 +74,7 @@ static ROUTES: &[Route] = &[
     get("/cofferdam/sockets/{name}", Never, Calls(sockets::inspect)),
     get("/cofferdam/sockets/{name}/log", Never, Calls(sockets::log)),
     delete("/cofferdam/sockets/{name}", Never, Calls(sockets::remove)),
+    get("/cofferdam/metrics", Lists(Right::Read), Calls(metrics::scrape)),
     get("/cofferdam/audit", Never, Calls(audit::all)),
     get("/cofferdam/doctor", Never, Calls(doctor::examine)),
     post("/cofferdam/check", Never, Calls(upkeep::check)),
@@ -347,6 +348,7 @@ mod tests {
                 "HEAD /_ping Always",
                 "GET /version Always",
                 "GET /events Lists(Read)",
+                "GET /cofferdam/metrics Lists(Read)",
                 "GET /containers/json Lists(Read)",
                 "GET /containers/{id}/json Seen",
                 "GET /containers/{id}/top Container(Read)",

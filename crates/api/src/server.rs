@@ -20,6 +20,7 @@ use crate::gate::{Asked, Gate};
 use crate::hijack::Hijack;
 use crate::query::{Query, decode};
 use crate::route::{self, Found, Handler};
+use crate::scraped;
 use crate::secure::{self, Porter, Refusals};
 use crate::socket::{Answers, Busy, Socket, Unread};
 use crate::target;
@@ -66,6 +67,8 @@ pub enum Listener {
     Here(UnixListener),
     /// Those of the network, who are known by their certificates.
     Afar(TcpListener, Porter),
+    /// Those who may read figures, whoever they are.
+    Figures(TcpListener),
 }
 
 /// Serves the API on every listener until `stop` says so, then lets calls
@@ -90,6 +93,9 @@ pub async fn serve(
             Listener::Here(listener) => tokio::spawn(accept(listener, Arc::clone(&desk), None)),
             Listener::Afar(listener, porter) => {
                 tokio::spawn(accept_afar(listener, porter, Arc::clone(&desk)))
+            }
+            Listener::Figures(listener) => {
+                tokio::spawn(scraped::serve(desk.engine.clone(), listener))
             }
         })
         .collect();

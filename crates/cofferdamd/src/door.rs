@@ -36,6 +36,8 @@ pub enum Door {
     },
     /// Of the network.
     Afar(StdTcpListener, Porter),
+    /// For figures alone.
+    Figures(StdTcpListener),
 }
 
 /// Opens all that were asked for.
@@ -75,6 +77,11 @@ impl Door {
                 listener.set_nonblocking(true)?;
                 let listener = TcpListener::from_std(listener)?;
                 Ok(Listener::Afar(listener, porter.clone()))
+            }
+            Self::Figures(listener) => {
+                let listener = listener.try_clone()?;
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener).map(Listener::Figures)
             }
         };
         made().context("cannot listen")
@@ -119,6 +126,19 @@ fn listen(address: SocketAddr, papers: &Papers) -> anyhow::Result<Door> {
     let porter = Porter::new(papers).with_context(cannot)?;
     let listener = StdTcpListener::bind(address).with_context(cannot)?;
     Ok(Door::Afar(listener, porter))
+}
+
+/// Opens the door for figures.
+///
+/// # Errors
+/// It cannot be bound.
+pub fn figures(address: SocketAddr) -> anyhow::Result<Door> {
+    let listener = StdTcpListener::bind(address);
+    let listener = listener.with_context(|| format!("cannot serve figures at {address}"))?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "whoever reaches this address reads names and figures of all containers");
+    }
+    Ok(Door::Figures(listener))
 }
 
 /// Lets the group in, if there is one.

@@ -85,7 +85,10 @@ fn run(settings: &Settings) -> anyhow::Result<()> {
     // The socket below it may be a group's.
     private_dir(&options.run_root, 0o711)?;
     let _lock = lock::take(&options.data_root)?;
-    let doors = door::open(&settings.hosts, settings.papers.as_ref())?;
+    let mut doors = door::open(&settings.hosts, settings.papers.as_ref())?;
+    if let Some(address) = settings.metrics {
+        doors.push(door::figures(address)?);
+    }
     let engine = Engine::open(options).context("cannot open the engine")?;
     tracing::info!(
         data_root = %settings.data_root.display(),

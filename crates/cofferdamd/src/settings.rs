@@ -104,6 +104,10 @@ pub struct Words {
     /// File with the same words [default: /etc/cofferdam/config.json]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Serve figures for Prometheus there, ADDRESS:PORT, at /metrics: whoever
+    /// reaches it may read them
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_addr: Option<String>,
     /// error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -139,6 +143,7 @@ struct Config {
     log_opts: BTreeMap<String, String>,
     no_new_privileges: bool,
     experimental: bool,
+    metrics_addr: Option<String>,
     log_level: Option<String>,
 }
 
@@ -160,6 +165,8 @@ pub struct Settings {
     pub hosts: Vec<Host>,
     /// With which to listen on the network, if that is asked for.
     pub papers: Option<Papers>,
+    /// Where to serve figures.
+    pub metrics: Option<SocketAddr>,
     /// Kept.
     pub data_root: PathBuf,
     /// Until the host restarts.
@@ -203,6 +210,12 @@ pub enum Error {
          tcp://ADDRESS[:PORT] with an address of this host's in numbers"
     )]
     Host(String),
+    /// There is no serving figures there.
+    #[error(
+        "cannot serve figures at {0}: use --metrics-addr ADDRESS:PORT with an address of this \
+         host's in numbers, such as 127.0.0.1:9323"
+    )]
+    Metrics(String),
     /// Who reaches the API is root.
     #[error(
         "cannot listen on {0} without certificates, since who reaches the API is root: add \
@@ -283,6 +296,7 @@ impl Words {
         Ok(Settings {
             hosts,
             papers,
+            metrics: metrics(self.metrics_addr.or(file.metrics_addr))?,
             data_root: path(self.data_root, file.data_root, DEFAULT_DATA_ROOT)?,
             run_root: path(self.run_root, file.run_root, DEFAULT_RUN_ROOT)?,
             log_level: self
@@ -344,6 +358,22 @@ fn papers(
         cert: cert.unwrap_or_else(|| folder().join("cert.pem")),
         key: key.unwrap_or_else(|| folder().join("key.pem")),
     }))
+}
+
+/// `ADDRESS:PORT`, `localhost:PORT` or `:PORT`, which is every address; none
+/// where nothing is said, as with Docker.
+fn metrics(said: Option<String>) -> Result<Option<SocketAddr>, Error> {
+    let Some(said) = said.filter(|said| !said.is_empty()) else { return Ok(None) };
+    let (address, port) = said.rsplit_once(':').unwrap_or((&said, ""));
+    let address = match address {
+        "" => "0.0.0.0",
+        "localhost" => "127.0.0.1",
+        address => address,
+    };
+    match format!("{address}:{port}").parse() {
+        Ok(address) => Ok(Some(address)),
+        Err(_) => Err(Error::Metrics(said)),
+    }
 }
 
 /// None for all of the disk.
@@ -470,125 +500,4 @@ impl Settings {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(words: &[&str]) -> Words {
-        Words::try_parse_from([&["cofferdamd"], words].concat()).expect("words")
-    }
-
-    fn file(text: &str) -> Config {
-        serde_json::from_str(text).expect(text)
-    }
-
-    #[test]
-    fn said_nothing_the_defaults_hold() {
-        let settings = words(&[]).over(Config::default()).expect("settled");
-        assert_eq!(settings.hosts, [Host::Unix("/run/cofferdam/cofferdam.sock".into())]);
-        assert_eq!(settings.bridge, "coffer0");
-    }
-
-    #[test]
-    fn the_build_cache_has_its_part_of_the_disk_or_all() {
-        let part = |w: &[&str]| words(w).over(Config::default()).map(|s| s.build_cache);
-        assert_eq!(part(&[]).expect("settled"), Some(10));
-        assert_eq!(part(&["--build-cache", "100"]).expect("settled"), None);
-        assert!(part(&["--build-cache", "101"]).is_err());
-    }
-
-    #[test]
-    fn images_are_collected_between_two_marks_or_never() {
-        let marks = |w: &[&str]| words(w).over(Config::default()).map(|s| s.collect);
-        let pair = |w| marks(w).expect("settled").map(|m| (m.above, m.down_to));
-        assert_eq!(pair(&[]), Some((85, 80)));
-        assert_eq!(pair(&["--collect-above", "60"]), Some((60, 55)));
-        assert_eq!(pair(&["--collect-above", "2"]), Some((2, 0)));
-        assert_eq!(pair(&["--collect-down-to", "90"]), Some((90, 90)));
-        assert_eq!(pair(&["--collect-above", "0"]), None);
-        assert!(marks(&["--collect-above", "101"]).is_err());
-        assert!(marks(&["--collect-above", "50", "--collect-down-to", "60"]).is_err());
-        let file = file(r#"{"collect-above": 70, "collect-down-to": 30, "collect-spare": 5}"#);
-        let marks = words(&[]).over(file).expect("settled").collect.expect("on");
-        assert_eq!((marks.above, marks.down_to, marks.young.as_secs()), (70, 30, 5));
-    }
-
-    #[test]
-    fn containers_that_say_nothing_log_as_the_daemon_was_told() {
-        let log = |w: &[&str], text: &str| words(w).over(file(text)).map(|s| s.log);
-        let config = |log: &LogConfig| format!("{} {:?}", log.kind, log.config);
-        assert_eq!(config(&log(&[], "{}").expect("settled")), "json-file {}");
-        let text = r#"{"log-driver":"local","log-opts":{"max-size":"1m","max-file":"3"}}"#;
-        let both = log(&["--log-opt", "max-size=2m"], text).expect("settled");
-        assert_eq!(config(&both), r#"local {"max-file": "3", "max-size": "2m"}"#);
-        for bad in [["--log-driver", "splunk"], ["--log-opt", "max-size"], ["--log-opt", "a=b"]] {
-            assert!(log(&bad, "{}").is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn the_command_line_outranks_the_file() {
-        let file =
-            file(r#"{"hosts":["fd://"],"bridge":"b","data-root":"/f","registry-mirrors":["x"]}"#);
-        let settings =
-            words(&["--bridge", "a", "--host", "unix:///s"]).over(file).expect("settled");
-        assert_eq!(settings.hosts, [Host::Unix("/s".into())]);
-        assert_eq!((&*settings.bridge, settings.data_root), ("a", PathBuf::from("/f")));
-        assert_eq!(settings.registry_mirrors, ["x"]);
-    }
-
-    #[test]
-    fn a_word_that_the_file_may_not_have_is_refused_by_name() {
-        let error = serde_json::from_str::<Config>(r#"{"iptables":false}"#).expect_err("unknown");
-        assert!(error.to_string().contains("iptables"), "{error}");
-    }
-
-    #[test]
-    fn the_network_is_a_place_to_listen_with_certificates_alone() {
-        for host in [
-            "tcp://name:2375",
-            "tcp://[10.0.0.1]",
-            "unix://relative",
-            "/run/x.sock",
-            "fd://3",
-            "tcp://",
-            "",
-        ] {
-            assert!(Host::parse(host).is_err(), "{host}");
-        }
-        let settled = |w: &[&str]| words(&[&["-H", "tcp://10.0.0.1"], w].concat()).over(file("{}"));
-        for plain in [&[][..], &["--tls"], &["--tlsverify=false"], &["--tlscacert", "/ca"]] {
-            let refused = settled(plain).expect_err("plaintext").to_string();
-            assert!(refused.contains("tcp://10.0.0.1:2376") && refused.contains("--tlsverify"));
-        }
-        let named = ["--tlsverify", "--tlscacert", "/a", "--tlscert", "/b", "--tlskey", "/c"];
-        let papers = settled(&named).expect("settled").papers.expect("papers");
-        assert_eq!((papers.ca, papers.cert, papers.key), ("/a".into(), "/b".into(), "/c".into()));
-        let file = file(r#"{"hosts":["tcp://[::1]:1"],"tlsverify":true,"tlskey":"/k"}"#);
-        let settings = words(&[]).over(file).expect("settled");
-        assert_eq!(settings.hosts[0].to_string(), "tcp://[::1]:1");
-        assert_eq!(settings.papers.expect("papers").key, PathBuf::from("/k"));
-        assert!(words(&["--data-root", "here"]).over(Config::default()).is_err());
-    }
-
-    #[test]
-    fn a_mirror_is_an_address_and_no_secret() {
-        let settled = |mirror: &str| {
-            let words = words(&["--registry-mirror", mirror]).over(Config::default());
-            words.map(|_| ()).map_err(|error| error.to_string())
-        };
-        for good in ["https://m.example:5000/", "http://m/path", "m.example"] {
-            assert_eq!(settled(good), Ok(()));
-        }
-        let told = settled("https://a:sesame@m.example").expect_err("a secret");
-        assert!(told.contains("password") && !told.contains("sesame"), "{told}");
-        for bad in ["ftp://m", "https://", "https://m?x", ""] {
-            assert!(settled(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_was_named_must_be_there() {
-        let error = words(&["--config", "/nonexistent/file"]).settled().expect_err("missing");
-        assert_eq!(error.to_string(), "cannot read /nonexistent/file");
-    }
-}
+mod tests;

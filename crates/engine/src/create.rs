@@ -46,6 +46,7 @@ impl Engine {
         client: Option<Kept>,
     ) -> Result<Created, Error> {
         let house = &*self.0;
+        let begun = std::time::Instant::now();
         let name = name.filter(|name| !name.is_empty()).map(names::checked).transpose()?;
         // As long as this is held no image goes for want of users.
         let _using_image = house.images.using();
@@ -55,6 +56,7 @@ impl Engine {
         let config = policy::merge(&detail.config.config, &body.config);
         let mut created = self.create_of(name, &image, config, body, Asker::Client(client))?;
         created.warnings.extend(foreign);
+        house.meter.took(begun, |counts| &mut counts.create);
         Ok(created)
     }
 

@@ -299,6 +299,7 @@ impl Engine {
     /// Removes a container whose `verb` lock is held.
     pub(crate) fn remove_owned(&self, cell: &Arc<Cell>, volumes: bool) -> Result<(), Error> {
         let house = &*self.0;
+        let begun = std::time::Instant::now();
         let container = cell.step(Step::Remove, |_| {})?;
         house.leave(&container);
         if let Err(error) = house.erase(&container, cell.slot) {
@@ -316,6 +317,7 @@ impl Engine {
         }
         house.journal.container(&container, "destroy", &[]);
         cell.gone();
+        house.meter.took(begun, |counts| &mut counts.delete);
         Ok(())
     }
 }

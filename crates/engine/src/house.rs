@@ -30,6 +30,7 @@ pub(crate) struct House {
     pub volumes: Volumes,
     pub disk: Disk,
     pub networks: Networks,
+    pub meter: crate::meter::Meter,
     pub resolver: resolver::Resolver,
     pub execs: Execs,
     pub workers: Workers,

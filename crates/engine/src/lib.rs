@@ -66,6 +66,8 @@ mod image_tree;
 mod images;
 mod links;
 mod logs;
+mod meter;
+mod metrics;
 mod migrate;
 mod names;
 mod networks;
@@ -108,9 +110,9 @@ pub use build::{
     CacheEntry, CacheKeep, CachePruned, Cancel, NamedBuild, StagePlan, StepPlan, choose_cache,
 };
 pub use cell::Attaching;
+pub use cgroup::{Gauge, IoEntry, Pressure, Stall, Stalls};
 pub use collect::{Collected, Watermarks};
 pub use container::{Attach, Condition, Container, Created, Last, MountPoint, Quota, Size, Waited};
-pub use cgroup::{Pressure, Stall, Stalls};
 pub use denials::{Layer, Record, Verdict};
 pub use doctor::{Severity, Symptom};
 pub use error::{Error, Kind};
@@ -124,6 +126,8 @@ pub use image::{Check, Checked, Finding, Mend};
 pub use image_tree::ImageTree;
 pub use images::{CommitWish, Deleted, HistoryItem, ImageDetail, ImageSummary, ImportWish, Pruned};
 pub use logs::{EndLogs, LogLine, LogWish, Logs, Stream};
+pub use meter::{BOUNDS, Counts, Durations};
+pub use metrics::{Daemon, Measured, Whole};
 pub use migrate::{MigrateWish, Migrated, Outcome};
 pub use networks::{Network, NetworkMember, NetworkPool, NetworkWish};
 pub use options::Options;

@@ -119,11 +119,16 @@ impl Engine {
     /// a process of the log's, and else in the last that has ended. None if
     /// its monitor does not say.
     pub fn log_dropped(&self, container: &Container) -> Option<u64> {
+        self.log_dropped_by(container, Instant::now() + PATIENCE)
+    }
+
+    /// The same, known by then or not at all.
+    pub(crate) fn log_dropped_by(&self, container: &Container, by: Instant) -> Option<u64> {
         let log = &container.host.log_config;
         let carried = matches!(log.kind.as_str(), "syslog" | "journald")
             || log.config.get("mode").is_some_and(|mode| mode == "non-blocking");
         if carried && container.state.pid().is_some() {
-            return self.0.ask_log(container);
+            return self.0.ask_log(container, by);
         }
         Some(container.last.log_dropped)
     }
@@ -163,8 +168,11 @@ impl Engine {
 
 impl House {
     /// None if its monitor does not say: it may just have ended.
-    fn ask_log(&self, container: &Container) -> Option<u64> {
+    fn ask_log(&self, container: &Container, by: Instant) -> Option<u64> {
         let id = &container.id;
+        if Instant::now() >= by {
+            return None;
+        }
         let connection = match watch::Connection::open(&self.paths.run(id), &Request::LogState) {
             Ok(connection) => connection,
             Err(error) => {
@@ -173,7 +181,7 @@ impl House {
             }
         };
         let (_sender, mut receiver) = connection.split();
-        receiver.not_after(Instant::now() + PATIENCE);
+        receiver.not_after(by);
         match receiver.next() {
             Some(Ok(watch::Message::Reply(Reply::Log { dropped }))) => Some(dropped),
             other => {

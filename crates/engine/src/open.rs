@@ -90,6 +90,7 @@ impl Engine {
             collecting: Collecting::default(),
             sockets,
             named_builds: crate::build::Named::default(),
+            meter: crate::meter::Meter::default(),
             nursery: watch::Nursery::new(&options.runtime_binary),
             resolver: dns::resolver(&paths.run, resolvers_user(&paths.data), &options.bridge),
             registry: Registry::new(registries::settings(&options)),

@@ -87,12 +87,17 @@ impl Engine {
             State::Created | State::Exited | State::Starting | State::Restarting { .. } => {}
         }
         cell.step(Step::Start, |_| {})?;
+        let begun = std::time::Instant::now();
         // Until it is known to run: then they are mounted for it.
         let held = self.0.hold_volumes(&container);
         match held.and_then(|held| Ok((self.0.bring_up(cell)?, held))) {
-            Ok((began, _held)) => self.began(cell, began),
+            Ok((began, _held)) => {
+                self.0.meter.took(begun, |counts| &mut counts.start);
+                self.began(cell, began)
+            }
             Err(error) => {
                 let error = self.0.why_not_here(&container, error);
+                self.0.meter.with(|counts| counts.failed_starts += 1);
                 self.gave_up(cell, &error);
                 Err(error)
             }

@@ -104,6 +104,10 @@ impl State {
         })
     }
 
+    /// All of Docker's words for where a container is.
+    pub const WORDS: [&'static str; 7] =
+        ["created", "running", "paused", "restarting", "exited", "removing", "dead"];
+
     /// Docker's word for it.
     pub fn word(&self) -> &'static str {
         match self {

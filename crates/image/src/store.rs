@@ -274,6 +274,14 @@ impl Store {
         Ok(Usage { layers: self.records.size()?, images })
     }
 
+    /// Bytes of all layers, each counted once.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub fn layers_size(&self) -> Result<u64, Error> {
+        self.records.size()
+    }
+
     /// Runs an operation that takes in layers, and removes those that it left
     /// without an image, whether it failed or not.
     pub(crate) fn leasing<T>(
