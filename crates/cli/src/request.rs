@@ -45,8 +45,18 @@ fn contradictions(flags: &RunFlags) -> Outcome<()> {
     if flags.attach.iter().any(|name| !known.iter().any(|word| name.eq_ignore_ascii_case(word))) {
         return wrong("invalid --attach: valid streams are STDIN, STDOUT and STDERR");
     }
+    let tests = [&flags.health_cmd, &flags.health_tcp, &flags.health_http, &flags.health_unix];
+    if tests.iter().filter(|test| test.is_some()).count() > 1 {
+        return wrong(
+            "conflicting options: --health-cmd, --health-tcp, --health-http and --health-unix \
+             are one health check each: choose one",
+        );
+    }
     let check = [
         &flags.health_cmd,
+        &flags.health_tcp,
+        &flags.health_http,
+        &flags.health_unix,
         &flags.health_interval,
         &flags.health_timeout,
         &flags.health_start_period,
@@ -216,11 +226,17 @@ fn health(flags: &RunFlags) -> Outcome<Option<Healthcheck>> {
     }
     let time = |text: &Option<String>| text.as_deref().map(duration).transpose();
     let check = Healthcheck {
-        test: flags
-            .health_cmd
-            .iter()
-            .flat_map(|cmd| ["CMD-SHELL".to_owned(), cmd.clone()])
-            .collect(),
+        // The last three are ours: Docker's engine knows no such checks.
+        test: [
+            ("CMD-SHELL", &flags.health_cmd),
+            ("TCP", &flags.health_tcp),
+            ("HTTP", &flags.health_http),
+            ("UNIX", &flags.health_unix),
+        ]
+        .into_iter()
+        .filter_map(|(kind, word)| Some([kind.to_owned(), word.clone()?]))
+        .flatten()
+        .collect(),
         interval: time(&flags.health_interval)?,
         timeout: time(&flags.health_timeout)?,
         retries: flags.health_retries,

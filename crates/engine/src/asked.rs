@@ -43,6 +43,7 @@ pub(crate) fn check(config: &Config, host: &HostConfig) -> Result<(), Error> {
              into a file of the image, or leave it out with --no-healthcheck"
         ));
     }
+    crate::health::checked(config).map_err(Error::Invalid)?;
     config.healthcheck.as_ref().map_or(Ok(()), health)
 }
 

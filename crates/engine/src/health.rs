@@ -1,11 +1,19 @@
 //! Health checks: a program of the image's or the user's choice, run in the
-//! container again and again, whose exit code says whether it is well.
+//! container again and again, whose exit code says whether it is well; or a
+//! look at a port, a page or a socket of it, which starts nothing there.
 //!
 //! A check begins with the program it is about, rests while that is paused,
 //! and ends with it. It is known by a number: what an earlier one still has
 //! to say, after a pause or a restart, is not listened to.
 
+mod http;
+mod prober;
+mod target;
+
+pub(crate) use prober::Prober;
+
 use crate::{Engine, Error, ExecWish, Nanos, cell::Cell, watcher::Due};
+use prober::{Found, Job};
 use serde::{Deserialize, Serialize};
 use spec::{
     docker::Config,
@@ -19,6 +27,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use target::Target;
 
 /// What is known of a container's health.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +58,8 @@ pub struct Probe {
     pub start: Nanos,
     /// When it ended.
     pub end: Nanos,
-    /// Of the program; -1 if it could not be run or took too long.
+    /// Of the program; -1 if it could not be run or took too long. Of a look
+    /// that starts none, 0 or 1 likewise.
     pub code: i16,
     /// What it said, or why it has no code.
     pub output: String,
@@ -66,7 +76,7 @@ const SECOND: Nanos = 1_000_000_000;
 /// A check with Docker's defaults filled in; times in nanoseconds.
 #[derive(Debug, PartialEq, Eq)]
 struct Check {
-    command: Vec<String>,
+    what: What,
     interval: Nanos,
     timeout: Nanos,
     start_period: Nanos,
@@ -74,24 +84,25 @@ struct Check {
     retries: u32,
 }
 
+/// What is done to find out.
+#[derive(Debug, PartialEq, Eq)]
+enum What {
+    /// A program is run.
+    Run(Vec<String>),
+    /// Something is looked at.
+    Look(Target),
+}
+
 impl Check {
-    /// None if there is nothing to be run.
+    /// None if there is nothing to be done.
     fn of(config: &Config) -> Option<Self> {
         let asked = config.healthcheck.as_ref()?;
         let (kind, words) = asked.test.split_first()?;
-        let command = match kind.as_str() {
-            "CMD" => words.to_vec(),
-            "CMD-SHELL" => {
-                let shell = config.shell.clone().filter(|shell| !shell.is_empty());
-                let mut command = shell.unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
-                command.extend(words.first().cloned());
-                command
-            }
-            _ => return None,
+        let what = match Target::parse(&asked.test) {
+            // One that makes no sense is refused when it is asked for.
+            Some(target) => What::Look(target.ok()?),
+            None => What::Run(command(kind, words, config)?),
         };
-        if command.is_empty() {
-            return None;
-        }
         let span = |asked: Option<i64>, default: Nanos| {
             asked
                 .and_then(|span| u64::try_from(span).ok())
@@ -99,7 +110,7 @@ impl Check {
                 .unwrap_or(default)
         };
         Some(Self {
-            command,
+            what,
             interval: span(asked.interval, 30 * SECOND),
             timeout: span(asked.timeout, 30 * SECOND),
             start_period: span(asked.start_period, 0),
@@ -117,6 +128,21 @@ impl Check {
         let young = ran < self.start_period && status == HealthStatus::Starting;
         if young { self.start_interval } else { self.interval }
     }
+}
+
+/// The words of a program; none if there is none.
+fn command(kind: &str, words: &[String], config: &Config) -> Option<Vec<String>> {
+    let command = match kind {
+        "CMD" => words.to_vec(),
+        "CMD-SHELL" => {
+            let shell = config.shell.clone().filter(|shell| !shell.is_empty());
+            let mut command = shell.unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
+            command.extend(words.first().cloned());
+            command
+        }
+        _ => return None,
+    };
+    (!command.is_empty()).then_some(command)
 }
 
 impl Health {
@@ -159,7 +185,19 @@ impl HealthStatus {
 
 /// How long a check's command is, in bytes.
 pub(crate) fn length(config: &Config) -> usize {
-    Check::of(config).map_or(0, |check| check.command.iter().map(|word| word.len() + 1).sum())
+    match Check::of(config).map(|check| check.what) {
+        Some(What::Run(command)) => command.iter().map(|word| word.len() + 1).sum(),
+        _ => 0,
+    }
+}
+
+/// Is it a look at something that makes sense, if it is one?
+///
+/// # Errors
+/// What is wrong with it, for the client.
+pub(crate) fn checked(config: &Config) -> Result<(), String> {
+    let test = config.healthcheck.as_ref().map_or(&[][..], |check| &check.test);
+    Target::parse(test).map_or(Ok(()), |target| target.map(drop))
 }
 
 /// The health of a program that begins, if it has a check.
@@ -197,29 +235,66 @@ impl Engine {
         if cell.live().checking != Some(number) {
             return;
         }
+        let before = cell.now();
+        let Some(check) = Check::of(&before.config) else { return };
+        let command = match check.what {
+            What::Look(target) => return self.look_at(cell, number, target, check.timeout),
+            What::Run(command) => command,
+        };
         let engine = self.clone();
         let probing = Arc::clone(&cell);
         let made = std::thread::Builder::new()
             .name("probe".into())
             .stack_size(STACK)
-            .spawn(move || engine.probe(&probing, number));
+            .spawn(move || engine.probe(&probing, number, &command, check.timeout));
         if let Err(error) = made {
             tracing::warn!(%id, %error, "cannot make a thread for a health check: tried again later");
             self.0.watcher.at(crate::clock::now() + SECOND, Due::Probe(id.clone(), number));
         }
     }
 
-    fn probe(&self, cell: &Cell, number: u64) {
-        let before = cell.now();
-        let Some(check) = Check::of(&before.config) else { return };
+    /// Has a look made that starts nothing. It costs no thread of its own.
+    fn look_at(&self, cell: Arc<Cell>, number: u64, target: Target, timeout: Nanos) {
+        let init = cell.live().init.clone();
+        // Without them it has ended, and its check ends with it.
+        let (Some(pid), Some(init)) = (cell.now().state.pid(), init) else { return };
+        let (engine, start) = (self.clone(), crate::clock::now());
+        let (id, container) = (cell.id.clone(), cell.id.clone());
+        let done = move |found| {
+            let (code, output) = match found {
+                Found::Well(words) => (0, Output::of(&words)),
+                Found::Ill(words) => (1, Output::of(&words)),
+                Found::Late => (-1, too_late(timeout, "")),
+            };
+            engine.probed(&cell, number, Probe { start, end: crate::clock::now(), code, output });
+        };
+        let deadline = Instant::now() + Duration::from_nanos(timeout);
+        let job = Job { container, target, init, pid, deadline, done: Box::new(done) };
+        if let Err(error) = self.0.prober.give(job) {
+            tracing::warn!(%id, %error, "cannot begin a health check: tried again later");
+            self.0.watcher.at(crate::clock::now() + SECOND, Due::Probe(id, number));
+        }
+    }
+
+    fn probe(&self, cell: &Cell, number: u64, command: &[String], timeout: Nanos) {
         let start = crate::clock::now();
-        let (code, output) = match self.run_probe(cell, &check) {
+        let (code, output) = match self.run_probe(cell, command, timeout) {
             Ok((Some(exit), output)) => (exit.code.into(), output.text()),
-            Ok((None, output)) => (-1, too_late(check.timeout, &output.text())),
+            Ok((None, output)) => (-1, too_late(timeout, &output.text())),
             Err(error) => (-1, error.to_string()),
         };
-        let end = crate::clock::now();
-        let probe = Probe { start, end, code, output };
+        self.probed(cell, number, Probe { start, end: crate::clock::now(), code, output });
+    }
+
+    /// Takes a probe into account, tells of a change, and sees to the next.
+    fn probed(&self, cell: &Cell, number: u64, probe: Probe) {
+        let before = cell.now();
+        let Some(check) = Check::of(&before.config) else { return };
+        let (end, failed) = (probe.end, probe.code != 0);
+        self.0.meter.with(|counts| {
+            counts.probes += 1;
+            counts.failed_probes += u64::from(failed);
+        });
         let folded = cell.change_if(
             |live| live.checking == Some(number),
             |container| {
@@ -242,15 +317,20 @@ impl Engine {
     }
 
     /// Runs the check once. Without an exit, it took too long and was killed.
-    fn run_probe(&self, cell: &Cell, check: &Check) -> Result<(Option<Exit>, Output), Error> {
+    fn run_probe(
+        &self,
+        cell: &Cell,
+        command: &[String],
+        timeout: Nanos,
+    ) -> Result<(Option<Exit>, Output), Error> {
         let wish = ExecWish {
-            cmd: check.command.clone(),
+            cmd: command.to_vec(),
             attach_stdout: true,
             attach_stderr: true,
             ..ExecWish::default()
         };
         let id = self.exec_create(cell.id.as_str(), wish)?;
-        let outcome = self.hear_probe(cell, check, &id);
+        let outcome = self.hear_probe(cell, timeout, &id);
         // A thousand a second may come, each with its command.
         self.0.execs.forget(&id);
         outcome
@@ -260,10 +340,10 @@ impl Engine {
     fn hear_probe(
         &self,
         cell: &Cell,
-        check: &Check,
+        timeout: Nanos,
         id: &spec::Id,
     ) -> Result<(Option<Exit>, Output), Error> {
-        let deadline = Instant::now() + Duration::from_nanos(check.timeout);
+        let deadline = Instant::now() + Duration::from_nanos(timeout);
         let mut receiver = self.exec_watched(id.as_str())?;
         receiver.not_after(deadline);
         let mut output = Output::default();
@@ -305,6 +385,13 @@ struct Output {
 }
 
 impl Output {
+    /// What a look came to.
+    fn of(words: &str) -> String {
+        let mut output = Self::default();
+        output.add(words.as_bytes());
+        output.text()
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         let room = OUTPUT - self.kept.len();
         self.cut |= bytes.len() > room;
@@ -374,11 +461,24 @@ mod tests {
 
     #[test]
     fn a_shell_check_is_one_word_to_the_shell_of_the_image() {
-        let of = |config: &Config| Check::of(config).expect("a check").command;
+        let of = |config: &Config| match Check::of(config).expect("a check").what {
+            What::Run(command) => command,
+            What::Look(target) => panic!("{target:?}"),
+        };
         let mut config = config(&["CMD-SHELL", "test -e /x || exit 1"]);
         assert_eq!(of(&config), ["/bin/sh", "-c", "test -e /x || exit 1"]);
         config.shell = Some(vec!["/bin/bash".into(), "-lc".into()]);
         assert_eq!(of(&config)[..2], ["/bin/bash", "-lc"]);
+    }
+
+    #[test]
+    fn a_look_starts_no_program_and_is_refused_if_it_makes_no_sense() {
+        let tcp = config(&["TCP", "80"]);
+        assert!(matches!(Check::of(&tcp).expect("a check").what, What::Look(Target::Tcp(_))));
+        assert_eq!((checked(&tcp), length(&tcp)), (Ok(()), 0));
+        let odd = config(&["TCP", "web:80"]);
+        assert!(checked(&odd).is_err() && Check::of(&odd).is_none());
+        assert_eq!(checked(&config(&["CMD", "web:80"])), Ok(()));
     }
 
     #[test]

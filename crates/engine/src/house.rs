@@ -31,6 +31,7 @@ pub(crate) struct House {
     pub disk: Disk,
     pub networks: Networks,
     pub meter: crate::meter::Meter,
+    pub prober: crate::health::Prober,
     pub resolver: resolver::Resolver,
     pub execs: Execs,
     pub workers: Workers,

@@ -90,6 +90,7 @@ impl Engine {
             collecting: Collecting::default(),
             sockets,
             named_builds: crate::build::Named::default(),
+            prober: crate::health::Prober::new().doing("start", "the prober")?,
             meter: crate::meter::Meter::default(),
             nursery: watch::Nursery::new(&options.runtime_binary),
             resolver: dns::resolver(&paths.run, resolvers_user(&paths.data), &options.bridge),
@@ -136,7 +137,11 @@ fn tell(house: &Mutex<Weak<House>>, due: Due) {
     let house = house.lock().expect("nobody panics with it").upgrade();
     if let Some(house) = house {
         let engine = Engine(Arc::clone(&house));
-        house.workers.give(move || engine.due(due));
+        match due {
+            // There may be hundreds a second, and it only hands them on.
+            Due::Probe(id, number) => engine.probe_due(&id, number),
+            due => house.workers.give(move || engine.due(due)),
+        }
     }
 }
 

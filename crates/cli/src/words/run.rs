@@ -129,6 +129,10 @@ pub struct RunFlags {
     pub group_add: Vec<String>,
     #[arg(long, value_name = "COMMAND")]
     pub health_cmd: Option<String>,
+    /// Healthy while this page of the container's answers with 200 to 399:
+    /// [http://]ADDRESS:PORT/PAGE; no program is started for it
+    #[arg(long, value_name = "URL")]
+    pub health_http: Option<String>,
     #[arg(long, value_name = "DURATION")]
     pub health_interval: Option<String>,
     #[arg(long, value_name = "NUMBER")]
@@ -137,8 +141,16 @@ pub struct RunFlags {
     pub health_start_interval: Option<String>,
     #[arg(long, value_name = "DURATION")]
     pub health_start_period: Option<String>,
+    /// Healthy while somebody accepts connections there: PORT or ADDRESS:PORT
+    /// of the container's own; no program is started for it
+    #[arg(long, value_name = "PORT")]
+    pub health_tcp: Option<String>,
     #[arg(long, value_name = "DURATION")]
     pub health_timeout: Option<String>,
+    /// Healthy while somebody listens on the socket at this path in the
+    /// container; no program is started for it
+    #[arg(long, value_name = "PATH")]
+    pub health_unix: Option<String>,
     #[arg(long)]
     pub no_healthcheck: bool,
     #[arg(short = 'h', long, value_name = "NAME")]
