@@ -15,6 +15,7 @@ pub mod probe;
 pub mod process;
 pub mod quota;
 pub mod sched;
+pub mod shared;
 pub mod signal;
 pub mod socket;
 pub mod trace;
