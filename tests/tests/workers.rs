@@ -46,7 +46,9 @@ impl Worker {
         for fd in fs::read_dir(self.file("fd")).expect("it runs") {
             let Ok(what) = fs::read_link(fd.expect("an entry").path()) else { continue };
             let what = what.to_string_lossy().into_owned();
-            assert!(what.starts_with("pipe:") || what.starts_with('/'), "{self:?} has {what}");
+            assert!(!what.starts_with("/memfd:"), "{self:?} keeps {what}");
+            let kinds = ["pipe:", "socket:", "/"];
+            assert!(kinds.iter().any(|kind| what.starts_with(kind)), "{self:?} has {what}");
         }
     }
 

@@ -583,13 +583,13 @@ fn hand_over(
     layer: &mut Layer,
     passed: &mut Passed<'_>,
 ) -> Result<(), Error> {
-    let mut buffer = vec![0; snapshot::BUFFER];
     loop {
-        match plain.read(&mut buffer) {
+        let room = layer.room().map_err(Error::input)?;
+        match plain.read(room) {
             Ok(0) => return Ok(()),
             Ok(len) => {
-                passed.add(&buffer[..len]);
-                layer.write_all(&buffer[..len]).map_err(Error::input)?;
+                passed.add(&room[..len]);
+                layer.filled(len).map_err(Error::input)?;
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(Error::input(e)),

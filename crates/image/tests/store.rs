@@ -757,11 +757,10 @@ fn a_process_that_was_taken_over_gives_no_layer_anothers_name() {
     let dir = tempfile::tempdir().expect("scratch");
     let (good, evil) = (layer(&[("a", "good")]), layer(&[("a", "evil")]));
     std::fs::write(dir.path().join("evil.tar"), &evil).expect("scratch");
-    let liar = dir.path().join("liar");
+    let (liar, program) = (dir.path().join("liar"), env!("CARGO_BIN_EXE_image-unpacker"));
     let script = format!(
-        "#!/bin/sh\n[ $# -gt 0 ] || exit 0\n[ $2 = inflate ] || exec {} \"$@\"\ncat >/dev/null & cat {}/evil.tar\nwait\n\
-         echo '{{\"Done\":{{\"entries\":1,\"bytes\":1}}}}' >&2\n",
-        env!("CARGO_BIN_EXE_image-unpacker"),
+        "#!/bin/sh\n[ $# -gt 0 ] || exit 0\n[ $2 = inflate ] || exec {program} \"$@\"\n\
+         exec {program} \"$@\" <{}/evil.tar\n",
         dir.path().display()
     );
     std::fs::write(&liar, script).expect("scratch");

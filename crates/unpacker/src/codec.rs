@@ -4,7 +4,7 @@ use crate::xz::Guard;
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
 /// Largest window of a zstd frame that we make room for, as a power of two:
 /// what zstd(1) accepts without being asked (128 MiB).
@@ -13,8 +13,6 @@ const ZSTD_WINDOW: u32 = 27;
 const RATIO: u64 = 1024;
 /// … and this much in any case.
 const FREE: u64 = 1 << 30;
-/// Bytes asked of the source at a time.
-const BUFFER: usize = 128 << 10;
 
 /// A stream as it is without its compression.
 pub(crate) struct Plain<'a> {
@@ -23,24 +21,35 @@ pub(crate) struct Plain<'a> {
 }
 
 enum Inner<'a> {
-    Plain(BufReader<Counted<'a>>),
-    Gzip(Box<MultiGzDecoder<BufReader<Counted<'a>>>>),
-    Zstd(zstd::stream::read::Decoder<'a, BufReader<Counted<'a>>>),
-    Bzip2(Box<MultiBzDecoder<BufReader<Counted<'a>>>>),
-    Xz(Box<XzReader<Guard<BufReader<Counted<'a>>>>>),
+    Plain(Counted<'a>),
+    Gzip(Box<MultiGzDecoder<Counted<'a>>>),
+    Zstd(zstd::stream::read::Decoder<'a, Counted<'a>>),
+    Bzip2(Box<MultiBzDecoder<Counted<'a>>>),
+    Xz(Box<XzReader<Guard<Counted<'a>>>>),
 }
 
-/// The source, with a count of what it gave.
+/// The source, with a count of what was taken of it.
 struct Counted<'a> {
-    from: &'a mut dyn Read,
+    from: &'a mut dyn BufRead,
     count: u64,
 }
 
 impl Read for Counted<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let len = self.from.read(into)?;
-        self.count += len as u64;
+        let len = self.fill_buf()?.read(into)?;
+        self.consume(len);
         Ok(len)
+    }
+}
+
+impl BufRead for Counted<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.from.fill_buf()
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.count += len as u64;
+        self.from.consume(len);
     }
 }
 
@@ -102,8 +111,8 @@ impl<'a> Plain<'a> {
     ///
     /// # Errors
     /// What the source said.
-    pub fn of(from: &'a mut dyn Read) -> io::Result<Self> {
-        let mut from = BufReader::with_capacity(BUFFER, Counted { from, count: 0 });
+    pub fn of(from: &'a mut dyn BufRead) -> io::Result<Self> {
+        let mut from = Counted { from, count: 0 };
         let begins = loop {
             match from.fill_buf() {
                 Ok(bytes) => break Begins::with(bytes),
@@ -127,11 +136,11 @@ impl<'a> Plain<'a> {
 
     fn taken(&self) -> u64 {
         match &self.inner {
-            Inner::Plain(from) => from.get_ref().count,
-            Inner::Gzip(from) => from.get_ref().get_ref().count,
-            Inner::Zstd(from) => from.get_ref().get_ref().count,
-            Inner::Bzip2(from) => from.get_ref().get_ref().count,
-            Inner::Xz(from) => from.inner().inner().get_ref().count,
+            Inner::Plain(from) => from.count,
+            Inner::Gzip(from) => from.get_ref().count,
+            Inner::Zstd(from) => from.get_ref().count,
+            Inner::Bzip2(from) => from.get_ref().count,
+            Inner::Xz(from) => from.inner().inner().count,
         }
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! Each is the daemon's program, executed again as `cofferdamd unpacker …` for
 //! one archive, and ends with it, or with the daemon. What is compressed is
-//! undone by one that can read a pipe and write another, and nothing else;
-//! the plain tar is parsed and written out by another, for which there is no
-//! file but those below one directory, which is its root.
+//! undone by one that can read what it is given and write what comes of it,
+//! and nothing else; the plain tar is parsed and written out by another, for
+//! which there is no file but those below one directory, which is its root.
 //!
 //! ```text
 //!             a stream                       a stream
@@ -33,6 +33,7 @@ mod error;
 mod held;
 mod process;
 mod recipe;
+mod ring;
 mod start;
 mod wire;
 mod work;

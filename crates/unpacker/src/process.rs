@@ -1,8 +1,9 @@
 //! The processes: what each gives up, and what it does then.
 //!
-//! Standard input is the stream, standard output the pipe for what comes out
-//! of it or the directory that it goes to, standard error a pipe for the one
-//! word at the end.
+//! Standard input is the stream, standard output takes what comes out of it or
+//! is the directory that it goes to, standard error is a pipe for the one word
+//! at the end. A stream is a ring to or from the daemon, a file, or the pipe
+//! between two processes.
 
 use crate::{
     Error,
@@ -10,11 +11,12 @@ use crate::{
     error::Doing as _,
     held::Held,
     recipe,
+    ring::{self, Filling},
     wire::{Said, Word},
 };
 use confine::{Left, MAKE, READ_DIR, REFER, REMOVE, TRUNCATE, WRITE_FILE, confine};
 use rustix::{
-    fs::{Mode, OFlags},
+    fs::{FileType, Mode, OFlags},
     process::{Resource, Rlimit, setrlimit},
     stdio::{stderr, stdin, stdout},
     thread::CapabilitySet,
@@ -23,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use snapshot::{BUFFER, IdRange, Limits, PutOptions, Unpacked};
 use std::{
     borrow::Cow,
-    io::{self, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
     process::ExitCode,
@@ -168,24 +170,29 @@ fn bound() -> Result<(), Error> {
 /// Undoes the compression of what it reads.
 fn inflate(user: u32) -> Result<Said, Error> {
     rustix::process::chdir("/").doing("leave the directory")?;
+    let (mut input, mut output) = (input()?, Output::open()?);
     give_up(&Left { user, calls: &CALLS, ..NOTHING })?;
-    let mut input = Pipe(stdin());
-    let mut output = Pipe(stdout());
-    let mut plain = match Plain::of(&mut input) {
+    let mut plain = match Plain::of(&mut *input) {
         Ok(plain) => plain,
         Err(e) => return Ok(Said::Input((&e).into())),
     };
-    let mut buffer = vec![0; BUFFER];
     loop {
-        match plain.read(&mut buffer) {
-            Ok(0) => return Ok(Said::Done(Unpacked::default())),
-            Ok(len) => {
-                if output.write_all(&buffer[..len]).is_err() {
-                    return Ok(Said::Output);
-                }
+        let Ok(room) = output.room() else { return Ok(Said::Output) };
+        let handed_over = match plain.read(room) {
+            Ok(0) => {
+                let ended = output.end();
+                return Ok(if ended.is_ok() {
+                    Said::Done(Unpacked::default())
+                } else {
+                    Said::Output
+                });
             }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(len) => output.hand_over(len),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),
             Err(e) => return Ok(Said::Input((&e).into())),
+        };
+        if handed_over.is_err() {
+            return Ok(Said::Output);
         }
     }
 }
@@ -193,11 +200,11 @@ fn inflate(user: u32) -> Result<Said, Error> {
 /// Unpacks a layer into the directory. Nodes of devices are made there, on a
 /// mount on which they cannot be opened.
 fn layer(user: u32) -> Result<Word, Error> {
+    let mut from = input()?;
     stay_in(user, None, POWERS.union(CapabilitySet::MKNOD))?;
     let root = Path::new("/");
     let mut recipe = recipe::create(&root.join(recipe::NAME)).doing("make the recipe")?;
-    let mut from = BufReader::with_capacity(BUFFER, Pipe(stdin()));
-    let unpacked = snapshot::unpack_leaving(&mut from, root, Limits::default(), &mut recipe);
+    let unpacked = snapshot::unpack_leaving(&mut *from, root, Limits::default(), &mut recipe);
     let written = recipe.finish().and_then(|mut file| file.flush());
     Ok(Word::of(unpacked.and_then(|unpacked| {
         let path = || recipe::NAME.into();
@@ -212,10 +219,11 @@ fn layer(user: u32) -> Result<Word, Error> {
 /// others.
 fn files(user: u32, order: &Order<'_>) -> Result<Word, Error> {
     let Order { path, ids, within, options } = order;
+    let mut from = input()?;
     let within = within.map(Held::open).transpose().doing("open a user namespace")?;
     let root = stay_in(user, within.as_ref().map(OwnedFd::as_fd), POWERS)?;
     drop(within);
-    let put = snapshot::put_leaving(root.as_fd(), path, *ids, *options, &mut Pipe(stdin()));
+    let put = snapshot::put_leaving(root.as_fd(), path, *ids, *options, &mut from);
     Ok(Word::of(put.map(|left| (Unpacked::default(), left))))
 }
 
@@ -252,6 +260,61 @@ fn give_up(left: &Left<'_>) -> Result<(), Error> {
     confine(&Left { daemon: Some(stderr()), ..*left })
         .map_err(io::Error::other)
         .doing("give up its rights")
+}
+
+/// Standard input: a ring of the daemon's, or a stream. To be opened before
+/// any right is given up.
+fn input() -> Result<Box<dyn BufRead>, Error> {
+    if !is_ring(stdin())? {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, Pipe(stdin()))));
+    }
+    Ok(Box::new(ring::lent(stdin()).doing("map what it reads")?))
+}
+
+/// Standard output, likewise.
+enum Output {
+    Ring(Filling<BorrowedFd<'static>>),
+    Pipe(Vec<u8>),
+}
+
+impl Output {
+    fn open() -> Result<Self, Error> {
+        if !is_ring(stdout())? {
+            return Ok(Self::Pipe(vec![0; BUFFER]));
+        }
+        ring::own(stdout()).map(Self::Ring).doing("map what it writes")
+    }
+
+    fn room(&mut self) -> io::Result<&mut [u8]> {
+        match self {
+            Self::Ring(ring) => ring.room(),
+            Self::Pipe(buffer) => Ok(buffer),
+        }
+    }
+
+    fn hand_over(&mut self, len: usize) -> io::Result<()> {
+        match self {
+            Self::Ring(ring) => {
+                ring.filled(len)?;
+                ring.hand_over()
+            }
+            Self::Pipe(buffer) => Pipe(stdout()).write_all(&buffer[..len]),
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        match self {
+            Self::Ring(ring) => ring.end(),
+            // It ends with the process.
+            Self::Pipe(_) => Ok(()),
+        }
+    }
+}
+
+/// Of its streams the rings alone are sockets.
+fn is_ring(stream: BorrowedFd<'_>) -> Result<bool, Error> {
+    let stat = rustix::fs::fstat(stream).doing("look at its streams")?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
 }
 
 /// A standard stream, without a buffer.

@@ -3,6 +3,7 @@
 use crate::{
     Error,
     error::Doing as _,
+    ring::Draining,
     wire::{LONGEST, Word},
 };
 use rustix::{
@@ -13,7 +14,7 @@ use rustix::{
 use snapshot::Unpacked;
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read},
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::ExitStatusExt as _,
@@ -26,6 +27,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use sys::shared::Foreign;
 
 /// How long one may do nothing at all, and how long it may take to its end
 /// when all of its archive is with it: on a disk that is out of breath a second
@@ -156,12 +158,12 @@ impl Drop for Worker {
     }
 }
 
-fn stuck() -> Error {
+pub(crate) fn stuck() -> Error {
     Error::Lost(format!("has done nothing for {} minutes", PATIENCE.as_secs() / 60))
 }
 
 /// Whether it becomes so in time.
-fn is_ready(fd: &impl AsFd, flags: PollFlags, until: Instant) -> io::Result<bool> {
+pub(crate) fn is_ready(fd: &impl AsFd, flags: PollFlags, until: Instant) -> io::Result<bool> {
     let mut fds = [PollFd::new(fd, flags)];
     let ready = rustix::io::retry_on_intr(|| {
         let rest = until.saturating_duration_since(Instant::now());
@@ -172,18 +174,11 @@ fn is_ready(fd: &impl AsFd, flags: PollFlags, until: Instant) -> io::Result<bool
 }
 
 /// When whoever begins to do nothing now has done nothing for too long.
-fn patience() -> Instant {
+pub(crate) fn patience() -> Instant {
     Instant::now() + PATIENCE
 }
 
-/// A pipe to a process: its end, and ours.
-pub(crate) fn feed() -> Result<(OwnedFd, Feed), Error> {
-    let (its_end, ours) = large()?;
-    rustix::io::ioctl_fionbio(&ours, true).doing("bound the waiting for a pipe")?;
-    Ok((its_end, Feed(File::from(ours))))
-}
-
-/// A pipe, to read from and to write to.
+/// A pipe between two processes, to read from and to write to.
 pub(crate) fn large() -> Result<(OwnedFd, OwnedFd), Error> {
     let (reader, writer) = io::pipe().doing("make a pipe")?;
     // A small one does as well.
@@ -191,71 +186,31 @@ pub(crate) fn large() -> Result<(OwnedFd, OwnedFd), Error> {
     Ok((reader.into(), writer.into()))
 }
 
-/// What a process reads.
-#[derive(Debug)]
-pub(crate) struct Feed(File);
-
-impl Feed {
-    /// Writes out a source until that ends, or nobody reads any more; the
-    /// error is the source's.
-    pub fn fill(&mut self, from: &mut dyn Read) -> io::Result<()> {
-        let mut buffer = vec![0; snapshot::BUFFER];
-        loop {
-            let len = match from.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(len) => len,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(e),
-            };
-            match self.write_all(&buffer[..len]) {
-                // Whoever reads has an end of its own, and tells why.
-                Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-                written => written?,
-            }
-        }
-    }
-}
-
-impl Write for Feed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match rustix::io::write(&self.0, bytes) {
-                Err(Errno::AGAIN) => {
-                    if !is_ready(&self.0, PollFlags::OUT, patience())? {
-                        return Err(io::Error::other(stuck()));
-                    }
-                }
-                written => return Ok(written?),
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// What comes out of a stream whose compression is undone. It ends where the
 /// stream ends well; whatever else happens is an error.
 #[derive(Debug)]
 pub struct Inflated {
-    plain: File,
+    plain: Draining<OwnedFd, Foreign>,
     worker: Worker,
-    /// All is in the pipe that the process reads.
+    /// The process has been given all that it reads.
     fed: Arc<AtomicBool>,
     ended: bool,
 }
 
 impl Inflated {
-    pub(crate) fn new(plain: OwnedFd, worker: Worker, fed: Arc<AtomicBool>) -> Self {
-        Self { plain: File::from(plain), worker, fed, ended: false }
+    pub(crate) fn new(
+        plain: Draining<OwnedFd, Foreign>,
+        worker: Worker,
+        fed: Arc<AtomicBool>,
+    ) -> Self {
+        Self { plain, worker, fed, ended: false }
     }
 
     pub(crate) fn killer(&self) -> Result<Killer, Error> {
         self.worker.killer()
     }
 
-    /// To be set when all is in the pipe that it reads.
+    /// To be set when it has been given all that it reads.
     pub(crate) fn fed(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.fed)
     }
@@ -266,23 +221,26 @@ impl Read for Inflated {
         if self.ended || into.is_empty() {
             return Ok(0);
         }
-        while !is_ready(&self.plain, PollFlags::IN, patience())? {
+        while self.plain.is_empty() && !is_ready(&self.plain.socket(), PollFlags::IN, patience())? {
             // Who feeds it may wait for a network, and has a clock of its own.
             if self.fed.load(Ordering::SeqCst) {
                 return Err(io::Error::other(stuck()));
             }
         }
-        match self.plain.read(into)? {
-            0 => {
-                self.worker.outcome().map_err(|error| match error {
-                    Error::Input(e) => e,
-                    error => io::Error::other(error),
-                })?;
-                self.ended = true;
-                Ok(0)
-            }
-            len => Ok(len),
+        let cut_short = match self.plain.read(into) {
+            Ok(0) => false,
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => true,
+            read => return read,
+        };
+        self.worker.outcome().map_err(|error| match error {
+            Error::Input(e) => e,
+            error => io::Error::other(error),
+        })?;
+        if cut_short {
+            return Err(io::Error::other(Error::Lost("has left out the end".into())));
         }
+        self.ended = true;
+        Ok(0)
     }
 }
 

@@ -7,7 +7,8 @@ use crate::{
     held::Held,
     process::Order,
     recipe,
-    start::{Feed, Worker, feed, large},
+    ring::{self, Filling},
+    start::{Worker, large},
 };
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags},
@@ -75,7 +76,7 @@ impl Workers {
             return then(&mut from);
         }
         forms.check(begins).map_err(Error::Input)?;
-        let (its_end, mut feed) = feed()?;
+        let (its_end, mut feed) = ring::to_process()?;
         let mut plain = self.inflate(its_end, false)?;
         let killer = plain.killer()?;
         let fed = plain.fed();
@@ -109,7 +110,7 @@ impl Workers {
 
     /// `fed`: nothing more comes into the input than is there.
     fn inflate(&self, input: OwnedFd, fed: bool) -> Result<Inflated, Error> {
-        let (plain, its_end) = large()?;
+        let (its_end, plain) = ring::from_process()?;
         let worker = self.start("inflate", input, its_end)?;
         Ok(Inflated::new(plain, worker, Arc::new(fed.into())))
     }
@@ -160,7 +161,7 @@ impl Workers {
         let set = sys::mount::NODEV | sys::mount::NOSUID | sys::mount::NOEXEC;
         let change = sys::mount::Change { set, ..sys::mount::Change::default() };
         sys::mount::change(tree.as_fd(), false, &change).doing("close the mount of a layer")?;
-        let (its_end, feed) = feed()?;
+        let (its_end, feed) = ring::to_process()?;
         let worker = self.start("layer", its_end, tree)?;
         Ok(Layer { worker, feed, dir: dir.to_owned(), refused: false })
     }
@@ -173,7 +174,7 @@ impl Workers {
     pub fn put(&self, wish: &Put<'_>, from: &mut dyn Read) -> Result<(), Error> {
         let (start, begins) = beginning(from).map_err(Error::Input)?;
         let mut from = start.chain(from);
-        let (mut its_end, mut feed) = feed()?;
+        let (mut its_end, mut feed) = ring::to_process()?;
         let mut inflating = None;
         if begins != Begins::Other {
             let (plain, out) = large()?;
@@ -236,7 +237,7 @@ impl Workers {
 #[derive(Debug)]
 pub struct Layer {
     worker: Worker,
-    feed: Feed,
+    feed: Filling<OwnedFd>,
     dir: PathBuf,
     /// It took no more.
     refused: bool,
@@ -249,9 +250,17 @@ impl Layer {
     /// # Errors
     /// The archive is broken, hostile or too big; what the host said.
     pub fn finish(self) -> Result<Unpacked, Error> {
-        let Self { mut worker, feed, dir, .. } = self;
+        let Self { mut worker, mut feed, dir, refused } = self;
+        let refused = match feed.end() {
+            Ok(()) => refused,
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => true,
+            Err(e) => return Err(Error::of_stream(e)),
+        };
         drop(feed);
         let (unpacked, left) = worker.outcome()?;
+        if refused {
+            return Err(has_refused());
+        }
         // Nobody is in there any more.
         drop(worker);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -285,16 +294,47 @@ impl Layer {
         drop(feed);
         refused.then(|| match worker.outcome() {
             Err(error) => error,
-            Ok(_) => Error::Lost("has not taken in all of it".into()),
+            Ok(_) => has_refused(),
         })
     }
+
+    /// Where the next bytes of the tar go: waits until there is room. What is
+    /// there nobody but the caller can change.
+    ///
+    /// # Errors
+    /// `BrokenPipe`: it takes no more.
+    pub fn room(&mut self) -> io::Result<&mut [u8]> {
+        match self.feed.room() {
+            Err(e) => {
+                self.refused |= e.kind() == io::ErrorKind::BrokenPipe;
+                Err(e)
+            }
+            room => room,
+        }
+    }
+
+    /// So many of them are there.
+    ///
+    /// # Errors
+    /// As [`room`](Self::room).
+    pub fn filled(&mut self, len: usize) -> io::Result<()> {
+        let filled = self.feed.filled(len);
+        self.refused |= matches!(&filled, Err(e) if e.kind() == io::ErrorKind::BrokenPipe);
+        filled
+    }
+}
+
+fn has_refused() -> Error {
+    Error::Lost("has not taken in all of it".into())
 }
 
 impl Write for Layer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.feed.write(bytes);
-        self.refused |= written.is_err();
-        written
+        let room = self.room()?;
+        let len = bytes.len().min(room.len());
+        room[..len].copy_from_slice(&bytes[..len]);
+        self.filled(len)?;
+        Ok(len)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -124,7 +124,7 @@ fn unpack(workers: &Workers, dir: &Path, tar: &[u8]) -> Result<snapshot::Unpacke
     let mut layer = workers.layer(dir)?;
     match layer.write_all(tar) {
         Ok(()) => layer.finish(),
-        Err(e) => Err(layer.given_up().unwrap_or(Error::Input(e))),
+        Err(e) => Err(layer.given_up().unwrap_or_else(|| Error::of_stream(e))),
     }
 }
 
@@ -447,14 +447,12 @@ fn an_archive_is_told_by_its_first_block() {
     assert!(!is_one(b"\x1f\x8b and no more"));
 }
 
-/// A program that has been taken over: `script` runs in the directory.
+/// A program that has been taken over.
 fn liar(scratch: &Path, script: &str) -> Workers {
     let program = scratch.join("liar");
     let done = r#"{"Done":{"entries":1,"bytes":1}}"#;
-    let text = format!(
-        "#!/bin/sh\n[ $# -gt 0 ] || exit 0\nexec 3>&1 1>/dev/null\ncd /proc/self/fd/3 || exit 1\n\
-         well() {{ echo '{done}' >&2; }}\n{script}\n"
-    );
+    let text =
+        format!("#!/bin/sh\n[ $# -gt 0 ] || exit 0\nwell() {{ echo '{done}' >&2; }}\n{script}\n");
     fs::write(&program, text).expect("scratch");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("scratch");
     // A process that another test began meanwhile may still have it open.
@@ -465,9 +463,16 @@ fn liar(scratch: &Path, script: &str) -> Workers {
     Workers::new(program, USER, scratch)
 }
 
+/// One that makes a layer: `script` runs in its directory.
+fn liar_in_its_directory(scratch: &Path, script: &str) -> Workers {
+    let goes_there = "exec 3>&1 1>/dev/null\ncd /proc/self/fd/3 || exit 1";
+    liar(scratch, &format!("{goes_there}\n{script}"))
+}
+
 #[test]
 fn what_one_leaves_that_was_taken_over_is_looked_at() {
     let scratch = tempfile::tempdir().expect("scratch");
+    let liar = liar_in_its_directory;
     let outside = scratch.path().join("outside");
     fs::write(&outside, "as it was").expect("scratch");
     let honest = "mkdir root; : >recipe.zst";
@@ -482,22 +487,61 @@ fn what_one_leaves_that_was_taken_over_is_looked_at() {
         ("cat; kill -ILL $$", "was killed by signal 4"),
         ("exec 0</dev/null; mkdir root; : >recipe.zst; well", "has not taken in all of it"),
     ];
-    let big = vec![0; 4 << 20];
+    // None of them says that it wants more: it gets no more than there is room
+    // for, unless it has gone.
+    let (some, more) = (vec![0; 4096], vec![0; 4 << 20]);
     for (number, (script, words)) in cases.iter().enumerate() {
         let workers = liar(scratch.path(), script);
         let dir = scratch.path().join(number.to_string());
-        let error = unpack(&workers, &dir, &big).expect_err(script);
+        let tar = if script.starts_with("cat") { &some } else { &more };
+        let error = unpack(&workers, &dir, tar).expect_err(script);
         assert!(error.to_string().contains(words), "{script}: {error}");
     }
     // An attribute `u` of `..`, which is empty.
     let left = r"printf '\002\000\000\000..\001\000\000\000u\000\000\000\000' >&2";
     let workers = liar(scratch.path(), &format!("cat; {honest}; well; {left}"));
-    let error = unpack(&workers, &scratch.path().join("left"), &big).expect_err("no attribute");
+    let error = unpack(&workers, &scratch.path().join("left"), &some).expect_err("no attribute");
     assert!(matches!(error, Error::Archive(snapshot::Error::Refused { .. })), "{error:?}");
     let workers = liar(scratch.path(), &format!("cat; {honest}; well"));
-    unpack(&workers, &scratch.path().join("honest"), &big)
+    unpack(&workers, &scratch.path().join("honest"), &some)
         .expect("the liar must be able to do well");
     assert_eq!(fs::read_to_string(&outside).expect("there"), "as it was");
+}
+
+#[test]
+fn what_one_says_of_the_bytes_that_pass_is_not_believed() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let packed = gzip(&layer());
+    let undo = |script: &str| {
+        let workers = liar(scratch.path(), script);
+        workers.plain(&mut &packed[..], Forms::All, |plain| {
+            let mut all = Vec::new();
+            plain.read_to_end(&mut all).map_err(Error::of_stream)?;
+            Ok::<_, Error>(all)
+        })
+    };
+    // How many bytes of the next slot it has written: one more than there are.
+    let cases = [
+        (r"printf '\001\000\002\000'; well", "says what makes no sense"),
+        (r"printf '\377\377\377\377'; well", "says what makes no sense"),
+        (r"printf '\005\000\000\000'; well", "has left out the end"),
+        (r"printf '\005\000'; well", "has left out the end"),
+        ("well", "has left out the end"),
+        (r"printf '\000\000\000\000'", "without a word that makes sense"),
+        (r"printf '\005\000\000\000'; kill -9 $$", "was killed by signal 9"),
+    ];
+    for (script, words) in cases {
+        let error = undo(script).expect_err(script);
+        assert!(error.to_string().contains(words), "{script}: {error}");
+        assert_eq!(error.kind(), unpacker::Kind::Host, "{script}");
+    }
+    let honest = undo(r"printf '\005\000\000\000\000\000\000\000'; well");
+    assert_eq!(honest.expect("the liar must be able to do well"), [0; 5]);
+    // How many slots it has read: more than there are, to who waits for one.
+    let tar = vec![0; 4 << 20];
+    let workers = liar_in_its_directory(scratch.path(), "printf 123456789 >&0; exec sleep 1000");
+    let error = unpack(&workers, &scratch.path().join("read"), &tar).expect_err("too many");
+    assert!(error.to_string().contains("says what makes no sense"), "{error}");
 }
 
 #[test]
