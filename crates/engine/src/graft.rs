@@ -24,8 +24,7 @@ mod inside;
 
 use self::inside::{Coming, Inside, Leaving};
 use crate::{
-    Container, Error, MountPoint, VolumeWish,
-    archive,
+    Container, Error, MountPoint, VolumeWish, archive,
     cell::Cell,
     create::{bind, find_source, is_empty, of_volume},
     error::Doing,

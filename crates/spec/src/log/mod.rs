@@ -211,7 +211,7 @@ pub fn newline(text: &[u8]) -> Option<usize> {
     let (spans, _) = text.as_chunks::<SPAN>();
     // Without a way out in the middle, which makes it a few instructions on
     // vectors.
-    let has = |span: &[u8; SPAN]| span.iter().fold(false, |found, b| found | (*b == b'\n'));
+    let has = |span: &[u8; SPAN]| span.iter().fold(0, |n, b| n | u8::from(*b == b'\n')) != 0;
     let skip = spans.iter().position(has).unwrap_or(spans.len()) * SPAN;
     text[skip..].iter().position(|b| *b == b'\n').map(|at| skip + at)
 }
