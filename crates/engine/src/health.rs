@@ -72,6 +72,9 @@ const OUTPUT: usize = 4096;
 /// Of a thread that runs one probe.
 const STACK: usize = 256 << 10;
 const SECOND: Nanos = 1_000_000_000;
+/// Looks are taken at multiples of this: a fortieth of the shortest interval
+/// for which they are.
+const TOGETHER: Nanos = 25_000_000;
 
 /// A check with Docker's defaults filled in; times in nanoseconds.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,6 +130,17 @@ impl Check {
     fn pause(&self, status: HealthStatus, ran: Nanos) -> Nanos {
         let young = ran < self.start_period && status == HealthStatus::Starting;
         if young { self.start_interval } else { self.interval }
+    }
+
+    /// When the next probe is made after one that ended. To wake up for a look
+    /// costs more than to take it: those of many containers are taken together.
+    fn after(&self, end: Nanos, pause: Nanos) -> Nanos {
+        let next = end.saturating_add(pause);
+        if matches!(self.what, What::Look(_)) && pause >= SECOND {
+            next.checked_next_multiple_of(TOGETHER).unwrap_or(next)
+        } else {
+            next
+        }
     }
 }
 
@@ -313,7 +327,7 @@ impl Engine {
             self.0.journal.container(&after, &action, &[]);
         }
         let pause = check.pause(health.status, end.saturating_sub(after.last.started));
-        self.0.watcher.at(end.saturating_add(pause), Due::Probe(cell.id.clone(), number));
+        self.0.watcher.at(check.after(end, pause), Due::Probe(cell.id.clone(), number));
     }
 
     /// Runs the check once. Without an exit, it took too long and was killed.
@@ -457,6 +471,16 @@ mod tests {
 
     fn probe(start: Nanos, code: i16) -> Probe {
         Probe { start, end: start + 1, code, output: String::new() }
+    }
+
+    #[test]
+    fn looks_are_taken_together_and_programs_run_in_their_own_time() {
+        let look = Check::of(&config(&["TCP", "80"])).expect("a check");
+        assert_eq!(look.after(7, SECOND), SECOND + TOGETHER);
+        assert_eq!(look.after(0, SECOND), SECOND);
+        assert_eq!(look.after(7, SECOND - 1), SECOND + 6);
+        assert_eq!(look.after(Nanos::MAX, SECOND), Nanos::MAX);
+        assert_eq!(check(0).after(7, SECOND), SECOND + 7);
     }
 
     #[test]

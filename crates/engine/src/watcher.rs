@@ -101,8 +101,14 @@ impl Watcher {
 
     /// Tells at a time of day, or soon after it.
     pub fn at(&self, time: Nanos, due: Due) {
-        self.shared.lock().times.push(Reverse((time, due)));
-        self.shared.wake();
+        let mut state = self.shared.lock();
+        // Who waits for an earlier one finds this one then.
+        let is_first = state.times.peek().is_none_or(|Reverse((first, _))| time < *first);
+        state.times.push(Reverse((time, due)));
+        drop(state);
+        if is_first {
+            self.shared.wake();
+        }
     }
 
     /// Ends the thread.
