@@ -286,6 +286,26 @@ impl House {
         Ok(())
     }
 
+    /// Finds or makes a point's volume.
+    pub(crate) fn volume_at<'a>(
+        &'a self,
+        point: &Point,
+        wish: &policy::mounts::Volume,
+        undo: &mut Undo<'a>,
+    ) -> Result<MountPoint, Error> {
+        let (volume, new) = self.make_volume(VolumeWish {
+            name: wish.name.clone(),
+            driver: wish.driver.clone(),
+            labels: wish.labels.clone(),
+            options: wish.options.clone(),
+        })?;
+        if new {
+            let name = volume.name.clone();
+            undo.with("remove the new volume", move || self.forget_volume(&name));
+        }
+        Ok(of_volume(point, volume.name, volume.mountpoint))
+    }
+
     /// Finds or makes the volumes, and writes down all mounts.
     fn take_mounts<'a>(
         &'a self,
@@ -304,19 +324,7 @@ impl House {
                     find_source(&point.path, *create)?;
                     mounts.push(bind(point));
                 }
-                Source::Volume(wish) => {
-                    let (volume, new) = self.make_volume(VolumeWish {
-                        name: wish.name.clone(),
-                        driver: wish.driver.clone(),
-                        labels: wish.labels.clone(),
-                        options: wish.options.clone(),
-                    })?;
-                    if new {
-                        let name = volume.name.clone();
-                        undo.with("remove the new volume", move || self.forget_volume(&name));
-                    }
-                    mounts.push(of_volume(point, volume.name, volume.mountpoint));
-                }
+                Source::Volume(wish) => mounts.push(self.volume_at(point, wish, undo)?),
                 Source::Tmpfs { .. } if listed(point) => mounts.push(MountPoint {
                     kind: "tmpfs".into(),
                     destination: point.destination.clone(),
@@ -532,7 +540,7 @@ pub(crate) fn bind(point: &Point) -> MountPoint {
     }
 }
 
-pub(crate) fn of_volume(point: &Point, name: String, source: String) -> MountPoint {
+fn of_volume(point: &Point, name: String, source: String) -> MountPoint {
     MountPoint {
         kind: "volume".into(),
         name,

@@ -24,9 +24,9 @@ mod inside;
 
 use self::inside::{Coming, Inside, Leaving};
 use crate::{
-    Container, Error, MountPoint, VolumeWish, archive,
+    Container, Error, MountPoint, archive,
     cell::Cell,
-    create::{bind, find_source, is_empty, of_volume},
+    create::{bind, find_source, is_empty},
     error::Doing,
     house::House,
     undo::Undo,
@@ -224,19 +224,7 @@ impl House {
                     find_source(&point.path, *create)?;
                     bind(point)
                 }
-                Source::Volume(wish) => {
-                    let (volume, new) = self.make_volume(VolumeWish {
-                        name: wish.name.clone(),
-                        driver: wish.driver.clone(),
-                        labels: wish.labels.clone(),
-                        options: wish.options.clone(),
-                    })?;
-                    if new {
-                        let name = volume.name.clone();
-                        undo.with("remove the new volume", move || self.forget_volume(&name));
-                    }
-                    of_volume(point, volume.name, volume.mountpoint)
-                }
+                Source::Volume(wish) => self.volume_at(point, wish, undo)?,
                 Source::Tmpfs { .. } => MountPoint {
                     kind: "tmpfs".into(),
                     destination: point.destination.clone(),
